@@ -1,0 +1,22 @@
+/**
+ * Where a participant keeps the ids of the commands it has obeyed, with their replies: in its own database, so that the
+ * reply and the effect commit together.
+ */
+
+export interface StoredReply {
+  readonly commandId: string
+  /** `tombstone`: the command's undo came first; the command must be refused. */
+  readonly kind: 'done' | 'rejected' | 'tombstone'
+  /** The reply's type and payload; empty text and null for a tombstone. */
+  readonly type: string
+  readonly payload: unknown
+}
+
+/** A participant's database, as far as the kit needs it. `Tx` is whatever its queries run on. */
+export interface Inbox<Tx> {
+  /** Runs the work in one transaction; rolls back where it throws. */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  find(tx: Tx, commandIds: readonly string[]): Promise<readonly StoredReply[]>
+  /** Inserts; a command id that is already there makes it throw (two processes obeyed at once: the loser rolls back). */
+  save(tx: Tx, replies: readonly StoredReply[]): Promise<void>
+}

@@ -1,0 +1,148 @@
+/**
+ * Where sagas are kept.
+ *
+ * Invariants that every store holds (`store.contract.ts`):
+ * - `seq` is the truth: a move is written only where the stored `seq` is the one it was decided on; else it is stale;
+ * - a move is one update of the saga's row and one or more appended history rows, all or nothing, durable on return;
+ * - a start with a used id or a used key changes nothing and names the saga that holds it;
+ * - items of one batch do not hurt each other, unless the database refuses the batch as a whole (then it throws and
+ *   nothing, or with a broken connection an unknown part, was written);
+ * - reads come from the same rows: lists, counts and details are true at once.
+ */
+import type { Event } from '../core/events.ts'
+import type { SagaState, SagaStatus } from '../core/state.ts'
+
+/** A saga as it is kept. */
+export interface StoredSaga {
+  readonly id: string
+  readonly definition: string
+  readonly version: number
+  /** Counts moves: 1 after the start. */
+  readonly seq: number
+  readonly state: SagaState
+  /** The process that moved it last (a hint, not a lock). */
+  readonly owner: string
+  /** Idempotency key of the start, null where none was given. */
+  readonly key: string | null
+  /** Fingerprint of the start's body, to tell a repeat from another request under the same key. */
+  readonly fingerprint: string
+  /** What the business calls it (an order id, a customer id), for lists. */
+  readonly businessKey: string | null
+  /** Unix milliseconds. */
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** One move in the history of a saga. */
+export interface HistoryEntry {
+  readonly sagaId: string
+  /** The saga's `seq` after this move. */
+  readonly seq: number
+  /** Unix milliseconds, as decided. */
+  readonly at: number
+  /** What caused the move: the id of the message, request or wake-up. */
+  readonly inputId: string
+  readonly events: readonly Event[]
+}
+
+export interface Start {
+  readonly saga: StoredSaga
+  readonly entry: HistoryEntry
+  /** Has a next cause: a wake-up or an outstanding command. */
+  readonly live: boolean
+}
+
+export interface Move {
+  readonly id: string
+  /** The `seq` that the move was decided on. */
+  readonly fromSeq: number
+  readonly toSeq: number
+  readonly state: SagaState
+  readonly businessKey: string | null
+  readonly owner: string
+  readonly live: boolean
+  readonly updatedAt: number
+  /** In order, for `fromSeq + 1` to `toSeq`. */
+  readonly entries: readonly HistoryEntry[]
+}
+
+export type StartResult =
+  | { readonly kind: 'started' }
+  /** The id or the key is taken, by this saga. */
+  | { readonly kind: 'exists'; readonly id: string; readonly fingerprint: string }
+
+/** Results in the order of the batch. */
+export interface CommitResult {
+  readonly starts: readonly StartResult[]
+  readonly moves: readonly ('moved' | 'stale')[]
+}
+
+export interface SagaFilter {
+  readonly definition?: string | undefined
+  readonly status?: SagaStatus | undefined
+  readonly businessKey?: string | undefined
+  /** Unix milliseconds, inclusive. */
+  readonly createdFrom?: number | undefined
+  /** Unix milliseconds, exclusive. */
+  readonly createdBefore?: number | undefined
+}
+
+/** A page by key, newest first (`createdAt`, then `id`, both descending). */
+export interface PageRequest {
+  /** 1 to 1,000; 100 where none is given. */
+  readonly limit?: number | undefined
+  /** The `next` of the page before. */
+  readonly after?: string | undefined
+}
+
+export interface SagaPage {
+  readonly items: readonly StoredSaga[]
+  /** Where the next page starts; null on the last. */
+  readonly next: string | null
+}
+
+export interface Store {
+  /** Creates or upgrades what the store needs; safe with several processes starting at once. */
+  open(): Promise<void>
+  commit(batch: { readonly starts: readonly Start[]; readonly moves: readonly Move[] }): Promise<CommitResult>
+  /** Sagas by id; those that do not exist are left out. */
+  load(ids: readonly string[]): Promise<readonly StoredSaga[]>
+  findByKey(key: string): Promise<StoredSaga | null>
+  list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage>
+  count(filter: SagaFilter): Promise<number>
+  /** Moves with `seq > afterSeq`, oldest first, at most `limit` (1,000 where none is given). */
+  history(sagaId: string, afterSeq?: number, limit?: number): Promise<readonly HistoryEntry[]>
+  /** Says that the owner is alive, on the store's own clock. */
+  heartbeat(owner: string): Promise<void>
+  /** Removes the owner's heartbeat, so that others take its live sagas at once. */
+  retire(owner: string): Promise<void>
+  /**
+   * Takes live sagas whose owner has not said that it is alive for `silentMs` (or never has): makes `owner` their owner
+   * and returns them, at most `limit`. Two processes that claim at once get different sagas. `seq` stays.
+   */
+  claim(owner: string, silentMs: number, limit: number): Promise<readonly StoredSaga[]>
+  /** Live sagas counted by definition and version, to check that each has its definition before the engine runs. */
+  liveVersions(): Promise<readonly { readonly definition: string; readonly version: number; readonly count: number }[]>
+  /** Removes ended sagas, never live or parked ones, last moved before `before`; at most `limit`; returns how many. */
+  prune(before: number, limit: number): Promise<number>
+  /** Calls back with ids that another process may have moved; a hint only. Absent where one process holds the store. */
+  watch?(onHint: (sagaIds: readonly string[]) => void): Promise<{ close(): Promise<void> }>
+  /** True when it can read and write now; for readiness checks. */
+  ready(): Promise<boolean>
+  close(): Promise<void>
+}
+
+/** Why a store failed, and whether the same call may succeed later. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  /**
+   * `unavailable`: no connection, or it broke (whether a commit took effect is then unknown; retry).
+   * `refused`: the database refused a row or statement; a batch can be split to find it.
+   * `locked`: another process holds an embedded store. `unusable`: wrong settings or a damaged or newer schema.
+   */
+  readonly code: 'unavailable' | 'refused' | 'locked' | 'unusable'
+  constructor(code: StoreError['code'], message: string, cause?: unknown) {
+    super(message, { cause })
+    this.code = code
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * What moves messages between the engine and participants.
+ *
+ * Promises of every transport, held by `transport.contract.ts`:
+ * - at least once: a message whose handler throws, or whose process dies, is delivered again;
+ * - messages with the same `correlationId` on one channel arrive in the order of publishing (redeliveries aside);
+ * - back pressure: no further batch is handed to a handler before the last one is settled;
+ * - a message that cannot be handled after bounded tries goes to a dead-letter place with its reason, and the next goes on;
+ * - `publish` resolves once the messages are the transport's to deliver, and rejects otherwise (outcome unknown).
+ */
+
+/** A command, a reply or an event on its way. Ids are text; the payload is plain JSON. */
+export interface Message {
+  /** Of a command: its derived id (design rule 4), the same on every repeat. Of others: any unique text. */
+  readonly id: string
+  /** Such as `create_order` or `order.created`. */
+  readonly type: string
+  /** The saga id. */
+  readonly correlationId: string
+  /** Of a reply: the id of the command that it answers. Foreign producers give none. */
+  readonly causationId?: string | undefined
+  /** Of an undo: the id of the command that it undoes. */
+  readonly undoes?: string | undefined
+  /** ISO 8601, UTC. */
+  readonly timestamp: string
+  readonly source?: string | undefined
+  readonly payload: unknown
+}
+
+/** Handles one batch; resolving acknowledges all of it, throwing means "deliver all of it again". */
+export type BatchHandler = (batch: readonly Message[]) => Promise<void>
+
+export interface DeadLetter {
+  readonly channel: string
+  readonly reason: string
+  readonly message: Message | string
+}
+
+export interface Subscription {
+  /** Stops taking messages, waits for the batch in hand. */
+  close(): Promise<void>
+}
+
+export interface Transport {
+  /** Hands messages over to a channel such as `order_commands` or `order_events`. */
+  publish(channel: string, messages: readonly Message[]): Promise<void>
+  /**
+   * Reads a channel. Subscribers with the same group share its messages; each group gets all of them.
+   * A subscriber that is slow or absent loses nothing that a durable transport has accepted.
+   */
+  subscribe(channel: string, group: string, handler: BatchHandler): Promise<Subscription>
+  /** True when messages can be moved now; for readiness checks. */
+  ready(): Promise<boolean>
+  /** Finishes what is in hand, then stops. */
+  close(): Promise<void>
+}
+
+/** Where commands to a participant go, by the contract's convention (contract 0.3). */
+export const commandChannel = (participant: string): string => `${participant}_commands`
+
+/** Where a participant's replies and events come from (contract 0.3). */
+export const eventChannel = (participant: string): string => `${participant}_events`

@@ -1,0 +1,23 @@
+/** What every service is, seen from outside: started from checked options, stopped in order. */
+import type { DatabaseTarget } from './database/database.ts'
+import type { Logger } from 'pino'
+import type { Transport } from 'ordersaga/transport'
+
+export interface ServiceOptions {
+  readonly database: DatabaseTarget
+  readonly transport: Transport
+  /** Where the service listens; port 0 takes a free one. */
+  readonly host: string
+  readonly port: number
+  readonly log: Logger
+  /** Unix milliseconds; tests drive it. */
+  readonly now: () => number
+}
+
+export interface RunningService {
+  readonly name: string
+  /** `http://host:port`, with the port really taken. */
+  readonly url: string
+  /** Stops taking work, finishes what is in hand, closes everything it opened (not the transport, which it was given). */
+  close(): Promise<void>
+}
