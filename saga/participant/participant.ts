@@ -6,10 +6,19 @@
  *   store and does nothing (design rule 4);
  * - an undo that overtakes its command leaves a tombstone, and the late command is refused (rule 5);
  * - the command is acknowledged only after its reply is published, so no outbox is needed;
- * - a handler that throws has an unknown outcome: nothing is stored, the message is delivered again.
+ * - a handler that throws has an unknown outcome: nothing is stored, the message is delivered again, and the rest of its
+ *   batch goes on;
+ * - commands of one saga are obeyed in the order in which they came.
  */
-import type { CommandContract } from '../core/contract.ts'
-import type { Subscription, Transport } from '../transports/transport.ts'
+import { check, type Checked, type CommandContract } from '../core/contract.ts'
+import {
+  commandChannel,
+  eventChannel,
+  type FailedMessage,
+  type Message,
+  type Subscription,
+  type Transport,
+} from '../transports/transport.ts'
 import type { Inbox, StoredReply } from './inbox.ts'
 
 /** A command in a handler's hands. */
@@ -25,11 +34,16 @@ export interface ReceivedCommand<Payload> {
 }
 
 export type Answer<Data> =
-  { readonly kind: 'done'; readonly data: Data } | { readonly kind: 'rejected'; readonly reason: string }
+  | { readonly kind: 'done'; readonly data: Data }
+  | { readonly kind: 'rejected'; readonly reason: string; readonly details?: Readonly<Record<string, unknown>> }
 
 export const done = <Data>(data: Data): Answer<Data> => ({ kind: 'done', data })
-/** Refused, with no effect. */
-export const rejected = (reason: string): Answer<never> => ({ kind: 'rejected', reason })
+/** Refused, with no effect. The details join the reason in the refusal's payload (an order id, a text for people). */
+export const rejected = (reason: string, details: Readonly<Record<string, unknown>> = {}): Answer<never> => ({
+  kind: 'rejected',
+  reason,
+  details,
+})
 
 /** A handler that needs other systems does that in `prepare`; its effect on the own database belongs in `apply`. */
 export interface Handler<Tx, Payload, Data, Prepared> {
@@ -46,25 +60,318 @@ export interface Handled<Tx> {
   readonly apply: (tx: Tx, command: ReceivedCommand<unknown>, prepared: unknown) => Promise<Answer<unknown>>
 }
 
-export declare function handle<Tx, Payload, Data, Prepared>(
+/**
+ * Gives a command of a contract its handler: a function where all happens in the own database, or `prepare` and `apply`.
+ *
+ * @example
+ * handle(createOrder, async (tx, command) => done(await insertOrder(tx, command.payload)))
+ */
+export function handle<Tx, Payload, Data, Prepared>(
   contract: CommandContract<Payload, Data>,
   handler:
-    | ((tx: Tx, command: ReceivedCommand<Payload>) => Promise<Answer<Data>>)
-    | Handler<Tx, Payload, Data, Prepared>,
-): Handled<Tx>
+    | ((tx: Tx, command: ReceivedCommand<Payload>) => Promise<Answer<NoInfer<Data>>>)
+    | Handler<Tx, Payload, NoInfer<Data>, Prepared>,
+): Handled<Tx> {
+  // `contract.payload` has checked every payload before a handler sees it, which is what makes these casts true.
+  if (typeof handler === 'function') {
+    return { contract, prepare: null, apply: (tx, command) => handler(tx, command as ReceivedCommand<Payload>) }
+  }
+  return {
+    contract,
+    prepare: (command) => handler.prepare(command as ReceivedCommand<Payload>),
+    apply: (tx, command, prepared) => handler.apply(tx, command as ReceivedCommand<Payload>, prepared as Prepared),
+  }
+}
+
+export interface Problem {
+  readonly what: string
+  readonly messageId: string
+  readonly cause: unknown
+}
 
 export interface ParticipantOptions<Tx> {
   /** The contract's name, such as `order`: commands come from `order_commands`, replies go to `order_events`. */
   readonly name: string
   /** Goes into the replies' `source`, such as `order-service`. */
   readonly source: string
+  /** Participants of one group share the commands; `<source>-group` where none is given (contract 4.6 and 6). */
+  readonly group?: string
   readonly inbox: Inbox<Tx>
   readonly handlers: readonly Handled<Tx>[]
   /** How many `prepare`s run at once; 16 where none is given. */
   readonly concurrency?: number
-  readonly onProblem?: (problem: { readonly what: string; readonly messageId: string; readonly cause: unknown }) => void
+  readonly onProblem?: (problem: Problem) => void
 }
 
-export declare function participant<Tx>(options: ParticipantOptions<Tx>): {
+/** A command with its handler and its checked payload. */
+interface Work<Tx> {
+  readonly message: Message
+  readonly handled: Handled<Tx>
+  readonly payload: Checked<unknown>
+}
+
+/** Work whose `prepare` has run, and what was known of the undone command then. */
+interface PreparedWork<Tx> extends Work<Tx> {
+  readonly prepared: unknown
+  readonly preparedOn: StoredReply['kind'] | null
+}
+
+type Fail = (message: Message, cause: unknown) => void
+
+type Replies = Map<string, StoredReply>
+
+const undoneBefore = 'it was undone before it arrived'
+
+/**
+ * Serves the commands of one participant.
+ *
+ * @throws Error where two handlers serve one command, or a handler's contract belongs to another participant
+ */
+export function participant<Tx>(options: ParticipantOptions<Tx>): {
   attach(transport: Transport): Promise<Subscription>
+} {
+  const { name, source, inbox } = options
+  const handlers = handlersByType(options)
+
+  const problem = (what: string, messageId: string, cause: unknown): void =>
+    options.onProblem?.({ what, messageId, cause })
+
+  async function serve(batch: readonly Message[], transport: Transport): Promise<readonly FailedMessage[]> {
+    const failed: FailedMessage[] = []
+    const fail: Fail = (message, cause) => {
+      problem(`${message.type} could not be handled`, message.id, cause)
+      failed.push({ messageId: message.id, reason: cause instanceof Error ? cause.message : String(cause) })
+    }
+    for (const round of rounds(read(batch, fail))) {
+      const replies = await obey(round, fail)
+      if (replies.length > 0) await transport.publish(eventChannel(name), replies)
+    }
+    return failed
+  }
+
+  /** The batch without repeats and without what is not for us. Messages that are no commands are reported and dropped. */
+  function read(batch: readonly Message[], fail: Fail): Work<Tx>[] {
+    const works = new Map<string, Work<Tx>>()
+    for (const message of batch) {
+      const wrong = whatIsWrong(message)
+      if (wrong !== null) problem(`a message on ${commandChannel(name)} is not a command`, String(message?.id), wrong)
+      if (wrong !== null || works.has(message.id)) continue
+      const handled = handlers.get(message.type)
+      if (handled === undefined) continue // channels are shared
+      const payload = check(handled.contract.payload, message.payload)
+      if (payload.ok || handled.contract.rejected !== null) works.set(message.id, { message, handled, payload })
+      else fail(message, new Error(`${badPayload(message, payload.why)}, and its contract has no refusal`))
+    }
+    return [...works.values()]
+  }
+
+  /** Prepares, then answers everything in one transaction; where that fails, each command in one of its own. */
+  async function obey(round: readonly Work<Tx>[], fail: Fail): Promise<readonly Message[]> {
+    const works = await prepareAll(round, fail)
+    try {
+      return await inbox.transaction((tx) => answerAll(tx, works))
+    } catch {
+      // A handler threw, or another process obeyed one of the commands first: alone, the others succeed and the loser
+      // finds the winner's reply.
+      return oneByOne(works, fail)
+    }
+  }
+
+  async function oneByOne(works: readonly PreparedWork<Tx>[], fail: Fail): Promise<readonly Message[]> {
+    const replies: Message[] = []
+    for (const work of works) {
+      let begun = false
+      try {
+        const answered = await inbox.transaction((tx) => {
+          begun = true
+          return answerAll(tx, [work])
+        })
+        replies.push(...answered)
+      } catch (error) {
+        // The database is away. No command is to blame, and to wait for it once per command would take for ever.
+        if (!begun) throw error
+        fail(work.message, error)
+      }
+    }
+    return replies
+  }
+
+  /** Runs the `prepare`s of commands that have one and no stored reply. A command whose `prepare` throws is left out. */
+  async function prepareAll(round: readonly Work<Tx>[], fail: Fail): Promise<readonly PreparedWork<Tx>[]> {
+    const needed = round.filter((work) => work.handled.prepare !== null && work.payload.ok)
+    if (needed.length === 0) return round.map((work) => ({ ...work, prepared: undefined, preparedOn: null }))
+
+    const stored = await inbox.transaction((tx) => find(tx, needed))
+    const prepared = new Map<string, unknown>()
+    const broken = new Set<string>()
+    const open = needed.filter((work) => !stored.has(work.message.id))
+    await forEachAtMost(options.concurrency ?? 16, open, async (work) => {
+      try {
+        prepared.set(work.message.id, await work.handled.prepare?.(received(work, stored)))
+      } catch (error) {
+        broken.add(work.message.id)
+        fail(work.message, error)
+      }
+    })
+    return round
+      .filter((work) => !broken.has(work.message.id))
+      .map((work) => ({
+        ...work,
+        prepared: prepared.get(work.message.id),
+        preparedOn: original(work.message, stored)?.kind ?? null,
+      }))
+  }
+
+  /** Answers in order; what it saves and what the handlers do commit together. */
+  async function answerAll(tx: Tx, works: readonly PreparedWork<Tx>[]): Promise<readonly Message[]> {
+    if (works.length === 0) return []
+    const stored = await find(tx, works)
+    const fresh: StoredReply[] = []
+    const keep = (reply: StoredReply): void => {
+      stored.set(reply.commandId, reply)
+      fresh.push(reply)
+    }
+    const replies: Message[] = []
+    for (const work of works) {
+      if (!stored.has(work.message.id)) await answer(tx, work, stored, keep)
+      const reply = replyTo(work, stored.get(work.message.id))
+      if (reply !== null) replies.push(reply)
+    }
+    if (fresh.length > 0) await inbox.save(tx, fresh)
+    return replies
+  }
+
+  async function answer(
+    tx: Tx,
+    work: PreparedWork<Tx>,
+    stored: Replies,
+    keep: (reply: StoredReply) => void,
+  ): Promise<void> {
+    const { message, handled } = work
+    if (!work.payload.ok) {
+      return keep(toStore(message, handled.contract, rejected(badPayload(message, work.payload.why))))
+    }
+    const undone = message.undoes
+    if (handled.prepare !== null && (original(message, stored)?.kind ?? null) !== work.preparedOn) {
+      throw new Error(`what ${message.type} undoes has changed while it was prepared; it is prepared again`)
+    }
+    const command = received(work, stored)
+    if (undone !== undefined && !stored.has(undone)) {
+      keep({ commandId: undone, kind: 'tombstone', type: '', payload: null })
+    }
+    keep(toStore(message, handled.contract, await handled.apply(tx, command, work.prepared)))
+  }
+
+  async function find(tx: Tx, works: readonly Work<Tx>[]): Promise<Replies> {
+    const ids = works.flatMap(({ message }) =>
+      message.undoes === undefined ? [message.id] : [message.id, message.undoes],
+    )
+    const found = await inbox.find(tx, [...new Set(ids)])
+    return new Map(found.map((reply) => [reply.commandId, reply]))
+  }
+
+  /** Null where a tombstone keeps a command out whose contract has no refusal: it is only acknowledged. */
+  function replyTo(work: Work<Tx>, stored: StoredReply | undefined): Message | null {
+    const { message, handled } = work
+    if (stored === undefined) return null
+    if (stored.kind === 'tombstone' && handled.contract.rejected === null) return null
+    const said = stored.kind === 'tombstone' ? toStore(message, handled.contract, rejected(undoneBefore)) : stored
+    return {
+      id: `${message.id}:reply`,
+      type: said.type,
+      correlationId: message.correlationId,
+      causationId: message.id,
+      timestamp: new Date().toISOString(),
+      source,
+      payload: said.payload,
+    }
+  }
+
+  return {
+    attach: (transport) =>
+      transport.subscribe(commandChannel(name), options.group ?? `${source}-group`, (batch) => serve(batch, transport)),
+  }
+}
+
+function handlersByType<Tx>(options: ParticipantOptions<Tx>): ReadonlyMap<string, Handled<Tx>> {
+  const byType = new Map<string, Handled<Tx>>()
+  for (const handled of options.handlers) {
+    const { type, participant: owner } = handled.contract
+    if (owner !== options.name) {
+      throw new Error(`participant ${options.name} cannot handle ${type}: its contract names participant ${owner}`)
+    }
+    if (byType.has(type)) throw new Error(`participant ${options.name} has two handlers for ${type}: remove one`)
+    byType.set(type, handled)
+  }
+  return byType
+}
+
+/** Null for a command; otherwise what it lacks. Transports carry what foreign producers send, so types promise nothing. */
+function whatIsWrong(message: Message | null | undefined): string | null {
+  if (typeof message !== 'object' || message === null) return 'it is not an object'
+  for (const field of ['id', 'type', 'correlationId'] as const) {
+    if (typeof message[field] !== 'string' || message[field] === '') return `it has no ${field}`
+  }
+  return null
+}
+
+/**
+ * Cuts a batch so that a command with a `prepare` is prepared only after the commands of its saga before it are
+ * committed: the preparation of an undo must see what its command left. Without `prepare`s there is one round.
+ */
+function rounds<Tx>(works: readonly Work<Tx>[]): readonly (readonly Work<Tx>[])[] {
+  const cut: Work<Tx>[][] = []
+  const lastRound = new Map<string, number>()
+  for (const work of works) {
+    const last = lastRound.get(work.message.correlationId)
+    const round = last === undefined ? 0 : work.handled.prepare === null ? last : last + 1
+    lastRound.set(work.message.correlationId, round)
+    ;(cut[round] ??= []).push(work)
+  }
+  return cut
+}
+
+function received<Tx>(work: Work<Tx>, stored: Replies): ReceivedCommand<unknown> {
+  const { message, payload } = work
+  return {
+    id: message.id,
+    sagaId: message.correlationId,
+    payload: payload.ok ? payload.value : undefined,
+    undoes: message.undoes ?? null,
+    original: original(message, stored),
+  }
+}
+
+function original(message: Message, stored: Replies): StoredReply | null {
+  const reply = message.undoes === undefined ? undefined : stored.get(message.undoes)
+  return reply === undefined || reply.kind === 'tombstone' ? null : reply
+}
+
+/** @throws Error where the answer is not one that the contract knows: a mistake in the handler, so nothing is sent. */
+function toStore(message: Message, contract: CommandContract, answer: Answer<unknown>): StoredReply {
+  const spec = answer.kind === 'done' ? contract.done : contract.rejected
+  if (spec === null) throw new Error(`the handler of ${contract.type} refuses, but its contract has no refusal`)
+  const payload =
+    answer.kind === 'done' ? answer.data : refusal(contract.rejected?.refuse(answer.reason), answer.details)
+  const checked = check(spec.data, payload)
+  if (!checked.ok) {
+    throw new Error(`the handler of ${contract.type} gives a ${spec.type} that its contract forbids: ${checked.why}`)
+  }
+  return { commandId: message.id, kind: answer.kind, type: spec.type, payload }
+}
+
+function refusal(payload: unknown, details: Readonly<Record<string, unknown>> | undefined): unknown {
+  return details === undefined ? payload : { ...details, ...(payload as object) }
+}
+
+function badPayload(message: Message, why: string): string {
+  return `the payload of ${message.type} is not what its contract asks for: ${why}`
+}
+
+async function forEachAtMost<T>(limit: number, items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const shared = items.values()
+  const worker = async (): Promise<void> => {
+    for (const item of shared) await work(item)
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker))
 }

@@ -27,8 +27,18 @@ export interface Message {
   readonly payload: unknown
 }
 
-/** Handles one batch; resolving acknowledges all of it, throwing means "deliver all of it again". */
-export type BatchHandler = (batch: readonly Message[]) => Promise<void>
+/** A message of a batch that could not be handled while the others were. */
+export interface FailedMessage {
+  readonly messageId: string
+  readonly reason: string
+}
+
+/**
+ * Handles one batch. Resolving acknowledges all of it but the messages that it names as failed: only those are delivered
+ * again. Throwing means "deliver all of it again"; the messages of a larger batch then come one by one, so that the one
+ * that made it throw hurts no other.
+ */
+export type BatchHandler = (batch: readonly Message[]) => Promise<readonly FailedMessage[] | void>
 
 export interface DeadLetter {
   readonly channel: string
