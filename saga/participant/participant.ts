@@ -66,11 +66,18 @@ export interface Handled<Tx> {
  * @example
  * handle(createOrder, async (tx, command) => done(await insertOrder(tx, command.payload)))
  */
+export function handle<Tx, Payload, Data>(
+  contract: CommandContract<Payload, Data>,
+  handler: (tx: Tx, command: ReceivedCommand<Payload>) => Promise<Answer<NoInfer<Data>>>,
+): Handled<Tx>
+export function handle<Tx, Payload, Data, Prepared>(
+  contract: CommandContract<Payload, Data>,
+  handler: Handler<Tx, Payload, NoInfer<Data>, Prepared>,
+): Handled<Tx>
 export function handle<Tx, Payload, Data, Prepared>(
   contract: CommandContract<Payload, Data>,
   handler:
-    | ((tx: Tx, command: ReceivedCommand<Payload>) => Promise<Answer<NoInfer<Data>>>)
-    | Handler<Tx, Payload, NoInfer<Data>, Prepared>,
+    ((tx: Tx, command: ReceivedCommand<Payload>) => Promise<Answer<Data>>) | Handler<Tx, Payload, Data, Prepared>,
 ): Handled<Tx> {
   // `contract.payload` has checked every payload before a handler sees it, which is what makes these casts true.
   if (typeof handler === 'function') {
@@ -155,7 +162,7 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
     for (const message of batch) {
       const wrong = whatIsWrong(message)
       if (wrong !== null) problem(`a message on ${commandChannel(name)} is not a command`, String(message?.id), wrong)
-      if (wrong !== null || works.has(message.id)) continue
+      if (wrong !== null) continue
       const handled = handlers.get(message.type)
       if (handled === undefined) continue // channels are shared
       const payload = check(handled.contract.payload, message.payload)

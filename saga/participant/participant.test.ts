@@ -1,0 +1,533 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { participantContract, type Schema } from '../core/contract.ts'
+import type { BatchHandler, FailedMessage, Message, Transport } from '../transports/transport.ts'
+import type { Inbox, StoredReply } from './inbox.ts'
+import { memoryInbox, type MemoryTx } from './memory-inbox.ts'
+import { done, handle, participant, rejected, type Handled, type Problem } from './participant.ts'
+
+const schema = <T>(what: string, fits: (value: Record<string, unknown>) => boolean): Schema<T> => ({
+  '~standard': {
+    version: 1,
+    vendor: 'test',
+    validate: (value) =>
+      typeof value === 'object' && value !== null && fits(value as Record<string, unknown>)
+        ? { value: value as T }
+        : { issues: [{ message: `expected ${what}` }] },
+  },
+})
+const seats = schema<{ seats: number }>('a number of seats', (value) => typeof value['seats'] === 'number')
+const booked = schema<{ booking: string }>('a booking', (value) => typeof value['booking'] === 'string')
+const error = schema<{ error: string }>('an error', (value) => typeof value['error'] === 'string')
+const anything = schema<object>('an object', () => true)
+
+const hotel = participantContract('hotel', { tombstones: true })
+const book = hotel.command('book', {
+  payload: seats,
+  done: ['hotel.booked', booked],
+  rejected: ['hotel.refused', error],
+})
+const cancel = hotel.command('cancel', { payload: anything, done: ['hotel.cancelled', anything], safeOnNothing: true })
+
+const message = (id: string, type: string, more: Partial<Message> = {}): Message => ({
+  id,
+  type,
+  correlationId: 'saga-1',
+  timestamp: '2025-04-08T03:09:11.123Z',
+  payload: { seats: 2 },
+  ...more,
+})
+
+/** The border of the kit: hands batches in, and keeps what comes out. */
+function recorder(): Transport & { deliver: BatchHandler; published: Message[]; channels: string[]; down: boolean } {
+  let handler: BatchHandler | null = null
+  return {
+    published: [],
+    channels: [],
+    down: false,
+    async publish(channel, messages) {
+      if (this.down) throw new Error('the broker is away')
+      this.channels.push(channel)
+      this.published.push(...messages)
+    },
+    async subscribe(channel, group, given) {
+      this.channels.push(channel, group)
+      handler = given
+      return { close: async () => undefined }
+    },
+    deliver: async (batch) => (handler === null ? [] : handler(batch)),
+    ready: async () => true,
+    close: async () => undefined,
+  }
+}
+
+const bookHandler = handle(book, async (tx: MemoryTx, command) => {
+  if (command.payload.seats > 4) return rejected('hotel is full', { seats: command.payload.seats })
+  tx.set(`effect:${command.id}`, ((tx.get(`effect:${command.id}`) as number | undefined) ?? 0) + 1)
+  return done({ booking: `b-${command.id}` })
+})
+const cancelHandler = handle(cancel, async (tx: MemoryTx, command) => {
+  if (command.original !== null) tx.set(`effect:${command.undoes}`, 0)
+  return done({ was: command.original?.kind ?? 'nothing' })
+})
+
+async function serving(handlers: readonly Handled<MemoryTx>[] = [bookHandler, cancelHandler], inbox = memoryInbox()) {
+  const transport = recorder()
+  const problems: Problem[] = []
+  const hotelService = participant({
+    name: 'hotel',
+    source: 'hotel-service',
+    inbox,
+    handlers,
+    concurrency: 2,
+    onProblem: (problem) => problems.push(problem),
+  })
+  await hotelService.attach(transport)
+  return { transport, inbox, problems }
+}
+
+const said = (published: readonly Message[]): unknown[] => published.map(({ id, type, payload }) => [id, type, payload])
+
+describe('a batch of commands', () => {
+  test('is answered on the events channel, each reply naming its command, saga and source', async () => {
+    const { transport, inbox } = await serving()
+    expect(await transport.deliver([message('c1', 'book'), message('c2', 'book', { payload: { seats: 5 } })])).toEqual(
+      [],
+    )
+
+    expect(transport.channels).toEqual(['hotel_commands', 'hotel-service-group', 'hotel_events'])
+    expect(transport.published).toEqual([
+      {
+        id: 'c1:reply',
+        type: 'hotel.booked',
+        correlationId: 'saga-1',
+        causationId: 'c1',
+        timestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string,
+        source: 'hotel-service',
+        payload: { booking: 'b-c1' },
+      },
+      expect.objectContaining({ causationId: 'c2', payload: { error: 'hotel is full', seats: 5 } }),
+    ])
+    expect(inbox.table.get('effect:c1')).toBe(1)
+  })
+
+  test('takes one transaction where nothing is prepared', async () => {
+    const inbox = memoryInbox()
+    let transactions = 0
+    const counting: Inbox<MemoryTx> = {
+      ...inbox,
+      transaction: (work) => {
+        transactions++
+        return inbox.transaction(work)
+      },
+    }
+    const { transport } = await serving(undefined, { ...inbox, ...counting })
+    await transport.deliver(Array.from({ length: 50 }, (_, i) => message(`c${i}`, 'book')))
+    expect(transactions).toBe(1)
+    expect(transport.published).toHaveLength(50)
+  })
+
+  test('a repeat is answered from the inbox with the same reply and no second effect', async () => {
+    const { transport, inbox } = await serving()
+    await transport.deliver([message('c1', 'book'), message('c1', 'book')])
+    await transport.deliver([message('c1', 'book')])
+    expect(said(transport.published)).toEqual([
+      ['c1:reply', 'hotel.booked', { booking: 'b-c1' }],
+      ['c1:reply', 'hotel.booked', { booking: 'b-c1' }],
+    ])
+    expect(inbox.table.get('effect:c1')).toBe(1)
+  })
+
+  test('a bad payload is refused with a sentence, and the refusal is stored', async () => {
+    const { transport, inbox } = await serving()
+    await transport.deliver([message('c1', 'book', { payload: { seats: 'two' } })])
+    await transport.deliver([message('c1', 'book', { payload: { seats: 2 } })])
+    const refusal = { error: 'the payload of book is not what its contract asks for: expected a number of seats' }
+    expect(said(transport.published)).toEqual([
+      ['c1:reply', 'hotel.refused', refusal],
+      ['c1:reply', 'hotel.refused', refusal],
+    ])
+    expect(inbox.replies.get('c1')).toEqual({
+      commandId: 'c1',
+      kind: 'rejected',
+      type: 'hotel.refused',
+      payload: refusal,
+    })
+  })
+
+  test('a bad payload of a command without a refusal fails alone', async () => {
+    const { transport } = await serving()
+    const failed = await transport.deliver([message('c1', 'cancel', { payload: 7 }), message('c2', 'book')])
+    expect(failed).toEqual([
+      {
+        messageId: 'c1',
+        reason:
+          'the payload of cancel is not what its contract asks for: expected an object, and its contract has no refusal',
+      },
+    ])
+    expect(transport.published.map((reply) => reply.causationId)).toEqual(['c2'])
+  })
+
+  test('an unknown type is left alone, and what is no command is reported and acknowledged', async () => {
+    const { transport, problems } = await serving()
+    const failed = await transport.deliver([
+      message('c1', 'paint_walls'),
+      message('', 'book'),
+      message('c3', 'book', { correlationId: undefined as unknown as string }),
+      null as unknown as Message,
+    ])
+    expect(failed).toEqual([])
+    expect(transport.published).toEqual([])
+    expect(problems.map((problem) => problem.cause)).toEqual([
+      'it has no id',
+      'it has no correlationId',
+      'it is not an object',
+    ])
+  })
+
+  test('is not acknowledged where its replies cannot be published; delivered again, it is answered from the inbox', async () => {
+    const { transport, inbox } = await serving()
+    transport.down = true
+    await expect(transport.deliver([message('c1', 'book')])).rejects.toThrow('the broker is away')
+    transport.down = false
+    await transport.deliver([message('c1', 'book')])
+    expect(said(transport.published)).toEqual([['c1:reply', 'hotel.booked', { booking: 'b-c1' }]])
+    expect(inbox.table.get('effect:c1')).toBe(1)
+  })
+})
+
+describe('a handler that fails', () => {
+  const poison = handle(book, async (tx: MemoryTx, command) => {
+    tx.set(`effect:${command.id}`, 1)
+    if (command.payload.seats === 13) throw new Error('unlucky')
+    return done({ booking: command.id })
+  })
+
+  test('hurts only its own command: the others are answered, it is named as failed and leaves no trace', async () => {
+    const { transport, inbox, problems } = await serving([poison])
+    const batch = [message('c1', 'book'), message('c2', 'book', { payload: { seats: 13 } }), message('c3', 'book')]
+    expect(await transport.deliver(batch)).toEqual([{ messageId: 'c2', reason: 'unlucky' }])
+    expect(transport.published.map((reply) => reply.causationId)).toEqual(['c1', 'c3'])
+    expect([...inbox.table.keys()]).toEqual(['effect:c1', 'effect:c3'])
+    expect([...inbox.replies.keys()]).toEqual(['c1', 'c3'])
+    expect(problems).toMatchObject([{ what: 'book could not be handled', messageId: 'c2' }])
+  })
+
+  test.each([
+    [
+      'an answer that its contract forbids',
+      handle(book, async () => done({ booking: 7 } as unknown as { booking: string })),
+      'the handler of book gives a hotel.booked that its contract forbids: expected a booking',
+    ],
+    [
+      'a refusal where the contract has none',
+      handle(cancel, async () => rejected('no')),
+      'the handler of cancel refuses, but its contract has no refusal',
+    ],
+  ])('%s is a failure, not a message', async (_what, handled, reason) => {
+    const { transport, inbox } = await serving([handled])
+    expect(await transport.deliver([message('c1', handled.contract.type)])).toEqual([{ messageId: 'c1', reason }])
+    expect(transport.published).toEqual([])
+    expect(inbox.replies.size).toBe(0)
+  })
+
+  test('a database that is away blames no command: the batch as a whole is delivered again', async () => {
+    const inbox = memoryInbox()
+    let asked = 0
+    const away = {
+      ...inbox,
+      transaction: async () => {
+        asked++
+        throw new Error('connection refused')
+      },
+    }
+    const { transport, problems } = await serving(undefined, away)
+    const batch = Array.from({ length: 100 }, (_, i) => message(`c${i}`, 'book'))
+    await expect(transport.deliver(batch)).rejects.toThrow('connection refused')
+    expect(asked).toBe(2)
+    expect(problems).toEqual([])
+  })
+})
+
+describe('an undo', () => {
+  const undo = message('u1', 'cancel', { undoes: 'c1' })
+
+  test('sees what became of its command, in the same batch too', async () => {
+    const { transport, inbox } = await serving()
+    await transport.deliver([message('c1', 'book'), undo])
+    expect(said(transport.published)[1]).toEqual(['u1:reply', 'hotel.cancelled', { was: 'done' }])
+    expect(inbox.table.get('effect:c1')).toBe(0)
+  })
+
+  test('that comes first keeps its command out, which is then refused without an effect', async () => {
+    const { transport, inbox } = await serving()
+    await transport.deliver([undo])
+    await transport.deliver([message('c1', 'book')])
+    await transport.deliver([message('c1', 'book'), message('u1', 'cancel', { undoes: 'c1' })])
+    const refused = ['c1:reply', 'hotel.refused', { error: 'it was undone before it arrived' }]
+    const undone = ['u1:reply', 'hotel.cancelled', { was: 'nothing' }]
+    expect(said(transport.published)).toEqual([undone, refused, refused, undone])
+    expect(inbox.table.size).toBe(0)
+  })
+
+  test('a second undo under a new id finds the tombstone and still no command', async () => {
+    const { transport } = await serving()
+    await transport.deliver([undo])
+    await transport.deliver([message('u2', 'cancel', { undoes: 'c1' })])
+    expect(said(transport.published)[1]).toEqual(['u2:reply', 'hotel.cancelled', { was: 'nothing' }])
+  })
+
+  test('keeps out a command that has no refusal without any reply', async () => {
+    const { transport, inbox } = await serving()
+    await transport.deliver([message('u1', 'cancel', { undoes: 'x1' }), message('x1', 'cancel')])
+    expect(transport.published.map((reply) => reply.causationId)).toEqual(['u1'])
+    expect(inbox.replies.get('x1')?.kind).toBe('tombstone')
+  })
+
+  test('that throws leaves no tombstone', async () => {
+    const broken = handle(cancel, async (): Promise<never> => {
+      throw new Error('no')
+    })
+    const { transport, inbox } = await serving([bookHandler, broken])
+    await transport.deliver([undo])
+    expect(inbox.replies.size).toBe(0)
+  })
+})
+
+describe('a command with a preparation', () => {
+  interface Gate {
+    readonly open: () => void
+    readonly opened: Promise<void>
+  }
+  const gate = (): Gate => {
+    const { promise, resolve } = withResolvers()
+    return { open: resolve, opened: promise }
+  }
+
+  test('is prepared outside the transaction, at most as many at once as allowed, and not again for a repeat', async () => {
+    let running = 0
+    let most = 0
+    const prepared: string[] = []
+    const handled = handle(book, {
+      async prepare(command) {
+        most = Math.max(most, ++running)
+        await new Promise(setImmediate)
+        running--
+        prepared.push(command.id)
+        return `gateway-${command.id}`
+      },
+      apply: async (_tx: MemoryTx, _command, ticket: string) => done({ booking: ticket }),
+    })
+    const { transport } = await serving([handled])
+    const batch = Array.from({ length: 9 }, (_, i) => message(`c${i}`, 'book', { correlationId: `saga-${i}` }))
+    await transport.deliver(batch)
+    await transport.deliver(batch)
+    expect(most).toBe(2)
+    expect(prepared).toHaveLength(9)
+    expect(transport.published[17]?.payload).toEqual({ booking: 'gateway-c8' })
+  })
+
+  test('fails alone where its preparation throws', async () => {
+    const handled = handle(book, {
+      async prepare(command) {
+        if (command.id === 'c1') throw new Error('gateway timed out')
+        return null
+      },
+      apply: async (_tx: MemoryTx, command) => done({ booking: command.id }),
+    })
+    const { transport, inbox } = await serving([handled])
+    const failed = await transport.deliver([message('c1', 'book'), message('c2', 'book', { correlationId: 'saga-2' })])
+    expect(failed).toEqual([{ messageId: 'c1', reason: 'gateway timed out' }])
+    expect([...inbox.replies.keys()]).toEqual(['c2'])
+  })
+
+  test('is prepared after the commands of its saga before it are committed', async () => {
+    const seen: unknown[] = []
+    const undoing = handle(cancel, {
+      prepare: async (command) => seen.push(command.original?.payload),
+      apply: async (_tx: MemoryTx) => done({}),
+    })
+    const { transport } = await serving([bookHandler, undoing])
+    await transport.deliver([message('c1', 'book'), message('u1', 'cancel', { undoes: 'c1' })])
+    expect(seen).toEqual([{ booking: 'b-c1' }])
+  })
+
+  test('is refused, not applied, where its undo came while it was prepared', async () => {
+    const waiting = gate()
+    const entered = gate()
+    let applied = 0
+    const slow = handle(book, {
+      async prepare() {
+        entered.open()
+        await waiting.opened
+      },
+      async apply(_tx: MemoryTx) {
+        applied++
+        return done({ booking: 'x' })
+      },
+    })
+    const inbox = memoryInbox()
+    const [one, two] = [await serving([slow, cancelHandler], inbox), await serving([slow, cancelHandler], inbox)]
+    const delivery = one.transport.deliver([message('c1', 'book')])
+    await entered.opened
+    await two.transport.deliver([message('u1', 'cancel', { undoes: 'c1' })])
+    waiting.open()
+    await delivery
+    expect(applied).toBe(0)
+    expect(said(one.transport.published)).toEqual([
+      ['c1:reply', 'hotel.refused', { error: 'it was undone before it arrived' }],
+    ])
+  })
+
+  test('of an undo is repeated where its command arrived meanwhile', async () => {
+    const waiting = gate()
+    const entered = gate()
+    const seen: (string | undefined)[] = []
+    const undoing = handle(cancel, {
+      async prepare(command) {
+        entered.open()
+        await waiting.opened
+        return command.original?.kind
+      },
+      async apply(_tx: MemoryTx, _command, kind) {
+        seen.push(kind)
+        return done({})
+      },
+    })
+    const inbox = memoryInbox()
+    const [one, two] = [await serving([undoing], inbox), await serving([bookHandler], inbox)]
+    const undo = message('u1', 'cancel', { undoes: 'c1' })
+    const delivery = one.transport.deliver([undo])
+    await entered.opened
+    await two.transport.deliver([message('c1', 'book')])
+    waiting.open()
+    expect(await delivery).toMatchObject([{ messageId: 'u1' }])
+    expect(await one.transport.deliver([undo])).toEqual([])
+    expect(seen).toEqual(['done'])
+  })
+})
+
+describe('mistakes in the declaration', () => {
+  test('two handlers for one command are refused', () => {
+    expect(() =>
+      participant({ name: 'hotel', source: 's', inbox: memoryInbox(), handlers: [bookHandler, bookHandler] }),
+    ).toThrow('participant hotel has two handlers for book: remove one')
+  })
+
+  test('a command of another participant is refused', () => {
+    expect(() => participant({ name: 'flight', source: 's', inbox: memoryInbox(), handlers: [bookHandler] })).toThrow(
+      'participant flight cannot handle book: its contract names participant hotel',
+    )
+  })
+})
+
+/**
+ * A database where transactions really overlap: each sees what was committed when it read, and the unique command id
+ * makes the later of two committers fail. The scheduler decides who goes when.
+ */
+function racingInbox(scheduler: fc.Scheduler) {
+  const replies = new Map<string, StoredReply>()
+  const effects = new Map<string, number>()
+  interface Tx {
+    readonly saved: StoredReply[]
+    readonly effects: [id: string, by: number][]
+  }
+  const inbox: Inbox<Tx> = {
+    async transaction(work) {
+      const tx: Tx = { saved: [], effects: [] }
+      const result = await work(tx)
+      await scheduler.schedule(Promise.resolve(), 'commit')
+      if (tx.saved.some((reply) => replies.has(reply.commandId))) throw new Error('duplicate key')
+      for (const reply of tx.saved) replies.set(reply.commandId, reply)
+      for (const [id, by] of tx.effects) effects.set(id, (effects.get(id) ?? 0) + by)
+      return result
+    },
+    async find(_tx, ids) {
+      await scheduler.schedule(Promise.resolve(), 'find')
+      return ids.flatMap((id) => replies.get(id) ?? [])
+    },
+    async save(tx, saved) {
+      tx.saved.push(...saved)
+    },
+  }
+  return { inbox, effects }
+}
+
+/** Deliveries of three sagas' commands and their undos: any order, any number of times, cut into batches anyhow. */
+const deliveries = fc.array(
+  fc.array(fc.record({ saga: fc.integer({ min: 0, max: 2 }), undo: fc.boolean() }), { minLength: 1, maxLength: 5 }),
+  { minLength: 1, maxLength: 8 },
+)
+
+describe('properties', () => {
+  test('in any order, with repeats, failures and races of two processes: one effect at most, none once undone, one reply each', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.scheduler(),
+        deliveries,
+        fc.array(fc.boolean(), { maxLength: 12 }),
+        async (scheduler, batches, throwing) => {
+          const { inbox, effects } = racingInbox(scheduler)
+          const flaky = (): void => {
+            if (throwing.pop() === true) throw new Error('flaky')
+          }
+          const handlers = [
+            handle(book, async (tx: Parameters<typeof inbox.find>[0], command) => {
+              flaky()
+              tx.effects.push([command.id, 1])
+              return done({ booking: command.id })
+            }),
+            handle(cancel, async (tx: Parameters<typeof inbox.find>[0], command) => {
+              flaky()
+              if (command.original?.kind === 'done') tx.effects.push([command.undoes ?? '', -1])
+              return done({ was: command.original?.kind ?? 'nothing' })
+            }),
+          ]
+          const published: Message[] = []
+          const handled = new Set<string>()
+          const processes = await Promise.all(
+            [0, 1].map(async () => {
+              const transport = recorder()
+              transport.published = published
+              await participant({ name: 'hotel', source: 'hotel', inbox, handlers }).attach(transport)
+              return transport
+            }),
+          )
+          const send = async (batch: readonly Message[], to: number): Promise<void> => {
+            const failed = (await processes[to]?.deliver(batch)) as readonly FailedMessage[]
+            for (const { id } of batch) if (!failed.some(({ messageId }) => messageId === id)) handled.add(id)
+          }
+          const wire = batches.map((batch) =>
+            batch.map(({ saga, undo }) =>
+              undo
+                ? message(`u${saga}`, 'cancel', { correlationId: `s${saga}`, undoes: `c${saga}` })
+                : message(`c${saga}`, 'book', { correlationId: `s${saga}` }),
+            ),
+          )
+          await scheduler.waitFor(Promise.all(wire.map((batch, i) => send(batch, i % 2))))
+
+          for (const id of ['0', '1', '2']) {
+            const effect = effects.get(`c${id}`) ?? 0
+            expect(effect).toBeGreaterThanOrEqual(0)
+            expect(effect).toBeLessThanOrEqual(handled.has(`u${id}`) ? 0 : 1)
+          }
+          const answers = new Map<string, string>()
+          for (const { id, type, payload } of published) {
+            const answer = JSON.stringify([type, payload])
+            expect(answers.get(id) ?? answer).toBe(answer)
+            answers.set(id, answer)
+          }
+          for (const id of handled) expect(answers.has(`${id}:reply`)).toBe(true)
+        },
+      ),
+      { numRuns: 500 },
+    )
+  })
+})
+
+/** `Promise.withResolvers` of newer Nodes. */
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => undefined
+  const promise = new Promise<void>((given) => (resolve = given))
+  return { promise, resolve }
+}
