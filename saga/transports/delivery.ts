@@ -1,0 +1,267 @@
+/**
+ * Hands messages to the subscribers inside this process: groups, batches, redelivery, dead letters. Transports that end in
+ * this process without a broker of their own (in-process, HTTP) are this with a way to get messages here.
+ *
+ * Invariants:
+ * - what gathers while a handler runs is its next batch; a handler never runs twice at once;
+ * - messages with one correlation id are in at most one handler of a group at a time, in the order of their coming;
+ * - a batch that throws as a whole comes again message by message, so only a message that fails alone is charged a try;
+ * - a failed message waits for its next try outside the queue: others are not held up.
+ */
+import { backoff, type RetryPolicy } from '../core/retry.ts'
+import type { BatchHandler, Message, Subscription } from './transport.ts'
+
+/** Runs the work after a pause; the result calls it off. Tests pass their own. */
+export type Timer = (work: () => void, ms: number) => () => void
+
+export const systemTimer: Timer = (work, ms) => {
+  const timer = setTimeout(work, ms)
+  return () => clearTimeout(timer)
+}
+
+export interface DeliveryOptions {
+  /** Most messages in one batch. */
+  readonly maxBatch: number
+  /** Most messages that wait in one group. */
+  readonly maxQueued: number
+  /** How often, and with which pauses, a message is handed over that could not be handled. */
+  readonly retry: RetryPolicy
+  readonly timer: Timer
+  /** Called for a message whose tries are used up, and for one that no room is left for. */
+  readonly onDead: (channel: string, message: Message, reason: string) => void
+}
+
+/** Called once per group when the message is handled (null) or its tries are used up (the reason). */
+type Settled = (failure: string | null) => void
+
+/** A message on its way to one group. */
+interface Item {
+  readonly message: Message
+  readonly tries: number
+  readonly settled: Settled | undefined
+  failures: number
+  /** Was in a batch that threw as a whole. */
+  alone: boolean
+}
+
+interface Member {
+  readonly handler: BatchHandler
+  /** A run is scheduled or going on. */
+  busy: boolean
+  closed: boolean
+  /** The correlation ids of the batch in hand. */
+  readonly inHand: Set<string>
+  running: Promise<void>
+}
+
+/** Raised where no more messages may wait. */
+export class QueueFullError extends Error {
+  override readonly name = 'QueueFullError'
+  constructor(channel: string, group: string, limit: number) {
+    super(
+      `${limit} messages wait for group ${group} on ${channel}, which is the most allowed: publish again later, or ` +
+        'raise maxQueued',
+    )
+  }
+}
+
+export interface Delivery {
+  /**
+   * Queues messages for every group of a channel. A channel without a group keeps the newest for the first that comes.
+   *
+   * @throws QueueFullError where a group with members has no room; then nothing is queued
+   */
+  offer(
+    channel: string,
+    messages: readonly Message[],
+    how?: { readonly tries: number; readonly settled: Settled },
+  ): void
+  subscribe(channel: string, group: string, handler: BatchHandler): Subscription
+  /** True where some group has a member that reads the channel. */
+  read(channel: string): boolean
+  /** Waits for the batches in hand; what waits is given up. */
+  close(): Promise<void>
+}
+
+export function delivery(options: DeliveryOptions): Delivery {
+  const channels = new Map<string, Map<string, Group>>()
+  /** For channels that nobody has ever subscribed to. */
+  const early = new Map<string, Message[]>()
+  const groupsOf = (channel: string): Group[] => [...(channels.get(channel)?.values() ?? [])]
+
+  return {
+    offer(channel, messages, how) {
+      const groups = groupsOf(channel)
+      if (groups.length === 0) {
+        const kept = early.get(channel) ?? []
+        for (const message of messages) kept.push(message)
+        kept.splice(0, kept.length - options.maxQueued)
+        early.set(channel, kept)
+      }
+      for (const group of groups) group.checkRoom(messages.length)
+      for (const group of groups) group.add(messages, how?.tries ?? options.retry.tries, how?.settled)
+    },
+    subscribe(channel, name, handler) {
+      const groups = channels.get(channel) ?? new Map<string, Group>()
+      channels.set(channel, groups)
+      const group = groups.get(name) ?? new Group(channel, name, options)
+      groups.set(name, group)
+      const subscription = group.join(handler)
+      group.add(early.get(channel) ?? [], options.retry.tries, undefined)
+      early.delete(channel)
+      return subscription
+    },
+    read: (channel) => groupsOf(channel).some((group) => group.read),
+    async close() {
+      await Promise.all([...channels.values()].flatMap((groups) => [...groups.values()].map((group) => group.close())))
+    },
+  }
+}
+
+/** The subscribers that share a channel's messages, and the messages that wait for them. */
+class Group {
+  readonly #channel: string
+  readonly #name: string
+  readonly #options: DeliveryOptions
+  readonly #members = new Set<Member>()
+  readonly #pauses = new Set<() => void>()
+  #waiting: Item[] = []
+  #closed = false
+
+  constructor(channel: string, name: string, options: DeliveryOptions) {
+    this.#channel = channel
+    this.#name = name
+    this.#options = options
+  }
+
+  /** Somebody reads it. */
+  get read(): boolean {
+    return [...this.#members].some((member) => !member.closed)
+  }
+
+  checkRoom(more: number): void {
+    const { maxQueued } = this.#options
+    if (this.read && this.#waiting.length + more > maxQueued) {
+      throw new QueueFullError(this.#channel, this.#name, maxQueued)
+    }
+  }
+
+  add(messages: readonly Message[], tries: number, settled: Settled | undefined): void {
+    for (const message of messages) this.#waiting.push({ message, tries, settled, failures: 0, alone: false })
+    this.#dropOldest()
+    this.#wake()
+  }
+
+  join(handler: BatchHandler): Subscription {
+    const member: Member = { handler, busy: false, closed: false, inHand: new Set(), running: Promise.resolve() }
+    this.#members.add(member)
+    this.#wake()
+    return { close: () => this.#leave(member) }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const callOff of this.#pauses) callOff()
+    for (const item of this.#waiting.splice(0)) item.settled?.('the transport is closing')
+    await Promise.all([...this.#members].map((member) => this.#leave(member)))
+  }
+
+  /** A member stays among the others, and so keeps its sagas in hand, until its last batch is done. */
+  async #leave(member: Member): Promise<void> {
+    member.closed = true
+    await member.running
+    this.#members.delete(member)
+  }
+
+  /** A group that nobody reads must not grow for ever: nobody may ever come back to it. */
+  #dropOldest(): void {
+    if (this.read) return
+    const tooMany = this.#waiting.length - this.#options.maxQueued
+    if (tooMany <= 0) return
+    for (const item of this.#waiting.splice(0, tooMany)) {
+      this.#bury(item, `${this.#options.maxQueued} newer messages wait for group ${this.#name}, which nobody reads`)
+    }
+  }
+
+  /**
+   * Lets idle members look for work, in a turn of the event loop of its own: what is published in this turn comes in one
+   * batch, and other work gets in between batches.
+   */
+  #wake(): void {
+    if (this.#waiting.length === 0 || this.#closed) return
+    for (const member of this.#members) {
+      if (member.busy || member.closed) continue
+      member.busy = true
+      setImmediate(() => {
+        if (!member.closed) member.running = this.#run(member)
+      })
+    }
+  }
+
+  async #run(member: Member): Promise<void> {
+    const batch = this.#take(member)
+    for (const { message } of batch) member.inHand.add(message.correlationId)
+    if (batch.length > 0) await this.#handle(member, batch)
+    member.inHand.clear()
+    member.busy = false
+    // Without a batch, all that waits belongs to sagas in other members' hands; these wake everyone when they finish.
+    if (batch.length > 0) this.#wake()
+  }
+
+  /** The next batch: in order, without sagas that another member has in hand. */
+  #take(member: Member): readonly Item[] {
+    const others = [...this.#members].filter((other) => other !== member && other.inHand.size > 0)
+    const batch: Item[] = []
+    const left: Item[] = []
+    let seen = 0
+    for (; seen < this.#waiting.length && batch.length < this.#options.maxBatch; seen++) {
+      const item = this.#waiting[seen] as Item
+      if (others.some((other) => other.inHand.has(item.message.correlationId))) left.push(item)
+      else if (!item.alone) batch.push(item)
+      else {
+        if (batch.length > 0) break
+        batch.push(item)
+        seen++
+        break
+      }
+    }
+    if (left.length === 0) this.#waiting.splice(0, seen)
+    else this.#waiting = [...left, ...this.#waiting.slice(seen)]
+    return batch
+  }
+
+  async #handle(member: Member, batch: readonly Item[]): Promise<void> {
+    try {
+      const failed = (await member.handler(batch.map((item) => item.message))) ?? []
+      const reasons = new Map(failed.map(({ messageId, reason }) => [messageId, reason]))
+      for (const item of batch) {
+        const reason = reasons.get(item.message.id)
+        if (reason === undefined) item.settled?.(null)
+        else this.#fail(item, reason)
+      }
+    } catch (error) {
+      for (const item of batch) item.alone = true
+      if (batch.length > 1) this.#waiting = [...batch, ...this.#waiting]
+      else for (const item of batch) this.#fail(item, error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  #fail(item: Item, reason: string): void {
+    item.failures++
+    if (item.failures >= item.tries || this.#closed) return this.#bury(item, reason)
+    const callOff = this.#options.timer(
+      () => {
+        this.#pauses.delete(callOff)
+        this.#waiting.push(item)
+        this.#wake()
+      },
+      backoff(this.#options.retry, item.failures, 0, 0),
+    )
+    this.#pauses.add(callOff)
+  }
+
+  #bury(item: Item, reason: string): void {
+    if (item.settled === undefined) this.#options.onDead(this.#channel, item.message, reason)
+    else item.settled(reason)
+  }
+}
