@@ -29,7 +29,14 @@ export type Event =
   | { readonly type: 'StepRejected'; readonly step: string; readonly reason: string; readonly retryAt: number | null }
   /** No answer in time: the outcome is unknown. `retryAt` is null where the tries are used up. */
   | { readonly type: 'StepUnknown'; readonly step: string; readonly reason: string; readonly retryAt: number | null }
-  | { readonly type: 'StepSkipped'; readonly step: string; readonly reason: string; readonly expiresAt: number | null }
+  /** `effect`: `possible` where nobody knows, `denied` where an operator says that there is none (left). */
+  | {
+      readonly type: 'StepSkipped'
+      readonly step: string
+      readonly reason: string
+      readonly effect: 'none' | 'possible' | 'denied'
+      readonly expiresAt: number | null
+    }
   | { readonly type: 'StageEntered'; readonly stage: number }
   | { readonly type: 'CompensationStarted'; readonly step: string; readonly reason: string }
   /** `now`: undoing begins; `pivot`: the pivot's outcome decides; `completion`: it is looked at when the saga has completed. */
@@ -66,7 +73,12 @@ export type Event =
   | { readonly type: 'SagaCompleted'; readonly at: number }
   | { readonly type: 'SagaCompensated'; readonly at: number }
   | { readonly type: 'SagaCancelled'; readonly at: number }
-  | { readonly type: 'SagaFailed'; readonly at: number; readonly leftBehind: readonly string[]; readonly reason: string | null }
+  | {
+      readonly type: 'SagaFailed'
+      readonly at: number
+      readonly leftBehind: readonly string[]
+      readonly reason: string | null
+    }
   /** An answer that changed nothing: late, repeated, foreign or unreadable. */
   | { readonly type: 'ReplyIgnored'; readonly reply: string; readonly why: string }
   /** A request by a person or a clock that changed nothing. */

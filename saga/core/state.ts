@@ -70,8 +70,10 @@ export interface StepState {
   readonly undoRound?: number | undefined
   /** The undo was sent without knowing whether there was anything to undo. */
   readonly blind?: true | undefined
-  /** Tries are used up and it is still unknown. */
+  /** Tries are used up and it is still unknown. On a skipped step: it may have taken effect all the same. */
   readonly exhausted?: true | undefined
+  /** Why it was rejected or is unknown. */
+  readonly why?: string | undefined
 }
 
 export interface SagaState {

@@ -1,0 +1,181 @@
+/**
+ * Moves a saga as far as it goes by itself: forward, backward, or to an end (design rules 1, 2, 3, 7 and 12).
+ *
+ * Each `…Once` does the next single thing and tells whether it did any. Every thing done is an event that brings the
+ * saga nearer to an end or makes something outstanding, so `advance` ends.
+ */
+import type { StepDefinition } from './definition.ts'
+import { evolve } from './evolve.ts'
+import { buildCommand, canTurnBack } from './pending.ts'
+import type { SagaState, StepState } from './state.ts'
+import type { Turn } from './turn.ts'
+
+export function advance(turn: Turn): void {
+  while (advanceOnce(turn));
+}
+
+function advanceOnce(turn: Turn): boolean {
+  const { status } = turn.state
+  if (status === 'STARTED') return forwardOnce(turn)
+  return (status === 'COMPENSATING' || status === 'CANCELLING') && backwardOnce(turn)
+}
+
+/** Its outcome is open: an answer, a repeat or a pause's end is awaited. */
+const isOpen = ({ phase, paused, exhausted }: StepState): boolean =>
+  phase === 'asked' || (phase === 'unknown' && exhausted !== true) || (phase === 'rejected' && paused === true)
+
+function forwardOnce(turn: Turn): boolean {
+  const stage = turn.definition.stages[turn.state.stage]
+  if (stage === undefined) return complete(turn)
+  const todo = stage.find((step) => turn.step(step).phase === 'todo')
+  if (todo !== undefined) return ask(turn, todo)
+  if (stage.some((step) => isOpen(turn.step(step)))) return false // a group is left when every member is settled
+  const failed =
+    stage.find((step) => turn.step(step).phase === 'rejected') ??
+    stage.find((step) => turn.step(step).phase === 'unknown')
+  if (failed !== undefined) return fail(turn, failed)
+  return leaveStage(turn, stage)
+}
+
+function leaveStage(turn: Turn, stage: readonly StepDefinition[]): boolean {
+  const { cancel } = turn.state
+  // The pivot was done while a cancel waited for it: the cancel lost, unless it can still be decided after completion.
+  if (cancel !== null && stage[0]?.place === 'pivot' && turn.definition.cancelDecidedBy === null)
+    turn.emit({ type: 'CancelRefused', by: cancel.by, reason: tooLate })
+  turn.emit({ type: 'StageEntered', stage: turn.state.stage + 1 })
+  return true
+}
+
+const tooLate = 'it came too late: the saga has passed its point of no return'
+
+function complete(turn: Turn): boolean {
+  turn.emit({ type: 'SagaCompleted', at: turn.now })
+  if (turn.state.cancel !== null) turn.emit({ type: 'CancelStarted', afterCompletion: true })
+  return true
+}
+
+/** Sends a step's command, or begins its wait. A payload that cannot be built parks the saga: a person must mend it. */
+export function ask(turn: Turn, step: StepDefinition, attempt = 1, round = turn.step(step).round ?? 1): true {
+  const until = turn.now + step.attemptMs
+  const asked = { type: 'StepAsked', step: step.name, attempt, round, at: turn.now, until } as const
+  if (step.do !== null) {
+    const built = buildCommand(turn.definition, evolve(turn.state, asked) as SagaState, step, 'do')
+    if (!built.ok) return parkAt(turn, step.name, built.why)
+  }
+  turn.emit(asked)
+  return true
+}
+
+/** A step of the current stage failed for good. Decides whether the saga undoes itself or needs a person. */
+function fail(turn: Turn, step: StepDefinition): boolean {
+  const { phase, why = '' } = turn.step(step)
+  if (step.place === 'after') return parkAt(turn, step.name, why)
+  if (phase === 'unknown' && (step.place === 'pivot' || !mayUndoBlind(step))) return parkAt(turn, step.name, why)
+  return beginUndo(turn, step.name, why)
+}
+
+/** True where an unknown outcome may be undone without knowing it: nothing to undo, or an undo safe on nothing. */
+const mayUndoBlind = (step: StepDefinition): boolean =>
+  step.onUnknown !== 'park' && (step.undo === null || step.undo.safeOnNothing)
+
+/** Turns the saga round: because of a cancel that waited for the pivot, or because of the failed step. */
+export function beginUndo(turn: Turn, step: string, reason: string): true {
+  if (turn.state.cancel === null) turn.emit({ type: 'CompensationStarted', step, reason })
+  else turn.emit({ type: 'CancelStarted', afterCompletion: false })
+  return true
+}
+
+/** A cancel of a saga that is STARTED or COMPLETED, by a person or a clock. */
+export function beginCancel(turn: Turn, by: string, reason: string): void {
+  const { state, definition } = turn
+  const request = { type: 'CancelRequested', by, reason, at: turn.now } as const
+  if (state.status === 'STARTED' && canTurnBack(definition, state)) {
+    turn.emit({ ...request, takes: 'now' })
+    turn.emit({ type: 'CancelStarted', afterCompletion: false })
+  } else if (state.status === 'STARTED' && definition.stages[state.stage]?.[0]?.place === 'pivot') {
+    turn.emit({ ...request, takes: 'pivot' })
+  } else if (definition.cancelDecidedBy === null) {
+    turn.emit({ type: 'CancelRefused', by, reason: tooLate })
+  } else if (state.status === 'STARTED') {
+    turn.emit({ ...request, takes: 'completion' })
+  } else {
+    turn.emit({ ...request, takes: 'now' })
+    turn.emit({ type: 'CancelStarted', afterCompletion: true })
+  }
+}
+
+function backwardOnce(turn: Turn): boolean {
+  const steps = turn.begun()
+  if (steps.some((step) => turn.step(step).phase === 'undoing')) return false // one undo at a time
+  const stuck = steps.find((step) => turn.step(step).phase === 'stuck')
+  if (stuck !== undefined) return parkAt(turn, stuck.name, `its undo was given up: ${turn.step(stuck).why ?? ''}`)
+  const decider = turn.state.cancel?.after === true ? turn.definition.cancelDecidedBy : null
+  const deciding = decider === null ? undefined : steps.find((step) => step.name === decider)
+  if (deciding !== undefined && turn.step(deciding).phase === 'done') return askUndo(turn, deciding)
+  const open = steps.filter((step) => isOpen(turn.step(step)))
+  const closable = open.find((step) => closesAtOnce(turn, step))
+  if (closable !== undefined) return close(turn, closable)
+  if (open.some((step) => step.onUnknown !== 'undo')) return false // settled first, by its answer or a repeat
+  const newest = steps.findLast((step) => mayHaveEffect(turn.step(step)) && step.undo !== null)
+  return newest === undefined ? endUndone(turn) : askUndo(turn, newest)
+}
+
+/** What is open, but can have nothing to undo, is not waited for. */
+const closesAtOnce = (turn: Turn, step: StepDefinition): boolean =>
+  step.undo === null || turn.step(step).phase === 'rejected'
+
+function close(turn: Turn, step: StepDefinition): true {
+  const reason = 'no longer needed: the saga is undone'
+  if (turn.step(step).phase === 'rejected') turn.emit({ type: 'StepRejected', step: step.name, reason, retryAt: null })
+  else turn.emit({ type: 'StepSkipped', step: step.name, reason, effect: 'none', expiresAt: null })
+  return true
+}
+
+const mayHaveEffect = ({ phase, exhausted }: StepState): boolean =>
+  phase === 'done' || phase === 'unknown' || phase === 'asked' || (phase === 'skipped' && exhausted === true)
+
+/** Names of the steps that may have an effect now, for an operator who gives up. */
+export const mayRemain = (turn: Turn): readonly string[] =>
+  turn
+    .begun()
+    .filter((step) => step.do !== null)
+    .filter((step) => {
+      const state = turn.step(step)
+      const known = state.phase === 'done' && step.undo === null && step.place === 'before' // it only read
+      return (mayHaveEffect(state) && !known) || state.phase === 'undoing' || state.phase === 'stuck'
+    })
+    .map((step) => step.name)
+
+/** Sends the undo of a step, the first time or again; blind where nobody knows whether there is anything to undo. */
+export function askUndo(turn: Turn, step: StepDefinition): true {
+  const { phase, attempts, undoRound = 1 } = turn.step(step)
+  const unknown = phase !== 'done' && phase !== 'undoing' && phase !== 'stuck'
+  if (unknown && !mayUndoBlind(step)) return parkAt(turn, step.name, turn.step(step).why ?? 'its outcome is unknown')
+  const built = buildCommand(turn.definition, turn.state, step, 'undo')
+  if (!built.ok) return parkAt(turn, step.name, built.why)
+  turn.emit({
+    type: 'UndoAsked',
+    step: step.name,
+    attempt: phase === 'undoing' ? attempts + 1 : 1,
+    round: undoRound,
+    blind: unknown,
+    until: turn.now + step.attemptMs,
+  })
+  return true
+}
+
+function endUndone(turn: Turn): true {
+  const undid = turn.begun().some((step) => {
+    const { phase } = turn.step(step)
+    return step.undo !== null && (phase === 'undone' || phase === 'skipped')
+  })
+  if (turn.state.status === 'CANCELLING') turn.emit({ type: 'SagaCancelled', at: turn.now })
+  else if (undid) turn.emit({ type: 'SagaCompensated', at: turn.now })
+  else turn.emit({ type: 'SagaFailed', at: turn.now, leftBehind: [], reason: null })
+  return true
+}
+
+export function parkAt(turn: Turn, step: string, reason: string): true {
+  turn.emit({ type: 'SagaParked', step, reason })
+  return true
+}

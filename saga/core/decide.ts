@@ -1,0 +1,99 @@
+/**
+ * What follows from an input: a total, synchronous, deterministic function of definition, state, input and now.
+ *
+ * `decide` returns the events that follow (none where nothing does); it never throws, whatever arrives. It holds the
+ * rules of design section 4. Each event is folded before the next is decided, so the state always agrees with them.
+ *
+ * After an input's direct consequence, the saga is moved as far as it goes by itself (`advance`): forward until a step is
+ * outstanding, backward until an undo is, or to an end. So afterwards it has ended, is parked, or has a next cause.
+ */
+import { advance, beginCancel, parkAt } from './advance.ts'
+import { act } from './act.ts'
+import type { Action } from './act.ts'
+import type { ReplyMessage } from './contract.ts'
+import type { SagaDefinition } from './definition.ts'
+import type { Event } from './events.ts'
+import { evolve } from './evolve.ts'
+import { receive } from './receive.ts'
+import type { SagaState } from './state.ts'
+import { hasEnded } from './state.ts'
+import { timeCame } from './time.ts'
+import { Turn } from './turn.ts'
+
+export type Input =
+  /** `seed` is any integer; it spreads the retries of different sagas. */
+  | { readonly type: 'start'; readonly id: string; readonly input: unknown; readonly seed: number }
+  | { readonly type: 'reply'; readonly reply: ReplyMessage }
+  /** A wake-up that `pending` asked for; harmless at any other time. */
+  | { readonly type: 'time' }
+  | { readonly type: 'cancel'; readonly by: string; readonly reason: string }
+  | { readonly type: 'act'; readonly action: Action; readonly by: string; readonly reason: string }
+  /** The host could not carry out a move of this saga; it parks alone. */
+  | { readonly type: 'fault'; readonly reason: string }
+
+/**
+ * @param state null before the start; the input must be checked against the definition's schema by the host
+ * @param now Unix milliseconds
+ */
+export function decide(
+  definition: SagaDefinition,
+  state: SagaState | null,
+  input: Input,
+  now: number,
+): readonly Event[] {
+  if (state === null) return input.type === 'start' ? start(definition, input, now) : []
+  const turn = new Turn(definition, state, now)
+  respond(turn, input)
+  advance(turn)
+  return turn.events
+}
+
+/** Folds a history; null where it is empty. */
+export const replay = (events: readonly Event[]): SagaState | null => events.reduce<SagaState | null>(evolve, null)
+
+function start(definition: SagaDefinition, input: Input & { type: 'start' }, now: number): readonly Event[] {
+  const first: Event = {
+    type: 'SagaStarted',
+    id: input.id,
+    definition: definition.name,
+    version: definition.version,
+    seed: input.seed,
+    input: input.input,
+    at: now,
+    deadline: definition.deadlineMs === null ? null : now + definition.deadlineMs,
+  }
+  const turn = new Turn(definition, evolve(null, first) as SagaState, now)
+  advance(turn)
+  return [first, ...turn.events]
+}
+
+function respond(turn: Turn, input: Input): void {
+  switch (input.type) {
+    case 'start':
+      return // starting is idempotent: it runs already
+    case 'reply':
+      return receive(turn, input.reply)
+    case 'time':
+      return timeCame(turn)
+    case 'cancel':
+      return cancel(turn, input.by, input.reason)
+    case 'act':
+      return act(turn, input.action, input.by, input.reason)
+    case 'fault':
+      if (!hasEnded(turn.state.status) && turn.state.status !== 'PARKED') parkAt(turn, turn.currentStep(), input.reason)
+  }
+}
+
+/** Design rules 3 and 12. A cancel that is asked for again while the first is open changes nothing. */
+function cancel(turn: Turn, by: string, reason: string): void {
+  const { state } = turn
+  if (state.status !== 'STARTED' && state.status !== 'COMPLETED')
+    return turn.emit({ type: 'RequestRefused', request: 'cancel', why: whyNotNow(state) })
+  if (state.cancel === null) beginCancel(turn, by, reason)
+}
+
+function whyNotNow({ status }: SagaState): string {
+  if (status === 'PARKED') return 'it is parked; an operator must retry, skip or give up first'
+  if (status === 'COMPENSATING' || status === 'CANCELLING') return `it is ${status} already`
+  return `it has ended ${status}`
+}

@@ -1,0 +1,142 @@
+/**
+ * What is outstanding, from the state alone: the commands to send (again) and the next wake-up.
+ *
+ * Ids are derived from saga, step and direction, so sending again needs no memory of having sent: a repeat carries the
+ * same id, and the participant answers it from its store.
+ */
+import type { CommandContract } from './contract.ts'
+import type { DoContext, SagaDefinition, StepDefinition } from './definition.ts'
+import { stepOf } from './evolve.ts'
+import type { SagaState } from './state.ts'
+
+export type Direction = 'do' | 'undo' | 'query'
+
+/** A command to be sent. */
+export interface Command {
+  readonly id: string
+  readonly sagaId: string
+  readonly step: string
+  readonly direction: Direction
+  readonly attempt: number
+  readonly participant: string
+  readonly type: string
+  readonly payload: unknown
+  /** Of an undo: the id of the command that it undoes. */
+  readonly undoes: string | null
+}
+
+export interface Pending {
+  readonly commands: readonly Command[]
+  /** Unix milliseconds; null where no time is waited for. */
+  readonly wakeAt: number | null
+}
+
+/** The derived id of a step's command (design rule 4); a definite refusal that is tried again starts a new round. */
+export function commandId(state: SagaState, step: string, direction: Direction): string {
+  const { round, undoRound } = stepOf(state, step)
+  const count = direction === 'do' ? round : direction === 'undo' ? undoRound : 1
+  return `${state.id}:${step}:${direction}${count === undefined || count === 1 ? '' : String(count)}`
+}
+
+/** What is outstanding now. A saga that is parked or ended has no commands. */
+export function pending(definition: SagaDefinition, state: SagaState): Pending {
+  if (state.status === 'COMPLETED') return { commands: [], wakeAt: state.expiresAt }
+  if (!isMoving(state)) return { commands: [], wakeAt: null }
+  const commands: Command[] = []
+  let wakeAt = deadlineOf(definition, state)
+  for (const step of begun(definition, state)) {
+    const { nextAt } = stepOf(state, step.name)
+    if (nextAt !== undefined) wakeAt = Math.min(wakeAt ?? Infinity, nextAt)
+    const direction = outstanding(step, state)
+    const built = direction === null ? null : buildCommand(definition, state, step, direction)
+    if (built?.ok === true) commands.push(built.command)
+  }
+  return { commands, wakeAt }
+}
+
+const isMoving = ({ status }: SagaState): boolean =>
+  status === 'STARTED' || status === 'COMPENSATING' || status === 'CANCELLING'
+
+/** The saga's own deadline counts until its pivot is asked. */
+function deadlineOf(definition: SagaDefinition, state: SagaState): number | null {
+  return state.status === 'STARTED' && state.cancel === null && canTurnBack(definition, state) ? state.deadline : null
+}
+
+/** True until the pivot has been asked: a cancel then takes effect at once. */
+export function canTurnBack(definition: SagaDefinition, state: SagaState): boolean {
+  const current = definition.stages[state.stage]?.[0]
+  return current?.place === 'before' || (current?.place === 'pivot' && stepOf(state, current.name).phase === 'todo')
+}
+
+/** Steps that have begun, in the order of the definition. */
+export const begun = (definition: SagaDefinition, state: SagaState): readonly StepDefinition[] =>
+  definition.steps.filter((step) => state.steps[step.name] !== undefined)
+
+function outstanding(step: StepDefinition, state: SagaState): Direction | null {
+  const { phase, paused, querying } = stepOf(state, step.name)
+  if (querying === true) return 'query'
+  if (paused === true || step.do === null) return null
+  return phase === 'asked' ? 'do' : phase === 'undoing' ? 'undo' : null
+}
+
+export type Built = { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly why: string }
+
+/** Builds a step's command. A payload function that throws is a mistake in the definition, told by `why`. */
+export function buildCommand(
+  definition: SagaDefinition,
+  state: SagaState,
+  step: StepDefinition,
+  direction: Direction,
+): Built {
+  try {
+    const id = commandId(state, step.name, direction)
+    const contract = contractOf(step, direction)
+    return {
+      ok: true,
+      command: {
+        id,
+        sagaId: state.id,
+        step: step.name,
+        direction,
+        attempt: stepOf(state, step.name).attempts,
+        participant: contract.participant,
+        type: contract.type,
+        payload: payloadOf(definition, state, step, direction),
+        undoes: direction === 'undo' ? commandId(state, step.name, 'do') : null,
+      },
+    }
+  } catch (error) {
+    return { ok: false, why: `the ${direction} payload of step ${step.name} could not be built: ${String(error)}` }
+  }
+}
+
+/** The contract of a direction that the caller knows to exist. */
+export const contractOf = (step: StepDefinition, direction: Direction): CommandContract =>
+  (direction === 'do' ? step.do : direction === 'undo' ? step.undo : step.query) as CommandContract
+
+function payloadOf(definition: SagaDefinition, state: SagaState, step: StepDefinition, direction: Direction): unknown {
+  const context: DoContext = {
+    sagaId: state.id,
+    commandId: commandId(state, step.name, 'do'),
+    input: state.input,
+    replies: repliesBefore(definition, state, step),
+    since: stepOf(state, step.name).since,
+  }
+  if (direction === 'do') return step.with(context)
+  if (direction === 'query') return step.queryWith(context)
+  const reason = state.cancel?.reason ?? state.error?.reason ?? ''
+  return step.undoWith({ ...context, reply: stepOf(state, step.name).reply, reason })
+}
+
+/** Answers by step name, looked up when read: building a payload costs the same for the 200th step as for the first. */
+function repliesBefore(definition: SagaDefinition, state: SagaState, step: StepDefinition): Record<string, unknown> {
+  return new Proxy<Record<string, unknown>>(
+    {},
+    {
+      get: (_target, name) => {
+        const earlier = definition.byName.get(String(name))
+        return earlier !== undefined && earlier.stage < step.stage ? stepOf(state, earlier.name).reply : undefined
+      },
+    },
+  )
+}

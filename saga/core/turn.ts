@@ -1,0 +1,51 @@
+/** One turn of a saga: what is decided in answer to one input, each event folded at once. */
+import type { SagaDefinition, StepDefinition } from './definition.ts'
+import type { Event } from './events.ts'
+import { evolve, stepOf } from './evolve.ts'
+import { begun } from './pending.ts'
+import { backoff } from './retry.ts'
+import type { RetryPolicy } from './retry.ts'
+import type { SagaState, StepState } from './state.ts'
+
+export class Turn {
+  readonly definition: SagaDefinition
+  /** Unix milliseconds. */
+  readonly now: number
+  readonly events: Event[] = []
+  #state: SagaState
+
+  constructor(definition: SagaDefinition, state: SagaState, now: number) {
+    this.definition = definition
+    this.#state = state
+    this.now = now
+  }
+
+  get state(): SagaState {
+    return this.#state
+  }
+
+  emit(event: Event): void {
+    this.events.push(event)
+    this.#state = evolve(this.#state, event) as SagaState
+  }
+
+  step(step: StepDefinition): StepState {
+    return stepOf(this.#state, step.name)
+  }
+
+  begun(): readonly StepDefinition[] {
+    return begun(this.definition, this.#state)
+  }
+
+  /** The step that the saga is at, for messages. */
+  currentStep(): string {
+    return this.definition.stages[this.#state.stage]?.[0]?.name ?? ''
+  }
+
+  /** When the next attempt may go out, in Unix milliseconds; a step's own deadline ends the pause. */
+  retryAt(policy: RetryPolicy, step: StepDefinition, attempts: number): number {
+    const at = this.now + backoff(policy, attempts, this.#state.seed, step.index)
+    const forward = this.step(step).phase !== 'undoing'
+    return step.stepMs === null || !forward ? at : Math.min(at, Math.max(this.now, this.step(step).since + step.stepMs))
+  }
+}
