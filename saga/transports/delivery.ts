@@ -31,7 +31,6 @@ export interface DeliveryOptions {
   readonly onDead: (channel: string, message: Message, reason: string) => void
 }
 
-/** Called once per group when the message is handled (null) or its tries are used up (the reason). */
 type Settled = (failure: string | null) => void
 
 /** A message on its way to one group. */
@@ -57,11 +56,8 @@ interface Member {
 /** Raised where no more messages may wait. */
 export class QueueFullError extends Error {
   override readonly name = 'QueueFullError'
-  constructor(channel: string, group: string, limit: number) {
-    super(
-      `${limit} messages wait for group ${group} on ${channel}, which is the most allowed: publish again later, or ` +
-        'raise maxQueued',
-    )
+  constructor(reader: string, limit: number) {
+    super(`${limit} messages wait for ${reader}, which is the most allowed: publish again later, or raise maxQueued`)
   }
 }
 
@@ -71,15 +67,17 @@ export interface Delivery {
    *
    * @throws QueueFullError where a group with members has no room; then nothing is queued
    */
-  offer(
-    channel: string,
-    messages: readonly Message[],
-    how?: { readonly tries: number; readonly settled: Settled },
-  ): void
+  offer(channel: string, messages: readonly Message[]): void
+  /**
+   * Queues a message that somebody waits for: for the groups that are read now, with so many tries.
+   *
+   * @param settled called once per group, never before this returns: with null when it is handled there, else the reason
+   * @returns how many groups got it
+   * @throws QueueFullError as `offer`
+   */
+  offerOne(channel: string, message: Message, tries: number, settled: Settled): number
   subscribe(channel: string, group: string, handler: BatchHandler): Subscription
-  /** True where some group has a member that reads the channel. */
-  read(channel: string): boolean
-  /** Waits for the batches in hand; what waits is given up. */
+  /** Waits for the batches in hand; what else waits is given up. */
   close(): Promise<void>
 }
 
@@ -89,17 +87,25 @@ export function delivery(options: DeliveryOptions): Delivery {
   const early = new Map<string, Message[]>()
   const groupsOf = (channel: string): Group[] => [...(channels.get(channel)?.values() ?? [])]
 
+  function keepForTheFirst(channel: string, messages: readonly Message[]): void {
+    const kept = early.get(channel) ?? []
+    for (const message of messages) kept.push(message)
+    kept.splice(0, kept.length - options.maxQueued)
+    early.set(channel, kept)
+  }
+
   return {
-    offer(channel, messages, how) {
+    offer(channel, messages) {
       const groups = groupsOf(channel)
-      if (groups.length === 0) {
-        const kept = early.get(channel) ?? []
-        for (const message of messages) kept.push(message)
-        kept.splice(0, kept.length - options.maxQueued)
-        early.set(channel, kept)
-      }
+      if (groups.length === 0) keepForTheFirst(channel, messages)
       for (const group of groups) group.checkRoom(messages.length)
-      for (const group of groups) group.add(messages, how?.tries ?? options.retry.tries, how?.settled)
+      for (const group of groups) group.add(messages, options.retry.tries, undefined)
+    },
+    offerOne(channel, message, tries, settled) {
+      const groups = groupsOf(channel).filter((group) => group.read)
+      for (const group of groups) group.checkRoom(1)
+      for (const group of groups) group.add([message], tries, settled)
+      return groups.length
     },
     subscribe(channel, name, handler) {
       const groups = channels.get(channel) ?? new Map<string, Group>()
@@ -111,7 +117,6 @@ export function delivery(options: DeliveryOptions): Delivery {
       early.delete(channel)
       return subscription
     },
-    read: (channel) => groupsOf(channel).some((group) => group.read),
     async close() {
       await Promise.all([...channels.values()].flatMap((groups) => [...groups.values()].map((group) => group.close())))
     },
@@ -142,7 +147,7 @@ class Group {
   checkRoom(more: number): void {
     const { maxQueued } = this.#options
     if (this.read && this.#waiting.length + more > maxQueued) {
-      throw new QueueFullError(this.#channel, this.#name, maxQueued)
+      throw new QueueFullError(`group ${this.#name} on ${this.#channel}`, maxQueued)
     }
   }
 

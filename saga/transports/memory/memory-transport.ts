@@ -40,7 +40,7 @@ const deadLettersKept = 1_000
 
 export function memoryTransport(options: MemoryTransportOptions = {}): MemoryTransport {
   const dead: DeadLetter[] = []
-  let open = true
+  let state: 'open' | 'closing' | 'closed' = 'open'
   const subscribers = delivery({
     ...defaults,
     ...options,
@@ -49,23 +49,24 @@ export function memoryTransport(options: MemoryTransportOptions = {}): MemoryTra
       if (dead.length > deadLettersKept) dead.shift()
     },
   })
-  const checkOpen = (what: string, channel: string): void => {
-    if (!open) throw new Error(`cannot ${what} ${channel}: the in-process transport is closed`)
-  }
+  const closed = (what: string, channel: string): Error =>
+    new Error(`cannot ${what} ${channel}: the in-process transport is closed`)
 
   return {
     async publish(channel, messages) {
-      checkOpen('publish to', channel)
+      // While it closes, the handlers in hand still publish their replies.
+      if (state === 'closed') throw closed('publish to', channel)
       subscribers.offer(channel, messages)
     },
     async subscribe(channel, group, handler) {
-      checkOpen('subscribe to', channel)
+      if (state !== 'open') throw closed('subscribe to', channel)
       return subscribers.subscribe(channel, group, handler)
     },
-    ready: async () => open,
+    ready: async () => state === 'open',
     async close() {
-      open = false
+      state = 'closing'
       await subscribers.close()
+      state = 'closed'
     },
     deadLetters: () => [...dead],
   }

@@ -1,0 +1,91 @@
+/**
+ * Commands that came by HTTP, and who waits for their replies.
+ *
+ * A command is known here from its coming until every handler has settled it: until then its reply goes into the answer
+ * of an open request, or to the address that the command named.
+ */
+import type { Delivery, Timer } from '../delivery.ts'
+import type { Message } from '../transport.ts'
+import { accepted, refused, unavailable, type HttpAnswer } from './wire.ts'
+
+interface Waiting {
+  replyTo: string | null
+  /** Handings over to groups that are not settled. */
+  unsettled: number
+  /** The requests that are open, each by what answers it. */
+  readonly requests: Set<(answer: HttpAnswer) => void>
+}
+
+export interface InboundOptions {
+  readonly subscribers: Delivery
+  readonly replyWaitMs: number
+  readonly timer: Timer
+  readonly onFailure: (channel: string, message: Message, reason: string) => void
+}
+
+export class Inbound {
+  readonly #options: InboundOptions
+  readonly #commands = new Map<string, Waiting>()
+
+  constructor(options: InboundOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Hands a message to the subscribers. The answer comes with its reply (200), when it is handled without one (200), when
+   * it could not be handled (503), or when the wait is over (202).
+   *
+   * @throws QueueFullError
+   */
+  async handOver(channel: string, message: Message, replyTo: string | null): Promise<HttpAnswer> {
+    const waiting = this.#commands.get(message.id) ?? { replyTo, unsettled: 0, requests: new Set() }
+    let answer: (answer: HttpAnswer) => void = () => undefined
+    let left = 0
+    const settled = (failure: string | null): void => {
+      left--
+      this.#forget(message, waiting)
+      if (failure !== null) {
+        this.#options.onFailure(channel, message, failure)
+        answer(unavailable(`the message could not be handled: ${failure}`))
+      } else if (left === 0) answer(accepted(200, []))
+    }
+    // One try: it is the sender who delivers again.
+    left = this.#options.subscribers.offerOne(channel, message, 1, settled)
+    if (left === 0) return refused(404, `nobody here reads ${channel}`)
+    waiting.replyTo = replyTo ?? waiting.replyTo
+    waiting.unsettled += left
+    this.#commands.set(message.id, waiting)
+    return new Promise((resolve) => {
+      const callOff = this.#options.timer(() => answer(accepted(202, [])), this.#options.replyWaitMs)
+      answer = (content) => {
+        // At once, not after the promise: a second reply must not be given to a request that is answered.
+        waiting.requests.delete(answer)
+        callOff()
+        resolve(content)
+      }
+      waiting.requests.add(answer)
+    })
+  }
+
+  /** Answers the requests that are open for the command of this reply; false where there is none. */
+  reply(message: Message): boolean {
+    const requests = this.#waitingFor(message)?.requests ?? new Set()
+    const open = requests.size > 0
+    for (const answer of requests) answer(accepted(200, [message]))
+    return open
+  }
+
+  /** Where the command of this reply wants late replies; null where it did not say, or is not known any more. */
+  replyTo(message: Message): string | null {
+    return this.#waitingFor(message)?.replyTo ?? null
+  }
+
+  #waitingFor(reply: Message): Waiting | undefined {
+    return reply.causationId === undefined ? undefined : this.#commands.get(reply.causationId)
+  }
+
+  #forget(message: Message, waiting: Waiting): void {
+    waiting.unsettled--
+    if (waiting.unsettled === 0) this.#commands.delete(message.id)
+  }
+}

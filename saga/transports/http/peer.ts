@@ -1,0 +1,140 @@
+/**
+ * Sends messages to one address, each as a POST.
+ *
+ * Invariants:
+ * - messages of one saga go one after the other, the next only when the last is accepted or given up;
+ * - at most `concurrency` requests are open; a message in its pause between tries takes none of them;
+ * - a message that waits already is not queued a second time.
+ */
+import { backoff, type RetryPolicy } from '../../core/retry.ts'
+import { QueueFullError, type Timer } from '../delivery.ts'
+import type { Message } from '../transport.ts'
+
+/** A message with its channel, on its way to a peer. */
+export interface Parcel {
+  readonly channel: string
+  readonly message: Message
+}
+
+export interface PeerOptions {
+  readonly concurrency: number
+  readonly maxQueued: number
+  readonly retry: RetryPolicy
+  readonly timer: Timer
+  /** Sends once; throws a `SendError` or any other error where the peer has not accepted it. */
+  readonly send: (parcel: Parcel) => Promise<void>
+  readonly onGivenUp: (parcel: Parcel, cause: unknown) => void
+}
+
+/** Why a peer did not take a message. */
+export class SendError extends Error {
+  override readonly name = 'SendError'
+  /** False where the peer will never take it as it is. */
+  readonly again: boolean
+  /** The pause that the peer asks for, in milliseconds; 0 where it asks for none. */
+  readonly pauseMs: number
+  constructor(message: string, advice: { readonly again: boolean; readonly pauseMs?: number }) {
+    super(message)
+    this.again = advice.again
+    this.pauseMs = advice.pauseMs ?? 0
+  }
+}
+
+export class Peer {
+  readonly #name: string
+  readonly #options: PeerOptions
+  /** Per saga, what waits; the first is being sent or in its pause. */
+  readonly #lanes = new Map<string, Parcel[]>()
+  /** Sagas whose first message can be sent now. */
+  readonly #ready: { readonly saga: string; readonly failures: number }[] = []
+  readonly #pauses = new Set<() => void>()
+  readonly #sending = new Set<Promise<void>>()
+  #queued = 0
+  #closed = false
+
+  constructor(name: string, options: PeerOptions) {
+    this.#name = name
+    this.#options = options
+  }
+
+  /** @throws QueueFullError where there is no room for all of them; then none is queued */
+  add(parcels: readonly Parcel[]): void {
+    if (this.#queued + parcels.length > this.#options.maxQueued) {
+      throw new QueueFullError(this.#name, this.#options.maxQueued)
+    }
+    for (const parcel of parcels) this.#queue(parcel)
+    this.#pump()
+  }
+
+  /** Waits for the open requests; gives up what waits. */
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const callOff of this.#pauses) callOff()
+    await Promise.all(this.#sending)
+  }
+
+  #queue(parcel: Parcel): void {
+    const { correlationId: saga, id } = parcel.message
+    const lane = this.#lanes.get(saga)
+    if (lane?.some((waiting) => waiting.message.id === id && waiting.channel === parcel.channel)) return
+    this.#queued++
+    if (lane !== undefined) {
+      lane.push(parcel)
+      return
+    }
+    this.#lanes.set(saga, [parcel])
+    this.#ready.push({ saga, failures: 0 })
+  }
+
+  #pump(): void {
+    while (!this.#closed && this.#sending.size < this.#options.concurrency) {
+      const next = this.#ready.shift()
+      if (next === undefined) return
+      const sending = this.#sendFirst(next.saga, next.failures).finally(() => {
+        this.#sending.delete(sending)
+        this.#pump()
+      })
+      this.#sending.add(sending)
+    }
+  }
+
+  async #sendFirst(saga: string, failures: number): Promise<void> {
+    const parcel = this.#lanes.get(saga)?.[0]
+    if (parcel === undefined) return
+    try {
+      await this.#options.send(parcel)
+      this.#leave(saga)
+    } catch (error) {
+      const again = !(error instanceof SendError) || error.again
+      if (again && failures + 1 < this.#options.retry.tries) return this.#pause(saga, failures + 1, error)
+      this.#leave(saga)
+      this.#options.onGivenUp(parcel, error)
+    }
+  }
+
+  /** The first of the lane is done with; the next may go. */
+  #leave(saga: string): void {
+    this.#queued--
+    const lane = this.#lanes.get(saga)
+    lane?.shift()
+    if (lane?.length === 0) this.#lanes.delete(saga)
+    else this.#ready.push({ saga, failures: 0 })
+  }
+
+  #pause(saga: string, failures: number, error: unknown): void {
+    if (this.#closed) return
+    const { retry, timer } = this.#options
+    const asked = error instanceof SendError ? Math.min(error.pauseMs, retry.maxMs) : 0
+    // Many sagas fail together when a peer is away; a seed for each keeps them from coming back together.
+    const own = backoff(retry, failures, Math.trunc(Math.random() * 2 ** 32), 0)
+    const callOff = timer(
+      () => {
+        this.#pauses.delete(callOff)
+        this.#ready.push({ saga, failures })
+        this.#pump()
+      },
+      Math.max(asked, own),
+    )
+    this.#pauses.add(callOff)
+  }
+}

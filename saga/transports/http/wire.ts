@@ -1,0 +1,191 @@
+/** How messages, answers and refusals look in HTTP, both ways. Nothing here keeps anything or talks to anybody. */
+import type { Checked } from '../../core/contract.ts'
+import { fromEnvelope, toEnvelope, type Known } from '../envelope.ts'
+import type { Message } from '../transport.ts'
+import { SendError } from './peer.ts'
+
+/** A request as any web framework has it. The body is unparsed text, or what a framework has parsed from JSON. */
+export interface HttpRequest {
+  readonly channel: string
+  /** Names in lower case, as Node gives them. */
+  readonly headers: Headers
+  readonly body: unknown
+}
+
+type Headers = Readonly<Record<string, string | readonly string[] | undefined>>
+
+export interface HttpAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** Of requests, in bytes. */
+export const maxBodyBytes = 1_048_576
+
+/** An answer may hold a message of the greatest size with what is around it. */
+const maxAnswerBytes = 2 * maxBodyBytes
+
+export const isCommandChannel = (channel: string): boolean => channel.endsWith('_commands')
+
+/** Where the replies to a channel's commands come: `order_commands` -> `order_events` (contract 0.3). */
+export const replyChannel = (channel: string): string => channel.replace(/_commands$/, '_events')
+
+export const messagesUrl = (base: string, channel: string): string => `${base}/messages/${encodeURIComponent(channel)}`
+
+/** @throws Error where it is no base URL */
+export function baseUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') {
+    throw new Error(`${text} is not a base URL such as http://orders:3002`)
+  }
+  return text.replace(/\/+$/, '')
+}
+
+/**
+ * Which addresses replies may be sent to: those at the origin of a peer, and while this process is itself reached by
+ * loopback, any port of this machine.
+ */
+export function replyGuard(peers: readonly string[], self: string | null): (address: string) => boolean {
+  const origins = new Set(peers.map((base) => new URL(base).origin))
+  const local = self !== null && isLoopback(new URL(self))
+  return (address) => {
+    if (!URL.canParse(address)) return false
+    const url = new URL(address)
+    return origins.has(url.origin) || (local && url.protocol === 'http:' && isLoopback(url))
+  }
+}
+
+const isLoopback = (url: URL): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)
+
+export function json(status: number, content: unknown, headers: Readonly<Record<string, string>> = {}): HttpAnswer {
+  return {
+    status,
+    headers: { 'content-type': 'application/json; charset=utf-8', ...headers },
+    body: JSON.stringify(content),
+  }
+}
+
+export const accepted = (status: 200 | 202, replies: readonly Message[]): HttpAnswer =>
+  json(status, { messages: replies.map(toEnvelope) })
+
+export const refused = (status: number, why: string): HttpAnswer => json(status, { error: why })
+
+export const unavailable = (why: string): HttpAnswer => json(503, { error: why }, { 'retry-after': '1' })
+
+export function requestHeaders(message: Message, replyTo: string | null): Record<string, string> {
+  const headers: Record<string, string> = {
+    'content-type': 'application/json',
+    'idempotency-key': headerText(message.id),
+  }
+  if (message.causationId !== undefined) headers['ordersaga-causation-id'] = headerText(message.causationId)
+  if (message.undoes !== undefined) headers['ordersaga-undoes'] = headerText(message.undoes)
+  if (replyTo !== null) headers['ordersaga-reply-to'] = replyTo
+  return headers
+}
+
+/** Headers carry ASCII only. The envelope has the id as it is, so nobody needs to read this back. */
+const headerText = (id: string): string => (/^[\x21-\x7e]+$/.test(id) ? id : encodeURIComponent(id))
+
+export function replyToIn(request: HttpRequest): string | null {
+  return header(request.headers, 'ordersaga-reply-to') ?? null
+}
+
+export type ReadRequest =
+  { readonly ok: true; readonly message: Message } | { readonly ok: false; readonly answer: HttpAnswer }
+
+export function readRequest(request: HttpRequest): ReadRequest {
+  const { body, headers } = request
+  const raw = typeof body === 'string' || body instanceof Uint8Array
+  if (raw && Buffer.byteLength(body) > maxBodyBytes) return { ok: false, answer: tooLarge() }
+  const parsed = raw ? parse(Buffer.from(body).toString()) : { ok: true as const, value: body }
+  if (!parsed.ok) {
+    const why = 'the body is not JSON: send one message as a JSON object, with content-type application/json'
+    return { ok: false, answer: refused(400, why) }
+  }
+  const message = fromEnvelope(parsed.value, idsIn(headers))
+  return message.ok ? { ok: true, message: message.value } : { ok: false, answer: refused(400, message.why) }
+}
+
+export const tooLarge = (): HttpAnswer =>
+  refused(413, `the body has more than ${maxBodyBytes} bytes, which is the most allowed`)
+
+function idsIn(headers: Headers): Known {
+  return {
+    id: header(headers, 'idempotency-key'),
+    causationId: header(headers, 'ordersaga-causation-id'),
+    undoes: header(headers, 'ordersaga-undoes'),
+  }
+}
+
+function header(headers: Headers, name: string): string | undefined {
+  const value = headers[name]
+  const first = typeof value === 'object' ? value[0] : value
+  return first === '' ? undefined : first
+}
+
+function parse(text: string): Checked<unknown> {
+  try {
+    return { ok: true, value: JSON.parse(text) as unknown }
+  } catch (error) {
+    return { ok: false, why: String(error) }
+  }
+}
+
+/**
+ * The replies in the answer to a POST. What a foreign participant leaves out follows from the message that it answers.
+ *
+ * @throws SendError where it was not taken, or the answer cannot be read
+ */
+export async function readAnswer(response: Response, asked: Message): Promise<readonly Message[]> {
+  const text = await textOf(response)
+  if (!response.ok) throw refusedBy(response, text)
+  if (text === '') return []
+  const parsed = parse(text)
+  if (!parsed.ok) throw unreadable(response, 'it is not JSON')
+  const messages = (parsed.value as { readonly messages?: unknown } | null)?.messages ?? []
+  if (!Array.isArray(messages)) throw unreadable(response, 'its messages are not a list')
+  return messages.map((envelope, index) => {
+    const reply = fromEnvelope(envelope, {
+      id: `${asked.id}:reply${index === 0 ? '' : index + 1}`,
+      correlationId: asked.correlationId,
+      causationId: asked.id,
+    })
+    if (!reply.ok) throw unreadable(response, reply.why)
+    return reply.value
+  })
+}
+
+async function textOf(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > maxAnswerBytes) throw unreadable(response, `it has more than ${maxAnswerBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+const unreadable = (response: Response, why: string): SendError =>
+  new SendError(`the answer (status ${response.status}) cannot be read: ${why}`, { again: true })
+
+/** Statuses that say "not now"; any other below 500 says "never like this". */
+const notNow: readonly number[] = [404, 408, 409, 425, 429]
+
+function refusedBy(response: Response, text: string): SendError {
+  const parsed = parse(text)
+  const error = parsed.ok ? (parsed.value as { readonly error?: unknown } | null)?.error : undefined
+  const why = typeof error === 'string' ? error.slice(0, 300) : 'no reason given'
+  const seconds = Number(response.headers.get('retry-after') ?? 0)
+  return new SendError(`it answered ${response.status}: ${why}`, {
+    again: response.status >= 500 || notNow.includes(response.status),
+    pauseMs: Number.isFinite(seconds) ? seconds * 1_000 : 0,
+  })
+}
+
+/** What went wrong, with the cause that `fetch` hides. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause === undefined ? error.message : `${error.message}: ${describe(error.cause)}`
+}
