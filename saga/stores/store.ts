@@ -102,6 +102,8 @@ export interface SagaPage {
 }
 
 export interface Store {
+  /** Set where a lock keeps every other process out: whoever owned sagas before is gone, and they are taken at once. */
+  readonly exclusive?: true
   /** Creates or upgrades what the store needs; safe with several processes starting at once. */
   open(): Promise<void>
   commit(batch: { readonly starts: readonly Start[]; readonly moves: readonly Move[] }): Promise<CommitResult>

@@ -1,0 +1,358 @@
+/**
+ * The durable engine: runs saga definitions over a store and a transport (design section 5).
+ *
+ * A library, not a server: it lives in the process of the service that uses it, over the database that service has.
+ * Any number of such processes may share a store; `seq` keeps them right, and the owner is only a hint for who sends and
+ * wakes. A process that dies is noticed by its missing heartbeat, and its sagas are taken over.
+ */
+import { createHash, randomInt } from 'node:crypto'
+import { v7 as uuidv7 } from 'uuid'
+import type { Action } from '../../core/act.ts'
+import { check } from '../../core/contract.ts'
+import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
+import type { SagaState, SagaStatus } from '../../core/state.ts'
+import { hasEnded } from '../../core/state.ts'
+import type { HistoryEntry, PageRequest, SagaFilter, SagaPage, Store, StoredSaga } from '../../stores/store.ts'
+import type { Message, Subscription, Transport } from '../../transports/transport.ts'
+import { eventChannel } from '../../transports/transport.ts'
+import { Alarms } from './alarms.ts'
+import type { Clock } from './clock.ts'
+import { systemClock } from './clock.ts'
+import { EngineError } from './errors.ts'
+import type { Update } from './feed.ts'
+import { Feed } from './feed.ts'
+import { Loop } from './loop.ts'
+import type { Job, Moved, Outcome } from './mover.ts'
+import { Mover } from './mover.ts'
+import { Outbox } from './outbox.ts'
+import { Takeover } from './takeover.ts'
+
+export interface EngineOptions {
+  readonly store: Store
+  readonly transport: Transport
+  /** Every definition that this process runs, old versions with live sagas included. */
+  readonly definitions: readonly SagaDefinition<never>[]
+  /** Replicas of one orchestrator share a group; it names the subscription to the participants' replies. */
+  readonly group?: string
+  readonly clock?: Clock
+  /** Most inputs committed together; 256. */
+  readonly maxBatch?: number
+  /** Most inputs that wait before callers are pushed back; 10,000. */
+  readonly maxQueued?: number
+  /** Live sagas kept in memory; 20,000. */
+  readonly cached?: number
+  /** Repeats of commands per second and participant; 500. */
+  readonly repeatsPerSecond?: number
+  /** Milliseconds between heartbeats; 2,000. Another process takes over after three are missed. */
+  readonly heartbeatMs?: number
+  /** Told what an operator should know: one sentence and the cause. */
+  readonly onProblem?: (what: string, cause: unknown) => void
+}
+
+export interface StartOptions {
+  /** Idempotency key: the same key and input give the same saga; another input under it is refused. */
+  readonly key?: string | undefined
+}
+
+export interface Started {
+  readonly saga: StoredSaga
+  /** False where the key was known: the saga that it names is returned. */
+  readonly fresh: boolean
+}
+
+export interface CancelAnswer {
+  readonly accepted: boolean
+  /** Where not accepted: why. */
+  readonly reason: string | null
+  readonly saga: StoredSaga
+}
+
+export interface ActionAnswer {
+  readonly accepted: boolean
+  readonly reason: string | null
+  readonly saga: StoredSaga
+}
+
+export interface Engine {
+  /** The id of this process, as its sagas' owner. */
+  readonly owner: string
+  /** Starts a saga; resolves once it is durable. @throws EngineError invalid_input, key_reused, busy, stopped */
+  start<Input>(definition: SagaDefinition<Input>, input: Input, options?: StartOptions): Promise<Started>
+  /** Asks to undo a saga. @throws EngineError not_found, busy, stopped */
+  cancel(sagaId: string, by: string, reason: string): Promise<CancelAnswer>
+  /** An operator's action on a parked saga. @throws EngineError not_found, busy, stopped */
+  act(sagaId: string, action: Action, by: string, reason: string): Promise<ActionAnswer>
+  /** Hands in an outside event, or an answer that came by another way. False where no such saga exists. */
+  deliver(message: Message): Promise<boolean>
+  get(sagaId: string): Promise<StoredSaga | null>
+  list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage>
+  count(filter: SagaFilter): Promise<number>
+  history(sagaId: string, afterSeq?: number): Promise<readonly HistoryEntry[]>
+  /** Every move of a saga in order, past ones after `afterSeq` first, then live ones. */
+  updates(sagaId: string, afterSeq?: number, signal?: AbortSignal): AsyncGenerator<Update, void, undefined>
+  /** The state in which the saga ended or parked; waits for it. */
+  result(sagaId: string, signal?: AbortSignal): Promise<SagaState>
+  /** Figures of now, for metrics. */
+  figures(): { readonly queued: number; readonly waking: number }
+  ready(): Promise<boolean>
+  /** Takes nothing new, finishes the batch in flight, sends what it asked for, and gives its sagas up to others. */
+  stop(): Promise<void>
+}
+
+/**
+ * Opens the store, takes the live sagas that nobody runs, and begins.
+ *
+ * @throws EngineError unknown_definition where the store holds live sagas of a version that is not registered
+ */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const engine = new DurableEngine(options)
+  await engine.begin()
+  return engine
+}
+
+const keyOf = (name: string, version: number): string => `${name}@${version}`
+
+class DurableEngine implements Engine {
+  readonly owner = uuidv7()
+  readonly #store: Store
+  readonly #transport: Transport
+  readonly #clock: Clock
+  readonly #group: string
+  readonly #definitions: ReadonlyMap<string, SagaDefinition>
+  readonly #replyTypes: ReadonlySet<string>
+  readonly #onProblem: (what: string, cause: unknown) => void
+  readonly #mover: Mover
+  readonly #loop: Loop
+  readonly #alarms: Alarms
+  readonly #outbox: Outbox
+  readonly #feed: Feed
+  readonly #takeover: Takeover
+  #subscriptions: readonly Subscription[] = []
+  #watching: { close(): Promise<void> } | null = null
+
+  constructor(options: EngineOptions) {
+    const clock = options.clock ?? systemClock
+    const onProblem = options.onProblem ?? (() => undefined)
+    const definitions = options.definitions as unknown as readonly SagaDefinition[]
+    this.#store = options.store
+    this.#transport = options.transport
+    this.#clock = clock
+    this.#group = options.group ?? 'ordersaga'
+    this.#onProblem = onProblem
+    this.#definitions = new Map(
+      definitions.map((definition) => [keyOf(definition.name, definition.version), definition]),
+    )
+    this.#replyTypes = new Set(definitions.flatMap((definition) => definition.steps.flatMap(replyTypes)))
+    this.#alarms = new Alarms(clock, (id) => this.#wake(id))
+    this.#outbox = new Outbox({
+      transport: options.transport,
+      clock,
+      source: this.#group,
+      repeatsPerSecond: options.repeatsPerSecond ?? 500,
+      onProblem,
+    })
+    this.#feed = new Feed(options.store)
+    this.#mover = new Mover({
+      store: options.store,
+      owner: this.owner,
+      now: () => clock.now(),
+      definitionOf: (name, version) => this.#definitions.get(keyOf(name, version)),
+      onMoved: (moved) => this.#moved(moved),
+      onProblem,
+      cached: options.cached ?? 20_000,
+    })
+    this.#loop = new Loop({
+      mover: this.#mover,
+      clock,
+      maxBatch: options.maxBatch ?? 256,
+      maxQueued: options.maxQueued ?? 10_000,
+      onProblem,
+    })
+    this.#takeover = new Takeover({
+      store: options.store,
+      owner: this.owner,
+      clock,
+      heartbeatMs: options.heartbeatMs ?? 2000,
+      resume: (saga) => this.#mover.resume(saga),
+      onProblem,
+    })
+  }
+
+  async begin(): Promise<void> {
+    await this.#store.open()
+    await this.#checkVersions()
+    const participants = new Set([...this.#definitions.values()].flatMap((each) => each.steps.flatMap(participantsOf)))
+    this.#watching = (await this.#store.watch?.((ids) => this.#feed.hint(ids))) ?? null
+    this.#subscriptions = await Promise.all(
+      [...participants].map((name) =>
+        this.#transport.subscribe(eventChannel(name), this.#group, (batch) => this.#receive(batch)),
+      ),
+    )
+    await this.#takeover.begin()
+  }
+
+  async start<Input>(definition: SagaDefinition<Input>, input: Input, options: StartOptions = {}): Promise<Started> {
+    const known = this.#definitions.get(keyOf(definition.name, definition.version))
+    if (known === undefined)
+      throw new EngineError(
+        'unknown_definition',
+        `${definition.name} version ${definition.version} is not registered; pass it to startEngine in definitions.`,
+      )
+    const checked = check(definition.input, input)
+    if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${definition.name}: ${checked.why}`)
+    const id = uuidv7()
+    const outcome = await this.#ask(
+      id,
+      { type: 'start', id, input: checked.value, seed: randomInt(2 ** 31) },
+      `start:${id}`,
+      {
+        definition: known,
+        key: options.key ?? null,
+        fingerprint: fingerprintOf([definition.name, checked.value]),
+      },
+    )
+    return { saga: outcome.saga, fresh: outcome.fresh }
+  }
+
+  async cancel(sagaId: string, by: string, reason: string): Promise<CancelAnswer> {
+    return answerOf(await this.#ask(sagaId, { type: 'cancel', by, reason }, `cancel:${uuidv7()}`))
+  }
+
+  async act(sagaId: string, action: Action, by: string, reason: string): Promise<ActionAnswer> {
+    return answerOf(await this.#ask(sagaId, { type: 'act', action, by, reason }, `${action.kind}:${uuidv7()}`))
+  }
+
+  async deliver(message: Message): Promise<boolean> {
+    await this.#loop.room()
+    return (await this.#take(message)) !== null
+  }
+
+  async get(sagaId: string): Promise<StoredSaga | null> {
+    return (await this.#store.load([sagaId]))[0] ?? null
+  }
+
+  list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage> {
+    return this.#store.list(filter, page)
+  }
+
+  count(filter: SagaFilter): Promise<number> {
+    return this.#store.count(filter)
+  }
+
+  history(sagaId: string, afterSeq?: number): Promise<readonly HistoryEntry[]> {
+    return this.#store.history(sagaId, afterSeq)
+  }
+
+  updates(sagaId: string, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<Update, void, undefined> {
+    return this.#feed.updates(sagaId, afterSeq, signal)
+  }
+
+  async result(sagaId: string, signal?: AbortSignal): Promise<SagaState> {
+    if ((await this.get(sagaId)) === null) throw notFound(sagaId)
+    for await (const { state } of this.updates(sagaId, 0, signal)) if (isSettled(state.status)) return state
+    throw new EngineError('stopped', `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`)
+  }
+
+  figures(): { readonly queued: number; readonly waking: number } {
+    return { queued: this.#loop.queued, waking: this.#alarms.size }
+  }
+
+  async ready(): Promise<boolean> {
+    return (await this.#store.ready()) && (await this.#transport.ready())
+  }
+
+  async stop(): Promise<void> {
+    this.#takeover.stop()
+    await Promise.all(this.#subscriptions.map((subscription) => subscription.close()))
+    await this.#loop.stop()
+    this.#alarms.stop()
+    this.#feed.stop()
+    await this.#outbox.flush()
+    await this.#watching?.close()
+    await this.#store.retire(this.owner).catch((error: unknown) => {
+      this.#onProblem('this process could not sign off; others take its sagas when its heartbeat is missed', error)
+    })
+  }
+
+  async #checkVersions(): Promise<void> {
+    const missing = (await this.#store.liveVersions()).filter(
+      ({ definition, version }) => !this.#definitions.has(keyOf(definition, version)),
+    )
+    if (missing.length === 0) return
+    const list = missing.map((each) => `${each.definition} version ${each.version} (${each.count})`).join(', ')
+    throw new EngineError(
+      'unknown_definition',
+      `The store holds live sagas of definitions that are not registered: ${list}. Register these versions too; a saga ends under the version that it started with.`,
+    )
+  }
+
+  /** A batch of replies; acknowledged when each of them is committed. */
+  async #receive(batch: readonly Message[]): Promise<void> {
+    const ours = batch.filter((message) => this.#replyTypes.has(message.type))
+    await this.#loop.room()
+    await Promise.all(ours.map((message) => this.#take(message)))
+  }
+
+  async #take(message: Message): Promise<Outcome | null> {
+    const reply = { type: message.type, payload: message.payload, causationId: message.causationId }
+    return this.#put(message.correlationId, { type: 'reply', reply }, message.id)
+  }
+
+  #put(sagaId: string, input: Job['input'], inputId: string): Promise<Outcome | null> {
+    return new Promise((done, failed) => this.#loop.put({ sagaId, input, inputId, done, failed }))
+  }
+
+  /** A request from outside: refused where too much waits already. */
+  async #ask(sagaId: string, input: Job['input'], inputId: string, start?: Job['start']): Promise<Outcome> {
+    const outcome = await new Promise<Outcome | null>((done, failed) =>
+      this.#loop.offer({ sagaId, input, inputId, done, failed, ...(start === undefined ? {} : { start }) }),
+    )
+    if (outcome === null) throw notFound(sagaId)
+    return outcome
+  }
+
+  #wake(sagaId: string): void {
+    this.#put(sagaId, { type: 'time' }, `time:${this.#clock.now()}`).catch((error: unknown) => {
+      this.#onProblem(`saga ${sagaId} could not be woken`, error)
+    })
+  }
+
+  #moved({ saga, entries, pending, commands }: Moved): void {
+    this.#alarms.set(saga.id, pending.wakeAt)
+    if (commands.length > 0) this.#outbox.send(commands)
+    if (entries.length > 0) this.#feed.moved(entries)
+  }
+}
+
+const isSettled = (status: SagaStatus): boolean => hasEnded(status) || status === 'PARKED'
+
+const notFound = (sagaId: string): EngineError => new EngineError('not_found', `There is no saga ${sagaId}.`)
+
+function answerOf({ saga, events }: Outcome): CancelAnswer {
+  for (const event of events) {
+    if (event.type === 'CancelRefused') return { accepted: false, reason: event.reason, saga }
+    if (event.type === 'RequestRefused') return { accepted: false, reason: event.why, saga }
+  }
+  return { accepted: true, reason: null, saga }
+}
+
+const contractsOf = (step: StepDefinition) => [step.do, step.undo, step.query].filter((contract) => contract !== null)
+
+const participantsOf = (step: StepDefinition): readonly string[] =>
+  contractsOf(step).map((contract) => contract.participant)
+
+function replyTypes(step: StepDefinition): readonly string[] {
+  const events = step.event === null ? [] : [step.event.type]
+  return contractsOf(step)
+    .flatMap(({ done, rejected }) => [done.type, ...(rejected === null ? [] : [rejected.type])])
+    .concat(events)
+}
+
+/** The same for the same JSON value, whatever the order of its keys. */
+function fingerprintOf(value: unknown): string {
+  const sorted = (_key: string, item: unknown): unknown =>
+    item !== null && typeof item === 'object' && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : item
+  return createHash('sha256').update(JSON.stringify(value, sorted)).digest('base64url')
+}

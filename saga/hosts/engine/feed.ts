@@ -1,0 +1,121 @@
+/**
+ * Tells subscribers every move of a saga, in order, without polling the store.
+ *
+ * History is the truth; what the loop reports is passed on directly when it follows on, and a gap (a slow subscriber,
+ * or another process that moved the saga) is read from the store. A hint only says that there may be something new.
+ */
+import type { Event } from '../../core/events.ts'
+import { evolve } from '../../core/evolve.ts'
+import type { SagaState } from '../../core/state.ts'
+import type { HistoryEntry, Store } from '../../stores/store.ts'
+
+/** One move and the saga's state after it. */
+export interface Update {
+  readonly seq: number
+  /** Unix milliseconds. */
+  readonly at: number
+  readonly events: readonly Event[]
+  readonly state: SagaState
+}
+
+/** Entries that a subscriber lets gather in memory; with more it reads the store instead. */
+const mostGathered = 256
+
+class Subscriber {
+  gathered: HistoryEntry[] = []
+  /** Read the store before waiting again. */
+  behind = true
+  #wake: (() => void) | null = null
+
+  poke(entry: HistoryEntry | null): void {
+    if (entry === null || this.gathered.length >= mostGathered) {
+      this.behind = true
+      this.gathered = []
+    } else if (!this.behind) this.gathered.push(entry)
+    this.#wake?.()
+  }
+
+  async wait(signal: AbortSignal): Promise<void> {
+    if (this.behind || this.gathered.length > 0 || signal.aborted) return
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    this.#wake = null
+  }
+}
+
+export class Feed {
+  readonly #store: Store
+  readonly #subscribers = new Map<string, Set<Subscriber>>()
+  readonly #ending = new AbortController()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** A move was committed here. */
+  moved(entries: readonly HistoryEntry[]): void {
+    if (this.#subscribers.size === 0) return
+    for (const entry of entries) this.#subscribers.get(entry.sagaId)?.forEach((subscriber) => subscriber.poke(entry))
+  }
+
+  /** These sagas may have been moved elsewhere. */
+  hint(sagaIds: readonly string[]): void {
+    for (const id of sagaIds) this.#subscribers.get(id)?.forEach((subscriber) => subscriber.poke(null))
+  }
+
+  stop(): void {
+    this.#ending.abort()
+  }
+
+  /** Every move after `afterSeq`, past ones first, then live ones, until the signal or the engine ends it. */
+  async *updates(sagaId: string, afterSeq: number, signal?: AbortSignal): AsyncGenerator<Update, void, undefined> {
+    const ending = signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal])
+    const subscriber = this.#join(sagaId)
+    let state: SagaState | null = null
+    let seq = 0
+    try {
+      while (!ending.aborted) {
+        for (const entry of await this.#take(sagaId, subscriber, seq)) {
+          if (entry.seq <= seq) continue // seen already
+          if (entry.seq > seq + 1) {
+            subscriber.behind = true // moved elsewhere in between: the store has what is missing
+            break
+          }
+          state = entry.events.reduce<SagaState | null>(evolve, state)
+          seq = entry.seq
+          if (seq > afterSeq && state !== null) yield { seq, at: entry.at, events: entry.events, state }
+          if (ending.aborted) return
+        }
+        await subscriber.wait(ending)
+      }
+    } finally {
+      this.#leave(sagaId, subscriber)
+    }
+  }
+
+  async #take(sagaId: string, subscriber: Subscriber, seq: number): Promise<readonly HistoryEntry[]> {
+    const gathered = subscriber.gathered
+    subscriber.gathered = []
+    if (!subscriber.behind) return gathered
+    subscriber.behind = false
+    const read = await this.#store.history(sagaId, seq)
+    // What the loop reported while the read was under way is in `gathered` again; a full page means there is more.
+    if (read.length >= 1000) subscriber.behind = true
+    return read
+  }
+
+  #join(sagaId: string): Subscriber {
+    const subscriber = new Subscriber()
+    const set = this.#subscribers.get(sagaId) ?? new Set()
+    this.#subscribers.set(sagaId, set.add(subscriber))
+    return subscriber
+  }
+
+  #leave(sagaId: string, subscriber: Subscriber): void {
+    const set = this.#subscribers.get(sagaId)
+    set?.delete(subscriber)
+    if (set?.size === 0) this.#subscribers.delete(sagaId)
+  }
+}

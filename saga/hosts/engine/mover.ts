@@ -1,0 +1,349 @@
+/**
+ * Turns a batch of inputs into one commit: load, decide, commit, answer (design section 5).
+ *
+ * Invariants:
+ * - nothing is answered, acknowledged or sent before it is committed;
+ * - a stale or uncertain move is never guessed: the saga is read again and its inputs are decided again, which changes
+ *   nothing where they had taken effect;
+ * - a saga that cannot be decided or stored parks alone; the rest of its batch goes on.
+ */
+import type { Input } from '../../core/decide.ts'
+import { decide } from '../../core/decide.ts'
+import type { SagaDefinition } from '../../core/definition.ts'
+import type { Event } from '../../core/events.ts'
+import { evolve } from '../../core/evolve.ts'
+import type { Command, Pending } from '../../core/pending.ts'
+import { pending } from '../../core/pending.ts'
+import type { SagaState } from '../../core/state.ts'
+import type { HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
+import { StoreError } from '../../stores/store.ts'
+import { EngineError } from './errors.ts'
+
+/** What became of an input. `saga` is the saga after it; `events` is what it caused, none where nothing followed. */
+export interface Outcome {
+  readonly saga: StoredSaga
+  readonly events: readonly Event[]
+  /** Of a start: false where the id or the key was known already. */
+  readonly fresh: boolean
+}
+
+/** An input on its way through the loop. */
+export interface Job {
+  readonly sagaId: string
+  readonly input: Input
+  /** Names the input in the history: a message's id, a request's, a wake-up's. */
+  readonly inputId: string
+  readonly start?: { readonly definition: SagaDefinition; readonly key: string | null; readonly fingerprint: string }
+  /** Null where there is no such saga. */
+  readonly done: (outcome: Outcome | null) => void
+  readonly failed: (error: unknown) => void
+  /** Set after a commit of unknown outcome: the history is asked whether it had taken effect. */
+  uncertain?: boolean
+}
+
+/** A saga moved by the batch in hand. */
+export interface Moved {
+  readonly saga: StoredSaga
+  readonly entries: readonly HistoryEntry[]
+  readonly pending: Pending
+  /** Commands that this move asked for. */
+  readonly commands: readonly Command[]
+}
+
+export interface MoverOptions {
+  readonly store: Store
+  readonly owner: string
+  readonly now: () => number
+  readonly definitionOf: (name: string, version: number) => SagaDefinition | undefined
+  /** Called for every saga that moved, once its move is durable. */
+  readonly onMoved: (moved: Moved) => void
+  readonly onProblem: (what: string, cause: unknown) => void
+  /** How many live sagas' states are kept in memory to save their load; `seq` makes that safe. */
+  readonly cached: number
+}
+
+interface Draft {
+  readonly jobs: Job[]
+  readonly definition: SagaDefinition
+  readonly before: StoredSaga | null
+  state: SagaState
+  readonly entries: HistoryEntry[]
+  readonly outcomes: (readonly Event[])[]
+}
+
+export class Mover {
+  readonly #options: MoverOptions
+  readonly #cache = new Map<string, StoredSaga>()
+
+  constructor(options: MoverOptions) {
+    this.#options = options
+  }
+
+  /** Takes a saga's stored form into memory, where it was just read. */
+  remember(saga: StoredSaga): void {
+    this.#cache.delete(saga.id)
+    this.#cache.set(saga.id, saga)
+    if (this.#cache.size > this.#options.cached) this.#cache.delete(this.#cache.keys().next().value as string)
+  }
+
+  /**
+   * Carries out a batch. Returns the jobs that must be decided again, because they were stale.
+   *
+   * @throws StoreError `unavailable`: nothing is known of the batch; run it again, its jobs marked uncertain
+   */
+  async run(jobs: readonly Job[]): Promise<readonly Job[]> {
+    const drafts = await this.#draft(jobs)
+    return drafts.length === 0 ? [] : this.#commit(drafts)
+  }
+
+  /** Forgets what is in memory of these jobs' sagas: it may not be what is stored. */
+  forget(jobs: readonly Job[]): void {
+    for (const job of jobs) this.#cache.delete(job.sagaId)
+  }
+
+  async #draft(jobs: readonly Job[]): Promise<readonly Draft[]> {
+    const bySaga = new Map<string, Job[]>()
+    for (const job of jobs) {
+      const list = bySaga.get(job.sagaId)
+      if (list === undefined) bySaga.set(job.sagaId, [job])
+      else list.push(job)
+    }
+    await this.#load([...bySaga].filter(([, [job]]) => job?.start === undefined).map(([id]) => id))
+    const uncertain = jobs.filter((job) => job.uncertain === true && job.start === undefined)
+    const answered = new Set(await Promise.all(uncertain.map((job) => this.#lookBack(job))))
+    const drafts: Draft[] = []
+    for (const [id, list] of bySaga) {
+      const draft = this.#draftOf(
+        id,
+        list.filter((job) => !answered.has(job)),
+      )
+      if (draft !== null) drafts.push(draft)
+    }
+    return drafts
+  }
+
+  /** Answers a job that turns out to have taken effect before, and returns it. */
+  async #lookBack(job: Job): Promise<Job | null> {
+    const saga = this.#cache.get(job.sagaId)
+    if (saga === undefined) return null
+    const recent = await this.#options.store.history(job.sagaId, Math.max(0, saga.seq - 100))
+    const entry = recent.find((candidate) => candidate.inputId === job.inputId)
+    if (entry === undefined) return null
+    this.resume(saga)
+    job.done({ saga, events: entry.events, fresh: false })
+    return job
+  }
+
+  async #load(ids: readonly string[]): Promise<void> {
+    const missing = ids.filter((id) => !this.#cache.has(id))
+    if (missing.length === 0) return
+    for (const saga of await this.#options.store.load(missing)) this.remember(saga)
+  }
+
+  #draftOf(id: string, jobs: Job[]): Draft | null {
+    const first = jobs[0]
+    if (first === undefined) return null
+    const before = first.start === undefined ? (this.#cache.get(id) ?? null) : null
+    const definition =
+      first.start?.definition ?? (before && this.#options.definitionOf(before.definition, before.version))
+    if (definition == null) {
+      for (const job of jobs) answerMissing(job, before)
+      return null
+    }
+    // Before the first decision there is no state; `started` below sets it, since the first job is then the start.
+    const draft: Draft = { jobs, definition, before, state: before?.state as SagaState, entries: [], outcomes: [] }
+    for (const job of jobs) this.#decide(draft, job)
+    if (draft.entries.length > 0) return draft
+    jobs.forEach((job) => job.done({ saga: before as StoredSaga, events: [], fresh: false }))
+    return null
+  }
+
+  #decide(draft: Draft, job: Job): void {
+    const at = this.#options.now()
+    const events = this.#decideSafely(draft, job.input, at)
+    draft.outcomes.push(events)
+    if (events.length === 0) return
+    draft.state = events.reduce<SagaState | null>(evolve, draft.state ?? null) as SagaState
+    const seq = (draft.before?.seq ?? 0) + draft.entries.length + 1
+    draft.entries.push({ sagaId: job.sagaId, seq, at, inputId: job.inputId, events })
+  }
+
+  /** The core is total; should it fail all the same, the saga parks alone. */
+  #decideSafely(draft: Draft, input: Input, at: number): readonly Event[] {
+    const state = draft.state ?? null
+    try {
+      return decide(draft.definition, state, input, at)
+    } catch (error) {
+      this.#options.onProblem(`saga ${state?.id ?? 'that starts'} could not be decided; it is parked`, error)
+      return state === null ? [] : decide(draft.definition, state, { type: 'fault', reason: String(error) }, at)
+    }
+  }
+
+  async #commit(drafts: readonly Draft[]): Promise<readonly Job[]> {
+    const prepared = drafts.map((draft) => this.#prepare(draft))
+    const starts = prepared.filter((item) => item.draft.before === null)
+    const moves = prepared.filter((item) => item.draft.before !== null)
+    let result
+    try {
+      result = await this.#options.store.commit({ starts: starts.map(toStart), moves: moves.map(toMove) })
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== 'refused') throw error
+      return this.#split(drafts, error)
+    }
+    const again: Job[] = []
+    for (const [index, item] of starts.entries()) {
+      const answer = result.starts[index]
+      if (answer?.kind === 'exists') await this.#exists(item.draft, answer.id, answer.fingerprint)
+      else this.#finish(item)
+    }
+    for (const [index, item] of moves.entries()) {
+      if (result.moves[index] === 'moved') this.#finish(item)
+      else {
+        this.forget(item.draft.jobs)
+        again.push(...item.draft.jobs)
+      }
+    }
+    return again
+  }
+
+  /** The database refused the batch: it is halved until the row that it refuses stands alone. */
+  async #split(drafts: readonly Draft[], error: StoreError): Promise<readonly Job[]> {
+    const [only] = drafts
+    if (drafts.length > 1) {
+      const half = drafts.length >> 1
+      return [...(await this.#commit(drafts.slice(0, half))), ...(await this.#commit(drafts.slice(half)))]
+    }
+    return only === undefined ? [] : this.#refused(only, error)
+  }
+
+  async #refused(draft: Draft, error: StoreError): Promise<readonly Job[]> {
+    const { before } = draft
+    const parking = draft.jobs[0]?.input.type === 'fault'
+    this.#options.onProblem(`the store refused a move of saga ${draft.state.id}`, error)
+    const refusal = new EngineError('refused', `The store refused this input: ${error.message}`, error)
+    draft.jobs.forEach((job) => job.failed(refusal))
+    this.forget(draft.jobs)
+    if (before === null || parking) return []
+    const fault: Job = {
+      sagaId: before.id,
+      input: { type: 'fault', reason: `the store refused the move: ${error.message}` },
+      inputId: `fault:${before.seq}`,
+      done: () => undefined,
+      failed: () => undefined,
+    }
+    return [fault]
+  }
+
+  async #exists(draft: Draft, id: string, fingerprint: string): Promise<void> {
+    const [saga] = await this.#options.store.load([id])
+    for (const job of draft.jobs) {
+      const same = saga !== undefined && fingerprint === job.start?.fingerprint
+      if (same) job.done({ saga, events: [], fresh: false })
+      else
+        job.failed(
+          new EngineError(
+            'key_reused',
+            `The idempotency key was used for another request (saga ${id}). Use a new key, or send the same body again.`,
+          ),
+        )
+    }
+    // Where this very start was committed before a broken connection, its commands have not been sent.
+    if (saga !== undefined && draft.jobs.some((job) => job.uncertain)) this.resume(saga)
+  }
+
+  /** Takes up a saga that was moved elsewhere, or by a commit whose answer was lost: all that is pending is sent again. */
+  resume(saga: StoredSaga): void {
+    const definition = this.#options.definitionOf(saga.definition, saga.version)
+    if (definition === undefined) return
+    this.remember(saga)
+    const open = pending(definition, saga.state)
+    this.#options.onMoved({ saga, entries: [], pending: open, commands: open.commands })
+  }
+
+  #prepare(draft: Draft): Prepared {
+    const { before, state, entries, definition, jobs } = draft
+    const open = pending(definition, state)
+    const start = jobs[0]?.start
+    const at = entries.at(-1)?.at ?? 0
+    const saga: StoredSaga = {
+      id: state.id,
+      definition: definition.name,
+      version: definition.version,
+      seq: (before?.seq ?? 0) + entries.length,
+      state,
+      owner: this.#options.owner,
+      key: before?.key ?? start?.key ?? null,
+      fingerprint: before?.fingerprint ?? start?.fingerprint ?? '',
+      businessKey: businessKeyOf(definition, state),
+      createdAt: before?.createdAt ?? at,
+      updatedAt: at,
+    }
+    const commands = jobs.some((job) => job.uncertain) ? open.commands : asked(entries, open.commands)
+    return {
+      draft,
+      saga,
+      live: open.wakeAt !== null || open.commands.length > 0,
+      moved: { saga, entries, pending: open, commands },
+    }
+  }
+
+  #finish({ draft, saga, live, moved }: Prepared): void {
+    if (live) this.remember(saga)
+    else this.#cache.delete(saga.id)
+    this.#options.onMoved(moved)
+    for (const [index, job] of draft.jobs.entries())
+      job.done({ saga, events: draft.outcomes[index] ?? [], fresh: index === 0 && draft.before === null })
+  }
+}
+
+interface Prepared {
+  readonly draft: Draft
+  readonly saga: StoredSaga
+  readonly live: boolean
+  readonly moved: Moved
+}
+
+const toStart = ({ draft, saga, live }: Prepared): Start => ({ saga, entry: draft.entries[0] as HistoryEntry, live })
+
+const toMove = ({ draft, saga, live }: Prepared): Move => ({
+  id: saga.id,
+  fromSeq: draft.before?.seq ?? 0,
+  toSeq: saga.seq,
+  state: saga.state,
+  businessKey: saga.businessKey,
+  owner: saga.owner,
+  live,
+  updatedAt: saga.updatedAt,
+  entries: draft.entries,
+})
+
+/** The pending commands that these moves asked for; the others were sent before. */
+function asked(entries: readonly HistoryEntry[], commands: readonly Command[]): readonly Command[] {
+  if (commands.length === 0) return commands
+  const steps = new Set<string>()
+  for (const { events } of entries)
+    for (const event of events)
+      if (event.type === 'StepAsked' || event.type === 'StepQueried' || event.type === 'UndoAsked')
+        steps.add(event.step)
+  return commands.filter((command) => steps.has(command.step))
+}
+
+function businessKeyOf(definition: SagaDefinition, state: SagaState): string | null {
+  const replies = Object.fromEntries(Object.entries(state.steps).map(([name, step]) => [name, step.reply]))
+  try {
+    return definition.businessKey({ input: state.input, replies })
+  } catch {
+    return null // only a label for lists: a saga must not fail for it
+  }
+}
+
+function answerMissing(job: Job, before: StoredSaga | null): void {
+  if (before === null) job.done(null)
+  else
+    job.failed(
+      new EngineError(
+        'unknown_definition',
+        `Saga ${before.id} runs under ${before.definition} version ${before.version}, which is not registered here. Register that version too.`,
+      ),
+    )
+}

@@ -1,0 +1,75 @@
+/**
+ * Says that this process lives, and takes the live sagas of those that do not (design section 5).
+ *
+ * The owner is a hint: two processes that both believe they own a saga send the same commands under the same ids, and
+ * `seq` lets only one of their moves through.
+ */
+import type { Store, StoredSaga } from '../../stores/store.ts'
+import type { Clock } from './clock.ts'
+
+export interface TakeoverOptions {
+  readonly store: Store
+  readonly owner: string
+  readonly clock: Clock
+  readonly heartbeatMs: number
+  readonly resume: (saga: StoredSaga) => void
+  readonly onProblem: (what: string, cause: unknown) => void
+}
+
+/** Sagas taken at once. */
+const portion = 500
+
+export class Takeover {
+  readonly #options: TakeoverOptions
+  #timer: { cancel(): void } | null = null
+  #stopped = false
+  #failing = false
+
+  constructor(options: TakeoverOptions) {
+    this.#options = options
+  }
+
+  async begin(): Promise<void> {
+    const { store, owner } = this.#options
+    await store.heartbeat(owner)
+    await this.#claim(store.exclusive === true ? 0 : this.#silentMs)
+    this.#plan()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#timer?.cancel()
+  }
+
+  get #silentMs(): number {
+    return 3 * this.#options.heartbeatMs
+  }
+
+  #plan(): void {
+    if (this.#stopped) return
+    this.#timer = this.#options.clock.after(this.#options.heartbeatMs, () => {
+      void this.#beat().then(() => this.#plan())
+    })
+  }
+
+  async #beat(): Promise<void> {
+    try {
+      await this.#options.store.heartbeat(this.#options.owner)
+      await this.#claim(this.#silentMs)
+      this.#failing = false
+    } catch (error) {
+      if (!this.#failing)
+        this.#options.onProblem('the heartbeat could not be written; others may take this process for dead', error)
+      this.#failing = true
+    }
+  }
+
+  async #claim(silentMs: number): Promise<void> {
+    const { store, owner, resume } = this.#options
+    while (!this.#stopped) {
+      const taken = await store.claim(owner, silentMs, portion)
+      taken.forEach(resume)
+      if (taken.length < portion) return
+    }
+  }
+}

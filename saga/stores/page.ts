@@ -1,0 +1,33 @@
+/** Pages by key: the place where a page ends, as text that a client hands back. */
+import type { StoredSaga } from './store.ts'
+
+export interface PageKey {
+  readonly createdAt: number
+  readonly id: string
+}
+
+export const defaultLimit = 100
+const mostLimit = 1000
+
+export const pageLimit = (limit: number | undefined): number =>
+  Math.min(Math.max(Math.trunc(limit ?? defaultLimit), 1), mostLimit)
+
+export const keyOf = (saga: StoredSaga): string => `${saga.createdAt}_${saga.id}`
+
+/** @throws RangeError where the text is not the `next` of an earlier page */
+export function parseKey(after: string): PageKey {
+  const match = /^(\d+)_(.+)$/.exec(after)
+  if (match === null)
+    throw new RangeError(`'${after}' is not the 'next' of an earlier page; leave it out for the first page.`)
+  return { createdAt: Number(match[1]), id: match[2] as string }
+}
+
+/** One page from rows that were read with one more than the limit. */
+export function pageOf(
+  rows: readonly StoredSaga[],
+  limit: number,
+): { readonly items: readonly StoredSaga[]; readonly next: string | null } {
+  const items = rows.slice(0, limit)
+  const last = items.at(-1)
+  return { items, next: rows.length > limit && last !== undefined ? keyOf(last) : null }
+}
