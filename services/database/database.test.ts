@@ -1,0 +1,163 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sql, type Migration } from 'kysely'
+import { afterEach, expect, test } from 'vitest'
+import { openDatabase, type Database } from './database.ts'
+import { isUniqueViolation } from './errors.ts'
+
+interface Tables {
+  things: { id: string; cents: number | null }
+}
+
+const things: Migration = {
+  async up(db) {
+    await db.schema
+      .createTable('things')
+      .addColumn('id', 'text', (column) => column.primaryKey())
+      .addColumn('cents', 'bigint')
+      .execute()
+  },
+}
+
+const open: Database<Tables>[] = []
+const folder = (): string => mkdtempSync(join(tmpdir(), 'ordersaga-database-'))
+
+async function openFile(file: string, migrations: Record<string, Migration> = { '001': things }) {
+  const database = await openDatabase<Tables>({ kind: 'sqlite', file }, migrations)
+  open.push(database)
+  return database
+}
+
+afterEach(async () => {
+  for (const database of open.splice(0)) await database.close()
+})
+
+test('the folder is made, and what was committed is there after it was opened again', async () => {
+  const file = join(folder(), 'deep', 'er', 'a.db')
+  const first = await openFile(file)
+  await first.db.insertInto('things').values({ id: 'a', cents: 123_456_789_012 }).execute()
+  await first.close()
+  open.pop()
+  const second = await openFile(file)
+  expect(await second.db.selectFrom('things').selectAll().execute()).toEqual([{ id: 'a', cents: 123_456_789_012 }])
+  expect(await second.ready()).toBe(true)
+})
+
+test('a commit is synced to disk, in a write-ahead log, with foreign keys enforced', async () => {
+  const { db } = await openFile(join(folder(), 'a.db'))
+  const pragma = async (name: string) => Object.values((await sql.raw(`pragma ${name}`).execute(db)).rows[0] ?? {})[0]
+  expect(await pragma('journal_mode')).toBe('wal')
+  expect(await pragma('synchronous')).toBe(2)
+  expect(await pragma('foreign_keys')).toBe(1)
+})
+
+test('a second connection waits for a transaction and loses nothing', async () => {
+  const file = join(folder(), 'a.db')
+  const [one, two] = [await openFile(file), await openFile(file)]
+  await one.db.insertInto('things').values({ id: 'n', cents: 0 }).execute()
+  const add = (database: Database<Tables>): Promise<void> =>
+    database.db.transaction().execute(async (tx) => {
+      const row = await tx.selectFrom('things').select('cents').executeTakeFirstOrThrow()
+      await tx
+        .updateTable('things')
+        .set({ cents: Number(row.cents) + 1 })
+        .execute()
+    })
+  for (let i = 0; i < 20; i++) await Promise.all([add(one), add(one)]).then(() => add(two))
+  const { cents } = await one.db.selectFrom('things').select('cents').executeTakeFirstOrThrow()
+  expect(cents).toBe(60)
+})
+
+test('processes that start at once on one file all come up, and each migration happens once', async () => {
+  const file = join(folder(), 'a.db')
+  const program = `
+    const { openDatabase } = await import('./services/database/database.ts')
+    const { inboxMigration } = await import('./services/database/inbox.ts')
+    const { sql } = await import('kysely')
+    const slow = { async up(db) {
+      await sql\`create table log (at text)\`.execute(db)
+      await sql\`insert into log values ('once')\`.execute(db)
+      await new Promise((r) => setTimeout(r, 50))
+    } }
+    const database = await openDatabase({ kind: 'sqlite', file: ${JSON.stringify(file)} }, { '001': inboxMigration, '002': slow })
+    const { rows } = await sql\`select * from log\`.execute(database.db)
+    console.log(rows.length)
+    await database.close()`
+  expect(await Promise.all([0, 1, 2].map(() => runNode(program)))).toEqual(['1', '1', '1'])
+})
+
+test('a migration that fails leaves nothing behind, and says so', async () => {
+  const file = join(folder(), 'a.db')
+  const broken: Migration = {
+    async up(db) {
+      await sql`create table half (a text)`.execute(db)
+      await sql`insert into nowhere values (1)`.execute(db)
+    },
+  }
+  await expect(openFile(file, { '001': things, '002': broken })).rejects.toMatchObject({
+    name: 'DatabaseError',
+    code: 'migration',
+    message: expect.stringContaining('nowhere'),
+  })
+  const { db } = await openFile(file)
+  const tables = await db.introspection.getTables()
+  expect(tables.map(({ name }) => name)).toEqual(['things'])
+})
+
+test.each([
+  ['a folder that is a file', 'unwritable', (at: string) => (writeFileSync(join(at, 'f'), ''), join(at, 'f', 'a.db'))],
+  [
+    'a file that is no database',
+    'unusable',
+    (at: string) => (writeFileSync(join(at, 'x.db'), 'x'.repeat(9000)), join(at, 'x.db')),
+  ],
+])('%s is one clear error: %s', async (_what, code, prepare) => {
+  const file = prepare(folder())
+  await expect(openFile(file)).rejects.toMatchObject({ code, message: expect.stringContaining(file) })
+})
+
+test('a file that another process holds is reported as locked after a bounded wait', async () => {
+  const file = join(folder(), 'a.db')
+  const holder = await openFile(file)
+  await sql`begin immediate`.execute(holder.db)
+  await expect(openFile(file)).rejects.toMatchObject({ code: 'locked', retryable: true })
+  await sql`rollback`.execute(holder.db)
+})
+
+test('a value that SQLite cannot hold is an error and not the end of the process', async () => {
+  const { db } = await openFile(join(folder(), 'a.db'))
+  await db
+    .insertInto('things')
+    .values({ id: 'flag', cents: true as unknown as number })
+    .execute()
+  expect(await db.selectFrom('things').select('cents').execute()).toEqual([{ cents: 1 }])
+  for (const bad of [undefined, Number.NaN, { a: 1 }, new Date(0)]) {
+    await expect(sql`insert into things values ('x', ${bad})`.execute(db)).rejects.toThrow(TypeError)
+  }
+})
+
+test('a key that is taken is told apart from other errors', async () => {
+  const { db } = await openFile(join(folder(), 'a.db'))
+  const insert = () => db.insertInto('things').values({ id: 'a', cents: 1 }).execute()
+  await insert()
+  await expect(insert()).rejects.toSatisfy(isUniqueViolation)
+  await expect(sql`insert into nowhere values (1)`.execute(db)).rejects.not.toSatisfy(isUniqueViolation)
+})
+
+async function runNode(program: string): Promise<string> {
+  const child = spawn(process.execPath, [
+    '--conditions=source',
+    '--import',
+    'tsx',
+    '--input-type=module',
+    '-e',
+    program,
+  ])
+  let output = ''
+  child.stdout.on('data', (data: Buffer) => (output += data.toString()))
+  child.stderr.on('data', (data: Buffer) => (output += data.toString()))
+  await new Promise((resolve) => child.on('close', resolve))
+  return output.trim()
+}

@@ -1,0 +1,110 @@
+/**
+ * A service's own database: SQLite in a file, or PostgreSQL, behind one typed query builder.
+ *
+ * Tables use what both know alike: `text`, and `bigint` for cents and for Unix milliseconds; JSON is kept as text.
+ *
+ * Invariants:
+ * - a service that has its database open has the schema it was written for: migrations run before `openDatabase` resolves;
+ * - two processes that start at once migrate one after the other, and each migration happens once.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { Kysely, Migrator, sql, type Migration } from 'kysely'
+import { DatabaseError, isContention } from './errors.ts'
+import { postgresDialect } from './postgres.ts'
+import { sqliteDialect } from './sqlite.ts'
+
+export type DatabaseTarget =
+  { readonly kind: 'sqlite'; readonly file: string } | { readonly kind: 'postgres'; readonly url: string }
+
+export interface Database<S> {
+  readonly db: Kysely<S>
+  readonly dialect: 'sqlite' | 'postgres'
+  /** True where a statement gets its answer now; for readiness checks. */
+  ready(): Promise<boolean>
+  close(): Promise<void>
+}
+
+/**
+ * Opens the database and brings its tables up to date. Makes the folder (SQLite) or the database (PostgreSQL) where it
+ * is missing.
+ *
+ * @example
+ * const database = await openDatabase<OrderTables>({ kind: 'sqlite', file: '.data/order.db' }, { '001_inbox': inboxMigration })
+ * @throws DatabaseError where it cannot be opened, written, reached or migrated
+ */
+export async function openDatabase<S>(
+  target: DatabaseTarget,
+  migrations: Record<string, Migration>,
+): Promise<Database<S>> {
+  const dialect = target.kind === 'sqlite' ? sqliteDialect(target.file) : await postgresDialect(target.url)
+  const db = new Kysely<S>({ dialect })
+  const database: Database<S> = {
+    db,
+    dialect: target.kind,
+    ready: () => answers(db),
+    close: () => db.destroy(),
+  }
+  try {
+    await retryContention(() => (target.kind === 'sqlite' ? migrateLocked(db, migrations) : migrate(db, migrations)))
+    return database
+  } catch (error) {
+    await db.destroy()
+    throw error instanceof DatabaseError ? error : cannotMigrate(error)
+  }
+}
+
+async function answers<S>(db: Kysely<S>): Promise<boolean> {
+  try {
+    await sql`select 1`.execute(db)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Runs work again that lost a race against another transaction; it wrote nothing then. Gives up after a few seconds. */
+export async function retryContention<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isContention(error) || attempt === contentionTries) throw error
+      await delay(attempt * 10 + Math.random() * 20)
+    }
+  }
+}
+
+const contentionTries = 10
+
+/** PostgreSQL: the migrator holds an advisory lock, and all migrations are one transaction. */
+async function migrate<S>(db: Kysely<S>, migrations: Record<string, Migration>): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
+  const { error } = await migrator.migrateToLatest()
+  if (error !== undefined) throw error
+}
+
+/** SQLite: Kysely's migrator knows no lock there and no transaction, so it gets both from around it. */
+async function migrateLocked<S>(db: Kysely<S>, migrations: Record<string, Migration>): Promise<void> {
+  await db.connection().execute(async (connection) => {
+    await sql`begin immediate`.execute(connection)
+    try {
+      await migrate(connection, migrations)
+      await sql`commit`.execute(connection)
+    } catch (error) {
+      await sql`rollback`.execute(connection)
+      throw error
+    }
+  })
+}
+
+function cannotMigrate(error: unknown): unknown {
+  if (isContention(error)) {
+    return new DatabaseError(
+      'locked',
+      'the database is locked by another process: stop it, or start again later',
+      error,
+    )
+  }
+  const why = error instanceof Error ? error.message : String(error)
+  return new DatabaseError('migration', `the tables could not be brought up to date (${why})`, error)
+}

@@ -1,0 +1,38 @@
+/**
+ * What a database refuses, said once for SQLite and PostgreSQL: callers ask what to do, not which driver spoke.
+ *
+ * Border: no other file of the services knows the codes of a driver.
+ */
+
+export type DatabaseErrorCode = 'locked' | 'unwritable' | 'unreachable' | 'refused' | 'unusable' | 'migration'
+
+/** A database that cannot be used as it is: what failed, and what to do about it. */
+export class DatabaseError extends Error {
+  override readonly name = 'DatabaseError'
+  readonly code: DatabaseErrorCode
+  /** Whether the same try may succeed later without anybody changing something. */
+  readonly retryable: boolean
+
+  constructor(code: DatabaseErrorCode, message: string, cause?: unknown) {
+    super(message, { cause })
+    this.code = code
+    this.retryable = code === 'locked' || code === 'unreachable'
+  }
+}
+
+/** The driver's own code: an SQLSTATE, an `SQLITE_...` name or a system code such as `ECONNREFUSED`. */
+export function driverCode(error: unknown): string {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+  return typeof code === 'string' ? code : ''
+}
+
+/** The row was there already: a primary key or a unique index says so. */
+export function isUniqueViolation(error: unknown): boolean {
+  return ['23505', 'SQLITE_CONSTRAINT_UNIQUE', 'SQLITE_CONSTRAINT_PRIMARYKEY'].includes(driverCode(error))
+}
+
+/** Nothing was written and the same transaction may succeed at once: lost a race against another, or found it busy. */
+export function isContention(error: unknown): boolean {
+  const code = driverCode(error)
+  return ['40001', '40P01', '55P03'].includes(code) || code.startsWith('SQLITE_BUSY') || code === 'SQLITE_LOCKED'
+}

@@ -1,0 +1,104 @@
+/**
+ * PostgreSQL for Kysely: a pool that survives cut connections, and the database itself where it is missing.
+ *
+ * Invariant: whole numbers (int8, counts) arrive as numbers, as they do from SQLite; one that would lose digits throws.
+ */
+import pg from 'pg'
+import { PostgresDialect } from 'kysely'
+import { DatabaseError, driverCode } from './errors.ts'
+
+const int8 = 20
+const connectTimeoutMs = 5_000
+
+/**
+ * @throws DatabaseError where the server cannot be reached, refuses the role, or the database is missing and the role
+ * may not create it
+ */
+export async function postgresDialect(url: string): Promise<PostgresDialect> {
+  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs, types: parsers() })
+  // A connection that is cut while idle, or between two statements of a transaction, says so by an event; unheard, that
+  // ends the process. The next statement on it fails by itself, and the pool opens another.
+  pool.on('error', () => undefined)
+  pool.on('connect', (client) => void client.on('error', () => undefined))
+  try {
+    await connectOrCreate(pool, url)
+    return new PostgresDialect({ pool })
+  } catch (error) {
+    await pool.end()
+    throw error
+  }
+}
+
+function parsers(): pg.CustomTypesConfig {
+  const types = new pg.TypeOverrides()
+  types.setTypeParser(int8, (text: string) => {
+    const value = Number(text)
+    if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is too large for a number`)
+    return value
+  })
+  return types
+}
+
+async function connectOrCreate(pool: pg.Pool, url: string): Promise<void> {
+  try {
+    await probe(pool)
+  } catch (error) {
+    if (driverCode(error) !== '3D000') throw cannotConnect(url, error)
+    await createDatabase(url)
+    await probe(pool).catch((again: unknown) => {
+      throw cannotConnect(url, again)
+    })
+  }
+}
+
+async function probe(pool: pg.Pool): Promise<void> {
+  const client = await pool.connect()
+  client.release()
+}
+
+/** Through the server's own database `postgres`, as `createdb` does. */
+async function createDatabase(url: string): Promise<void> {
+  const { database } = new pg.Client({ connectionString: url })
+  const maintenance = new URL(url)
+  maintenance.pathname = '/postgres'
+  const client = new pg.Client({ connectionString: maintenance.href, connectionTimeoutMillis: connectTimeoutMs })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    await client.query(`create database ${client.escapeIdentifier(database ?? '')}`)
+  } catch (error) {
+    // Two processes started at once: the other one has created it (42P04 after the fact, 23505 in the very moment).
+    if (['42P04', '23505'].includes(driverCode(error))) return
+    throw new DatabaseError(
+      'refused',
+      `database ${database} on ${place(url)} does not exist and could not be created (${text(error)}): create it, ` +
+        `or let the role create databases`,
+      error,
+    )
+  } finally {
+    await client.end().catch(() => undefined)
+  }
+}
+
+/** Refusals of the server itself (bad password, unknown role, no right to connect, too many connections). */
+const refusals = /^(28|42|53)/
+
+function cannotConnect(url: string, error: unknown): DatabaseError {
+  if (refusals.test(driverCode(error))) {
+    const what = `PostgreSQL at ${place(url)} refuses the connection (${text(error)})`
+    return new DatabaseError('refused', `${what}: check user, password and database in the URL`, error)
+  }
+  const what = `PostgreSQL at ${place(url)} cannot be reached (${text(error)})`
+  return new DatabaseError('unreachable', `${what}: check that it runs there and that the URL is right`, error)
+}
+
+/** Host and port only: the URL holds a password. */
+function place(url: string): string {
+  const { host, port } = new pg.Client({ connectionString: url })
+  return `${host}:${port}`
+}
+
+function text(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(text).join('; ')
+  return error instanceof Error ? error.message : String(error)
+}
