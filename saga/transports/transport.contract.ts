@@ -279,6 +279,27 @@ export function transportContract(name: string, make: () => Promise<TransportPai
       },
     )
 
+    fact(
+      'a saga in the hands of a subscriber that leaves goes to no other until it is done',
+      async ({ sender, receiver }) => {
+        const slow = gate()
+        const [leaving, next] = [reader(() => slow.passed), reader()]
+        const subscription = await receiver.subscribe(channel, 'g', leaving.handler)
+        await sender.publish(channel, [message('m0', { correlationId: 'one' })])
+        await until(() => expect(leaving.ids()).toEqual(['m0']))
+        const closing = subscription.close()
+        await receiver.subscribe(channel, 'g', next.handler)
+        await sender.publish(channel, [
+          message('m1', { correlationId: 'one' }),
+          message('m2', { correlationId: 'two' }),
+        ])
+        await until(() => expect(next.ids()).toEqual(['m2']))
+        slow.open()
+        await closing
+        await until(() => expect(next.ids()).toEqual(['m2', 'm1']))
+      },
+    )
+
     fact('closing waits for the batch in hand', async ({ sender, receiver }) => {
       const slow = gate()
       const read = reader(() => slow.passed)

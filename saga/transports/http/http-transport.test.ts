@@ -236,6 +236,15 @@ describe('a command by HTTP', () => {
     expect([answer.status, await answer.json()]).toEqual([200, { messages: [] }])
   })
 
+  test('that is handled is forgotten: a second reply to it has nowhere to go', async () => {
+    const orders = await orderService()
+    const headers = { 'idempotency-key': 'c1', 'ordersaga-reply-to': `${orders.served.url}/messages/order_events` }
+    await post(orders.url, bare, headers)
+    await post(orders.url, bare, { 'idempotency-key': 'c2' })
+    await orders.transport.publish('order_events', [replyOf(message('c1'))])
+    expect(orders.problems).toMatchObject([{ messageId: 'c1:reply', cause: null }])
+  })
+
   test('served by the participant kit takes effect once, however often it is sent', async () => {
     const anything: Schema<object> = {
       '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: value as object }) },
