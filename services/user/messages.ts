@@ -1,0 +1,22 @@
+/**
+ * What the User Service can be asked over messages, and how it answers (contract 1.4, 1.5 and 6.1).
+ *
+ * Answers are read loosely: test clients send other fields in `payment_info`, or none at all.
+ */
+import { participantContract } from 'ordersaga/contract'
+import { z } from 'zod'
+
+const user = participantContract('user', { tombstones: true })
+
+export const getPaymentInfo = user.command('get_payment_info', {
+  payload: z.object({ user_id: z.string().min(1) }),
+  done: [
+    'user.payment_info_retrieved',
+    z.object({
+      payment_info: z
+        .looseObject({ stripeCustomerId: z.string().nullish(), paymentMethodId: z.string().nullish() })
+        .nullish(),
+    }),
+  ],
+  rejected: ['user.payment_info_failed', z.object({ error: z.string() })],
+})
