@@ -108,3 +108,6 @@ export interface SagaState {
 /** True when nothing more follows by itself; only a late answer or a cancel after completion can reopen it. */
 export const hasEnded = (status: SagaStatus): boolean =>
   status === 'COMPLETED' || status === 'COMPENSATED' || status === 'CANCELLED' || status === 'FAILED'
+
+/** It has ended, or waits for a person: nothing follows by itself. */
+export const isSettled = (status: SagaStatus): boolean => hasEnded(status) || status === 'PARKED'

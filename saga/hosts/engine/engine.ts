@@ -10,8 +10,8 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Action } from '../../core/act.ts'
 import { check } from '../../core/contract.ts'
 import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
-import type { SagaState, SagaStatus } from '../../core/state.ts'
-import { hasEnded } from '../../core/state.ts'
+import type { SagaState } from '../../core/state.ts'
+import { isSettled } from '../../core/state.ts'
 import type { HistoryEntry, PageRequest, SagaFilter, SagaPage, Store, StoredSaga } from '../../stores/store.ts'
 import type { Message, Subscription, Transport } from '../../transports/transport.ts'
 import { eventChannel } from '../../transports/transport.ts'
@@ -31,7 +31,7 @@ export interface EngineOptions {
   readonly store: Store
   readonly transport: Transport
   /** Every definition that this process runs, old versions with live sagas included. */
-  readonly definitions: readonly SagaDefinition<never>[]
+  readonly definitions: readonly SagaDefinition[]
   /** Replicas of one orchestrator share a group; it names the subscription to the participants' replies. */
   readonly group?: string
   readonly clock?: Clock
@@ -133,7 +133,7 @@ class DurableEngine implements Engine {
   constructor(options: EngineOptions) {
     const clock = options.clock ?? systemClock
     const onProblem = options.onProblem ?? (() => undefined)
-    const definitions = options.definitions as unknown as readonly SagaDefinition[]
+    const { definitions } = options
     this.#store = options.store
     this.#transport = options.transport
     this.#clock = clock
@@ -182,7 +182,7 @@ class DurableEngine implements Engine {
     await this.#store.open()
     await this.#checkVersions()
     const participants = new Set([...this.#definitions.values()].flatMap((each) => each.steps.flatMap(participantsOf)))
-    this.#watching = (await this.#store.watch?.((ids) => this.#feed.hint(ids))) ?? null
+    this.#watching = (await this.#store.watch?.((ids) => this.#hint(ids))) ?? null
     this.#subscriptions = await Promise.all(
       [...participants].map((name) =>
         this.#transport.subscribe(eventChannel(name), this.#group, (batch) => this.#receive(batch)),
@@ -248,9 +248,16 @@ class DurableEngine implements Engine {
   }
 
   async result(sagaId: string, signal?: AbortSignal): Promise<SagaState> {
-    if ((await this.get(sagaId)) === null) throw notFound(sagaId)
-    for await (const { state } of this.updates(sagaId, 0, signal)) if (isSettled(state.status)) return state
-    throw new EngineError('stopped', `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`)
+    const awaited = this.#feed.awaitSettled(sagaId, signal)
+    try {
+      const saga = await this.get(sagaId)
+      if (saga === null) throw notFound(sagaId)
+      const state = isSettled(saga.state.status) ? saga.state : await awaited.state
+      if (state !== null) return state
+      throw new EngineError('stopped', `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`)
+    } finally {
+      awaited.callOff()
+    }
   }
 
   figures(): { readonly queued: number; readonly waking: number } {
@@ -317,14 +324,21 @@ class DurableEngine implements Engine {
     })
   }
 
+  #hint(sagaIds: readonly string[]): void {
+    this.#feed.hint(sagaIds).catch((error: unknown) => {
+      this.#onProblem(
+        'sagas moved by another process could not be read; their subscribers see it with the next move',
+        error,
+      )
+    })
+  }
+
   #moved({ saga, entries, pending, commands }: Moved): void {
     this.#alarms.set(saga.id, pending.wakeAt)
     if (commands.length > 0) this.#outbox.send(commands)
-    if (entries.length > 0) this.#feed.moved(entries)
+    if (entries.length > 0) this.#feed.moved(saga.state, entries)
   }
 }
-
-const isSettled = (status: SagaStatus): boolean => hasEnded(status) || status === 'PARKED'
 
 const notFound = (sagaId: string): EngineError => new EngineError('not_found', `There is no saga ${sagaId}.`)
 

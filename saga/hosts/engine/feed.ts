@@ -7,6 +7,7 @@
 import type { Event } from '../../core/events.ts'
 import { evolve } from '../../core/evolve.ts'
 import type { SagaState } from '../../core/state.ts'
+import { isSettled } from '../../core/state.ts'
 import type { HistoryEntry, Store } from '../../stores/store.ts'
 
 /** One move and the saga's state after it. */
@@ -25,6 +26,7 @@ class Subscriber {
   gathered: HistoryEntry[] = []
   /** Read the store before waiting again. */
   behind = true
+  ended = false
   #wake: (() => void) | null = null
 
   poke(entry: HistoryEntry | null): void {
@@ -35,12 +37,15 @@ class Subscriber {
     this.#wake?.()
   }
 
-  async wait(signal: AbortSignal): Promise<void> {
-    if (this.behind || this.gathered.length > 0 || signal.aborted) return
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve
-      signal.addEventListener('abort', () => resolve(), { once: true })
-    })
+  /** Ends the subscription: what waits is woken. */
+  end(): void {
+    this.ended = true
+    this.#wake?.()
+  }
+
+  async wait(): Promise<void> {
+    if (this.behind || this.gathered.length > 0 || this.ended) return
+    await new Promise<void>((resolve) => (this.#wake = resolve))
     this.#wake = null
   }
 }
@@ -48,35 +53,67 @@ class Subscriber {
 export class Feed {
   readonly #store: Store
   readonly #subscribers = new Map<string, Set<Subscriber>>()
-  readonly #ending = new AbortController()
+  readonly #awaited = new Map<string, Set<(state: SagaState | null) => void>>()
+  #stopped = false
 
   constructor(store: Store) {
     this.#store = store
   }
 
   /** A move was committed here. */
-  moved(entries: readonly HistoryEntry[]): void {
+  moved(state: SagaState, entries: readonly HistoryEntry[]): void {
+    if (isSettled(state.status)) this.#settle(state.id, state)
     if (this.#subscribers.size === 0) return
     for (const entry of entries) this.#subscribers.get(entry.sagaId)?.forEach((subscriber) => subscriber.poke(entry))
   }
 
   /** These sagas may have been moved elsewhere. */
-  hint(sagaIds: readonly string[]): void {
+  async hint(sagaIds: readonly string[]): Promise<void> {
     for (const id of sagaIds) this.#subscribers.get(id)?.forEach((subscriber) => subscriber.poke(null))
+    const awaited = sagaIds.filter((id) => this.#awaited.has(id))
+    if (awaited.length === 0) return
+    for (const { id, state } of await this.#store.load(awaited)) if (isSettled(state.status)) this.#settle(id, state)
+  }
+
+  /** The state in which the saga ends or parks from now on; null when the wait is ended before. */
+  awaitSettled(sagaId: string, signal?: AbortSignal): { readonly state: Promise<SagaState | null>; callOff(): void } {
+    let end: (state: SagaState | null) => void = () => undefined
+    const state = new Promise<SagaState | null>((resolve) => (end = resolve))
+    const abort = (): void => end(null)
+    if (this.#stopped || signal?.aborted === true) abort()
+    signal?.addEventListener('abort', abort)
+    const set = this.#awaited.get(sagaId) ?? new Set()
+    this.#awaited.set(sagaId, set.add(end))
+    const callOff = (): void => {
+      signal?.removeEventListener('abort', abort)
+      set.delete(end)
+      if (set.size === 0 && this.#awaited.get(sagaId) === set) this.#awaited.delete(sagaId)
+    }
+    return { state, callOff }
+  }
+
+  #settle(sagaId: string, state: SagaState | null): void {
+    const callbacks = this.#awaited.get(sagaId)
+    this.#awaited.delete(sagaId)
+    callbacks?.forEach((callback) => callback(state))
   }
 
   stop(): void {
-    this.#ending.abort()
+    this.#stopped = true
+    for (const id of this.#awaited.keys()) this.#settle(id, null)
+    for (const set of this.#subscribers.values()) set.forEach((subscriber) => subscriber.end())
   }
 
   /** Every move after `afterSeq`, past ones first, then live ones, until the signal or the engine ends it. */
   async *updates(sagaId: string, afterSeq: number, signal?: AbortSignal): AsyncGenerator<Update, void, undefined> {
-    const ending = signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal])
     const subscriber = this.#join(sagaId)
+    const end = (): void => subscriber.end()
+    if (this.#stopped || signal?.aborted === true) end()
+    signal?.addEventListener('abort', end)
     let state: SagaState | null = null
     let seq = 0
     try {
-      while (!ending.aborted) {
+      while (!subscriber.ended) {
         for (const entry of await this.#take(sagaId, subscriber, seq)) {
           if (entry.seq <= seq) continue // seen already
           if (entry.seq > seq + 1) {
@@ -86,11 +123,12 @@ export class Feed {
           state = entry.events.reduce<SagaState | null>(evolve, state)
           seq = entry.seq
           if (seq > afterSeq && state !== null) yield { seq, at: entry.at, events: entry.events, state }
-          if (ending.aborted) return
+          if (subscriber.ended) return
         }
-        await subscriber.wait(ending)
+        await subscriber.wait()
       }
     } finally {
+      signal?.removeEventListener('abort', end)
       this.#leave(sagaId, subscriber)
     }
   }

@@ -1,0 +1,31 @@
+/** The schema's versions, in order; `pragma user_version` counts those that a file has. Never change one, add one. */
+export const migrations: readonly string[] = [
+  // Indexed columns are those that a move does not change, but for `live` and `status`: lists by status must be true at once.
+  `create table saga (
+     id text primary key,
+     definition text not null,
+     version integer not null,
+     seq integer not null,
+     state text not null,
+     owner text not null,
+     key text unique,
+     fingerprint text not null,
+     business_key text,
+     created_at integer not null,
+     updated_at integer not null,
+     status text not null,
+     live integer not null
+   ) without rowid;
+   create index saga_live on saga (id) where live = 1;
+   create index saga_newest on saga (created_at, id);
+   create index saga_status on saga (status, created_at, id);
+   create index saga_business on saga (business_key, created_at, id) where business_key is not null;
+   create table saga_history (
+     saga_id text not null,
+     seq integer not null,
+     at integer not null,
+     input_id text not null,
+     events text not null,
+     primary key (saga_id, seq)
+   ) without rowid;`,
+]

@@ -1,0 +1,363 @@
+/**
+ * Keeps sagas in one SQLite file: the embedded default. Durable (WAL, fsync on commit), in process, one process by a lock.
+ *
+ * The driver is synchronous; a batch is one transaction of prepared statements, so its size bounds how long the event
+ * loop is held (256 moves take a few milliseconds).
+ */
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import Libsql from 'libsql'
+import type { SagaState } from '../../core/state.ts'
+import { pageLimit, pageOf, parseKey } from '../page.ts'
+import type {
+  HistoryEntry,
+  Move,
+  PageRequest,
+  SagaFilter,
+  SagaPage,
+  Start,
+  StartResult,
+  Store,
+  StoredSaga,
+} from '../store.ts'
+import { StoreError } from '../store.ts'
+import { migrations } from './migrations.ts'
+
+export interface SqliteStoreOptions {
+  /** The file; its folder is made where it is missing. `:memory:` keeps nothing. */
+  readonly file: string
+  /** Unix milliseconds; heartbeats of the one process are kept by it. */
+  readonly now?: () => number
+}
+
+export function sqliteStore(options: SqliteStoreOptions): Store {
+  return new SqliteStore(options.file, options.now ?? Date.now)
+}
+
+interface SagaRow {
+  readonly id: string
+  readonly definition: string
+  readonly version: number
+  readonly seq: number
+  readonly state: string
+  readonly owner: string
+  readonly key: string | null
+  readonly fingerprint: string
+  readonly business_key: string | null
+  readonly created_at: number
+  readonly updated_at: number
+}
+
+type Database = InstanceType<typeof Libsql>
+/** Values are bound by position. */
+type Statement = Libsql.Statement<unknown[]>
+
+const columns = 'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
+
+class SqliteStore implements Store {
+  readonly exclusive = true
+  readonly #file: string
+  readonly #now: () => number
+  readonly #heartbeats = new Map<string, number>()
+  readonly #statements = new Map<string, Statement>()
+  #database: Database | null = null
+
+  constructor(file: string, now: () => number) {
+    this.#file = file
+    this.#now = now
+  }
+
+  async open(): Promise<void> {
+    if (this.#database !== null) return
+    await this.#guard(() => {
+      if (this.#file !== ':memory:') mkdirSync(dirname(this.#file), { recursive: true })
+      const database = new Libsql(this.#file, { timeout: 0 })
+      try {
+        prepareFile(database, this.#file)
+      } catch (error) {
+        database.close()
+        throw error
+      }
+      this.#database = database
+    })
+  }
+
+  async commit(batch: {
+    readonly starts: readonly Start[]
+    readonly moves: readonly Move[]
+  }): ReturnType<Store['commit']> {
+    return this.#guard(() =>
+      this.#transaction(() => ({
+        starts: batch.starts.map((start) => this.#start(start)),
+        moves: batch.moves.map((move) => this.#move(move)),
+      })),
+    )
+  }
+
+  async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
+    return this.#guard(() => {
+      const one = this.#sql(`select ${columns} from saga where id = ?`)
+      return ids
+        .map((id) => one.get(id) as SagaRow | undefined)
+        .filter((row) => row !== undefined)
+        .map(toSaga)
+    })
+  }
+
+  async findByKey(key: string): Promise<StoredSaga | null> {
+    return this.#guard(() => {
+      const row = this.#sql(`select ${columns} from saga where key = ?`).get(key) as SagaRow | undefined
+      return row === undefined ? null : toSaga(row)
+    })
+  }
+
+  async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
+    const limit = pageLimit(page.limit)
+    const { where, values } = condition(filter)
+    const after = page.after === undefined ? null : parseKey(page.after)
+    const from = after === null ? '' : 'and (created_at, id) < (?, ?)'
+    return this.#guard(() => {
+      const rows = this.#sql(
+        `select ${columns} from saga where ${where} ${from} order by created_at desc, id desc limit ?`,
+      ).all(...values, ...(after === null ? [] : [after.createdAt, after.id]), limit + 1) as SagaRow[]
+      return pageOf(rows.map(toSaga), limit)
+    })
+  }
+
+  async count(filter: SagaFilter): Promise<number> {
+    const { where, values } = condition(filter)
+    return this.#guard(
+      () => (this.#sql(`select count(*) as n from saga where ${where}`).get(...values) as { n: number }).n,
+    )
+  }
+
+  async history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
+    return this.#guard(() => {
+      const rows = this.#sql(
+        'select seq, at, input_id, events from saga_history where saga_id = ? and seq > ? order by seq limit ?',
+      ).all(sagaId, afterSeq, limit) as { seq: number; at: number; input_id: string; events: string }[]
+      return rows.map((row) => ({
+        sagaId,
+        seq: row.seq,
+        at: row.at,
+        inputId: row.input_id,
+        events: JSON.parse(row.events) as HistoryEntry['events'],
+      }))
+    })
+  }
+
+  async heartbeat(owner: string): Promise<void> {
+    this.#heartbeats.set(owner, this.#now())
+    return Promise.resolve()
+  }
+
+  async retire(owner: string): Promise<void> {
+    this.#heartbeats.delete(owner)
+    return Promise.resolve()
+  }
+
+  async claim(owner: string, silentMs: number, limit: number): Promise<readonly StoredSaga[]> {
+    const alive = [...this.#heartbeats].filter(([, at]) => this.#now() - at < silentMs).map(([id]) => id)
+    return this.#guard(() =>
+      this.#transaction(() => {
+        const rows = this.#sql(
+          `update saga set owner = ?1 where id in (
+             select id from saga where live = 1 and owner <> ?1 and owner not in (select value from json_each(?2)) limit ?3
+           ) returning ${columns}`,
+        ).all(owner, JSON.stringify(alive), limit) as SagaRow[]
+        return rows.map(toSaga)
+      }),
+    )
+  }
+
+  async liveVersions(): ReturnType<Store['liveVersions']> {
+    return this.#guard(
+      () =>
+        this.#sql(
+          `select definition, version, count(*) as count from saga where live = 1 or status = 'PARKED'
+           group by definition, version order by definition, version`,
+        ).all() as { definition: string; version: number; count: number }[],
+    )
+  }
+
+  async prune(before: number, limit: number): Promise<number> {
+    return this.#guard(() =>
+      this.#transaction(() => {
+        const ids = this.#sql(
+          `select id from saga where live = 0 and status <> 'PARKED' and updated_at < ? limit ?`,
+        ).all(before, limit) as { id: string }[]
+        for (const { id } of ids) {
+          this.#sql('delete from saga_history where saga_id = ?').run(id)
+          this.#sql('delete from saga where id = ?').run(id)
+        }
+        return ids.length
+      }),
+    )
+  }
+
+  async ready(): Promise<boolean> {
+    return this.#guard(() => this.#sql('select 1').get() !== undefined).catch(() => false)
+  }
+
+  async close(): Promise<void> {
+    this.#statements.clear()
+    this.#database?.close()
+    this.#database = null
+    return Promise.resolve()
+  }
+
+  #start({ saga, entry, live }: Start): StartResult {
+    const { changes } = this.#sql(
+      `insert into saga (${columns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`,
+    ).run(
+      saga.id,
+      saga.definition,
+      saga.version,
+      saga.seq,
+      JSON.stringify(saga.state),
+      saga.owner,
+      saga.key,
+      saga.fingerprint,
+      saga.businessKey,
+      saga.createdAt,
+      saga.updatedAt,
+      saga.state.status,
+      live ? 1 : 0,
+    )
+    if (changes === 0) return this.#holder(saga)
+    this.#append(entry)
+    return { kind: 'started' }
+  }
+
+  /** The saga that holds the id or the key of a start that was refused. */
+  #holder(saga: StoredSaga): StartResult {
+    const row = this.#sql('select id, fingerprint from saga where id = ? or key = ? order by key = ? desc limit 1').get(
+      saga.id,
+      saga.key,
+      saga.key,
+    ) as { id: string; fingerprint: string }
+    return { kind: 'exists', id: row.id, fingerprint: row.fingerprint }
+  }
+
+  #move(move: Move): 'moved' | 'stale' {
+    const { changes } = this.#sql(
+      `update saga set seq = ?, state = ?, status = ?, business_key = ?, owner = ?, live = ?, updated_at = ?
+       where id = ? and seq = ?`,
+    ).run(
+      move.toSeq,
+      JSON.stringify(move.state),
+      move.state.status,
+      move.businessKey,
+      move.owner,
+      move.live ? 1 : 0,
+      move.updatedAt,
+      move.id,
+      move.fromSeq,
+    )
+    if (changes === 0) return 'stale'
+    for (const entry of move.entries) this.#append(entry)
+    return 'moved'
+  }
+
+  #append(entry: HistoryEntry): void {
+    this.#sql('insert into saga_history (saga_id, seq, at, input_id, events) values (?,?,?,?,?)').run(
+      entry.sagaId,
+      entry.seq,
+      entry.at,
+      entry.inputId,
+      JSON.stringify(entry.events),
+    )
+  }
+
+  #sql(text: string): Statement {
+    const known = this.#statements.get(text)
+    if (known !== undefined) return known
+    if (this.#database === null) throw new StoreError('unavailable', `The store ${this.#file} is closed.`)
+    const statement = this.#database.prepare(text) as unknown as Statement
+    this.#statements.set(text, statement)
+    return statement
+  }
+
+  #transaction<T>(work: () => T): T {
+    this.#sql('begin immediate').run()
+    try {
+      const result = work()
+      this.#sql('commit').run()
+      return result
+    } catch (error) {
+      this.#sql('rollback').run()
+      throw error
+    }
+  }
+
+  /** Runs synchronous work as a promise and says in our words what SQLite refused. */
+  #guard<T>(work: () => T): Promise<T> {
+    try {
+      return Promise.resolve(work())
+    } catch (error) {
+      return Promise.reject(describe(error, this.#file))
+    }
+  }
+}
+
+function prepareFile(database: Database, file: string): void {
+  database.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full;')
+  database.exec('begin immediate')
+  const { user_version: at } = database.prepare<[]>('pragma user_version').get() as { user_version: number }
+  if (at > migrations.length)
+    throw new StoreError(
+      'unusable',
+      `${file} was made by a newer version (schema ${at}, known ${migrations.length}). Use that version.`,
+    )
+  for (const migration of migrations.slice(at)) database.exec(migration)
+  database.exec(`pragma user_version = ${migrations.length}`)
+  database.exec('commit')
+}
+
+const toSaga = (row: SagaRow): StoredSaga => ({
+  id: row.id,
+  definition: row.definition,
+  version: row.version,
+  seq: row.seq,
+  state: JSON.parse(row.state) as SagaState,
+  owner: row.owner,
+  key: row.key,
+  fingerprint: row.fingerprint,
+  businessKey: row.business_key,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+})
+
+function condition(filter: SagaFilter): { readonly where: string; readonly values: readonly (string | number)[] } {
+  const parts: [string, string | number | undefined][] = [
+    ['definition = ?', filter.definition],
+    ['status = ?', filter.status],
+    ['business_key = ?', filter.businessKey],
+    ['created_at >= ?', filter.createdFrom],
+    ['created_at < ?', filter.createdBefore],
+  ]
+  const used = parts.filter(([, value]) => value !== undefined)
+  return {
+    where: ['true', ...used.map(([text]) => text)].join(' and '),
+    values: used.map(([, value]) => value as string | number),
+  }
+}
+
+function describe(error: unknown, file: string): unknown {
+  if (error instanceof StoreError || error instanceof RangeError) return error
+  const { code = '', message = String(error) } = error as { code?: string; message?: string }
+  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED') || /is locked/.test(message))
+    return new StoreError('locked', `${file} is in use by another process. Stop it, or choose another folder.`, error)
+  if (code.startsWith('SQLITE_CONSTRAINT') || code === 'SQLITE_TOOBIG' || code === 'SQLITE_MISMATCH')
+    return new StoreError('refused', `SQLite refused the row: ${message}`, error)
+  if (
+    /^(SQLITE_CANTOPEN|SQLITE_READONLY|SQLITE_NOTADB|SQLITE_CORRUPT|EACCES|EROFS|ENOTDIR|EEXIST|EPERM)/.test(code) ||
+    /unable to open/i.test(message)
+  )
+    return new StoreError(
+      'unusable',
+      `${file} cannot be used: ${message}. Check the path and that this user may write there.`,
+      error,
+    )
+  return new StoreError('unavailable', `SQLite failed on ${file}: ${message}`, error)
+}
