@@ -1,0 +1,63 @@
+/**
+ * The rules of an order: which status may follow which, who may cancel, what an order must look like. Pure.
+ *
+ * Invariant: a status changes only along `followers` (contract 4.5); `ACCEPTED` is reached and left towards `CREATED`
+ * only together with the runner, so never by naming a status.
+ */
+
+const followers = {
+  PENDING: ['CREATED', 'CANCELLED'],
+  CREATED: ['ACCEPTED', 'CANCELLED'],
+  ACCEPTED: ['CREATED', 'PLACED'],
+  PLACED: ['ON_THE_WAY'],
+  ON_THE_WAY: ['DELIVERED'],
+  DELIVERED: ['COMPLETED'],
+  COMPLETED: [],
+  CANCELLED: [],
+} as const
+
+export type OrderStatus = keyof typeof followers
+
+export const orderStatuses = Object.keys(followers) as readonly OrderStatus[]
+
+export function isOrderStatus(value: string): value is OrderStatus {
+  return Object.hasOwn(followers, value)
+}
+
+/** The statuses that may be left for this one by naming it (`update_order_status`), without a runner coming or going. */
+export function statusesBefore(next: OrderStatus): readonly OrderStatus[] {
+  return orderStatuses.filter((status) => mayFollow(status, next) && !changesRunner(status, next))
+}
+
+/** The statuses in which an order can still be cancelled: no runner has accepted it. */
+export const cancellable: readonly OrderStatus[] = orderStatuses.filter((status) => mayFollow(status, 'CANCELLED'))
+
+function mayFollow(status: OrderStatus, next: OrderStatus): boolean {
+  return (followers[status] as readonly OrderStatus[]).includes(next)
+}
+
+function changesRunner(status: OrderStatus, next: OrderStatus): boolean {
+  return next === 'ACCEPTED' || (status === 'ACCEPTED' && next === 'CREATED')
+}
+
+/** Why an order in this status did not become the next one. */
+export function whyNot(status: OrderStatus, next: OrderStatus): string {
+  if (next === 'CANCELLED') {
+    return `the order is ${status}: only one that no runner has accepted (${cancellable.join(' or ')}) can be cancelled`
+  }
+  if (changesRunner(status, next) || next === 'ACCEPTED') {
+    return `the order is ${status}: it becomes ${next} only when a runner accepts it or gives it back`
+  }
+  const possible = followers[status].filter((one) => !changesRunner(status, one))
+  return `the order is ${status}: ${possible.length === 0 ? 'nothing' : possible.join(' or ')} can follow, not ${next}`
+}
+
+/** The moment that a status is kept under. */
+export const momentOf = {
+  ACCEPTED: 'accepted_at',
+  PLACED: 'placed_at',
+  ON_THE_WAY: 'picked_up_at',
+  DELIVERED: 'delivered_at',
+  COMPLETED: 'completed_at',
+  CANCELLED: 'cancelled_at',
+} as const satisfies Partial<Record<OrderStatus, string>>

@@ -1,0 +1,60 @@
+/** For tests of services: sends commands as an orchestrator does, and waits for the answers. */
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { readReply, type CommandContract, type Reading } from 'ordersaga/contract'
+import { commandChannel, eventChannel, type Message, type Transport } from 'ordersaga/transport'
+
+/** A file for a database in a new folder. */
+export function newFile(name: string): string {
+  return join(mkdtempSync(join(tmpdir(), 'ordersaga-')), `${name}.db`)
+}
+
+export interface Asked {
+  /** The command's id; a fresh one where none is given. */
+  readonly id?: string
+  readonly sagaId?: string
+  readonly undoes?: string
+}
+
+export interface Asker {
+  /** The answer as an orchestrator reads it. */
+  ask<Payload, Data>(
+    command: CommandContract<Payload, Data>,
+    payload: NoInfer<Payload>,
+    asked?: Asked,
+  ): Promise<Reading & { readonly message: Message }>
+  /** Everything said on the participant's event channel so far. */
+  readonly heard: readonly Message[]
+}
+
+let count = 0
+
+export async function asker(transport: Transport, participant: string): Promise<Asker> {
+  const heard: Message[] = []
+  const waiting = new Map<string, (message: Message) => void>()
+  await transport.subscribe(eventChannel(participant), `asker-${(count += 1)}`, async (batch) => {
+    for (const message of batch) {
+      heard.push(message)
+      waiting.get(message.causationId ?? '')?.(message)
+    }
+  })
+  return {
+    heard,
+    async ask(command, payload, asked = {}) {
+      const id = asked.id ?? `command-${(count += 1)}`
+      const answer = new Promise<Message>((resolve) => waiting.set(id, resolve))
+      const message: Message = {
+        id,
+        type: command.type,
+        correlationId: asked.sagaId ?? `saga-${(count += 1)}`,
+        timestamp: new Date(0).toISOString(),
+        payload,
+        ...(asked.undoes === undefined ? {} : { undoes: asked.undoes }),
+      }
+      await transport.publish(commandChannel(participant), [message])
+      const reply = await answer
+      return { ...readReply(command as CommandContract, payload, reply), message: reply }
+    },
+  }
+}

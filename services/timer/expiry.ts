@@ -1,0 +1,132 @@
+/**
+ * Tells of timers that have expired: asks the table for the next one, sleeps until then, publishes, marks.
+ *
+ * Invariants:
+ * - never early: a timer is told of only where the clock says that it has expired;
+ * - at least once: the mark is written only after the event is the transport's to deliver; whoever dies in between is
+ *   followed by one who says it again;
+ * - replicas need no leader: each looks at the table at least every `longestSleepMs`, so timers of a dead one are found.
+ */
+import type { Kysely } from 'kysely'
+import { eventChannel, type Message, type Transport } from 'ordersaga/transport'
+import { utcText } from '../time/utc.ts'
+import { orderTimeout } from './messages.ts'
+import type { TimerRow, TimerTables } from './schema.ts'
+import { expiredTimers, markFired, nextExpiry } from './timers.ts'
+
+/** Wakes once after so many milliseconds; what it gives back calls that off. */
+export type Sleep = (ms: number, wake: () => void) => () => void
+
+export interface ExpiryOptions {
+  readonly db: Kysely<TimerTables>
+  readonly transport: Transport
+  readonly source: string
+  readonly now: () => number
+  readonly sleep?: Sleep
+  readonly onProblem: (error: unknown) => void
+}
+
+export interface Expiry {
+  /** Looks at the table now: after a start of a timer, or because somebody asks. Resolves when the look is over. */
+  check(): Promise<void>
+  /** Ends after the look in hand. */
+  stop(): Promise<void>
+}
+
+const longestSleepMs = 10_000
+const firstRetryMs = 100
+const timersAtOnce = 200
+
+const systemSleep: Sleep = (ms, wake) => {
+  const timeout = setTimeout(wake, ms)
+  return () => clearTimeout(timeout)
+}
+
+export function startExpiry(options: ExpiryOptions): Expiry {
+  const { db, transport, source, now, sleep = systemSleep, onProblem } = options
+  let looking: Promise<void> | null = null
+  let again = false
+  let stopped = false
+  let failures = 0
+  let callOff = (): void => undefined
+
+  /** One look at a time; whoever asks during one gets another after it, because the first may have looked too early. */
+  function check(): Promise<void> {
+    if (stopped) return looking ?? Promise.resolve()
+    if (looking !== null) {
+      again = true
+      return looking
+    }
+    callOff()
+    looking = look()
+    return looking
+  }
+
+  async function look(): Promise<void> {
+    let next: number | null = null
+    do {
+      again = false
+      try {
+        await fire()
+        next = await nextExpiry(db)
+        failures = 0
+      } catch (error) {
+        failures += 1
+        onProblem(error)
+      }
+    } while (again && !stopped)
+    // At once with the last reading of `again`: who asks from here on starts a look of his own.
+    looking = null
+    if (!stopped) callOff = sleep(pause(next), () => void check())
+  }
+
+  /** Tells of all that have expired. */
+  async function fire(): Promise<void> {
+    for (;;) {
+      const expired = await expiredTimers(db, now(), timersAtOnce)
+      if (expired.length === 0) return
+      await transport.publish(
+        eventChannel('timer'),
+        expired.map((timer) => timeoutEvent(timer, source, now())),
+      )
+      await markFired(
+        db,
+        expired.map(({ timer_id }) => timer_id),
+      )
+    }
+  }
+
+  function pause(next: number | null): number {
+    if (failures > 0) return Math.min(firstRetryMs * 2 ** (failures - 1), longestSleepMs)
+    if (next === null) return longestSleepMs
+    return Math.min(Math.max(next - now(), 1), longestSleepMs)
+  }
+
+  void check()
+  return {
+    check,
+    async stop() {
+      stopped = true
+      callOff()
+      await looking
+    },
+  }
+}
+
+/** The id is derived from the timer, so that whoever keeps ids knows the second telling. */
+function timeoutEvent(timer: TimerRow, source: string, now: number): Message {
+  return {
+    id: `${timer.timer_id}:timeout`,
+    type: orderTimeout.type,
+    correlationId: timer.saga_id ?? timer.order_id,
+    timestamp: new Date(now).toISOString(),
+    source,
+    payload: {
+      timerId: timer.timer_id,
+      orderId: timer.order_id,
+      customerId: timer.customer_id,
+      sagaId: timer.saga_id,
+      expiresAt: utcText(timer.expires_at),
+    },
+  }
+}

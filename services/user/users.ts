@@ -1,0 +1,121 @@
+/** Users in the database, and as the contract (6.1) shows them. */
+import type { Kysely } from 'kysely'
+import { v4 as uuidv4 } from 'uuid'
+import { utcText } from '../time/utc.ts'
+import type { UserRow, UserTables } from './schema.ts'
+
+type Db = Kysely<UserTables>
+
+/** What the provider tells of a card. A field that it does not tell stays null. */
+export interface Card {
+  readonly paymentMethodId: string
+  readonly brand: string | null
+  readonly last4: string | null
+  readonly expMonth: number | null
+  readonly expYear: number | null
+}
+
+export interface NewUser {
+  readonly email: string
+  readonly firstName: string | null
+  readonly lastName: string | null
+  readonly phoneNumber: string | null
+  readonly username: string | null
+  readonly stripeCustomerId: string | null
+  readonly card: Card | null
+}
+
+export function findUser(db: Db, userId: string): Promise<UserRow | undefined> {
+  return db.selectFrom('users').selectAll().where('user_id', '=', userId).executeTakeFirst()
+}
+
+export async function listUserIds(db: Db): Promise<readonly string[]> {
+  const rows = await db.selectFrom('users').select('user_id').orderBy('user_id').execute()
+  return rows.map(({ user_id }) => user_id)
+}
+
+/** Adds a user with an id that starts with `temp_`. */
+export function addTemporaryUser(db: Db, user: NewUser, now: number): Promise<UserRow> {
+  return db
+    .insertInto('users')
+    .values({
+      user_id: `temp_${uuidv4().replaceAll('-', '')}`,
+      email: user.email,
+      username: user.username,
+      first_name: user.firstName,
+      last_name: user.lastName,
+      phone_number: user.phoneNumber,
+      customer_rating: 5,
+      runner_rating: 5,
+      stripe_customer_id: user.stripeCustomerId,
+      ...cardColumns(user.card, now),
+      created_at: now,
+      updated_at: now,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+/** Sets or removes the card. Undefined where there is no such user, here and below. */
+export function setCard(db: Db, userId: string, card: Card | null, now: number): Promise<UserRow | undefined> {
+  return db
+    .updateTable('users')
+    .set({ ...cardColumns(card, now), updated_at: now })
+    .where('user_id', '=', userId)
+    .returningAll()
+    .executeTakeFirst()
+}
+
+export function setConnectAccount(
+  db: Db,
+  userId: string,
+  accountId: string,
+  now: number,
+): Promise<UserRow | undefined> {
+  return db
+    .updateTable('users')
+    .set({ stripe_connect_account_id: accountId, updated_at: now })
+    .where('user_id', '=', userId)
+    .returningAll()
+    .executeTakeFirst()
+}
+
+function cardColumns(card: Card | null, now: number) {
+  return {
+    payment_method_id: card?.paymentMethodId ?? null,
+    card_brand: card?.brand ?? null,
+    card_last4: card?.last4 ?? null,
+    card_exp_month: card?.expMonth ?? null,
+    card_exp_year: card?.expYear ?? null,
+    card_updated_at: card === null ? null : now,
+  }
+}
+
+export function userJson(row: UserRow, withCard: boolean) {
+  return {
+    clerkUserId: row.user_id,
+    username: row.username,
+    email: row.email,
+    firstName: row.first_name,
+    lastName: row.last_name,
+    phoneNumber: row.phone_number,
+    customerRating: row.customer_rating,
+    runnerRating: row.runner_rating,
+    stripeCustomerId: row.stripe_customer_id,
+    stripeConnectAccountId: row.stripe_connect_account_id,
+    createdAt: utcText(row.created_at),
+    updatedAt: utcText(row.updated_at),
+    ...(withCard && row.payment_method_id !== null ? { userStripeCard: cardJson(row, row.payment_method_id) } : {}),
+  }
+}
+
+function cardJson(row: UserRow, paymentMethodId: string) {
+  return {
+    payment_method_id: paymentMethodId,
+    last4: row.card_last4,
+    brand: row.card_brand,
+    exp_month: row.card_exp_month,
+    exp_year: row.card_exp_year,
+    updated_at: row.card_updated_at === null ? null : utcText(row.card_updated_at),
+  }
+}
