@@ -59,7 +59,10 @@ export interface StepOptions<
   readonly onExhausted?: Exhausted
   /** With `continue`: the saga cancels itself this many milliseconds after the step was first asked (rule 12). */
   readonly thenCancelAfterMs?: number
-  /** The part of the answer that later steps use; all of it where none is given. */
+  /**
+   * The part of the answer that later steps use; all of it where none is given. Write it before `undoWith`: TypeScript
+   * reads the options in order, and types `reply` there by what it has seen.
+   */
   readonly keep?: (reply: Data) => Kept
 }
 

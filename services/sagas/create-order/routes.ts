@@ -1,0 +1,286 @@
+/**
+ * The HTTP routes of the Create Order saga (contract 1.1): each under `/api`, as seed 001 has it, and at the root, as its
+ * other clients call it.
+ */
+import type { CancelAnswer, Engine } from 'ordersaga/engine'
+import { EngineError } from 'ordersaga/engine/errors'
+import type { SagaDefinition } from 'ordersaga/definition'
+import type { StoredSaga } from 'ordersaga/store'
+import { z } from 'zod'
+import { ClientError, type HttpServer } from '../../http/server.ts'
+import { MoneyError, orderTotalCents } from '../../money/money.ts'
+import { utcText } from '../../time/utc.ts'
+import type { CreateOrderInput } from './saga.ts'
+import { SagaSummary, SagaView, statuses, stepName, summaryOf, viewOf } from './view.ts'
+
+/** The card networks' least amount, in cents (contract 1.11). */
+const leastCents = 50
+
+/** How long a cancel waits for the Order Service to decide, in milliseconds. */
+const decisionMs = 10_000
+
+const noNul = (value: string): boolean => !value.includes('\u0000')
+
+const StartRequest = z.object({
+  customer_id: z
+    .string('send customer_id, a text')
+    .min(1, 'must not be empty')
+    .max(255, 'must have at most 255 characters')
+    .refine(noNul, 'must not contain NUL'),
+  order_details: z
+    .record(z.string(), z.unknown(), 'send order_details, an object with foodItems and deliveryLocation')
+    .refine((details) => noNul(JSON.stringify(details).replaceAll('\\u0000', '\u0000')), 'must not contain NUL'),
+})
+
+const Started = z.object({
+  success: z.literal(true),
+  saga_id: z.string(),
+  status: z.enum(statuses),
+  message: z.string(),
+})
+const Params = z.object({ saga_id: z.string().max(100) })
+const Failure = z.object({ success: z.literal(false), error: z.string() })
+const Problem = z.object({ error: z.string() })
+const Message = z.object({ message: z.string() })
+
+export interface RouteOptions {
+  readonly engine: Engine
+  readonly definition: SagaDefinition<CreateOrderInput>
+}
+
+export function addRoutes(server: HttpServer, options: RouteOptions): void {
+  for (const prefix of ['/api', '']) {
+    addStart(server, prefix, options)
+    addReads(server, prefix, options.engine)
+    addCancel(server, prefix, options.engine)
+    addOperator(server, prefix, options.engine)
+  }
+  addTimerCallback(server, options.engine)
+}
+
+function addStart(server: HttpServer, prefix: string, { engine, definition }: RouteOptions): void {
+  server.post(
+    `${prefix}/orders`,
+    {
+      schema: {
+        summary: 'Start a Create Order saga',
+        description:
+          'The header Idempotency-Key makes a repeated request safe: the same key and body give the same saga.',
+        body: StartRequest,
+        headers: z.object({ 'idempotency-key': z.string().min(1).max(200).optional() }),
+        response: { 202: Started, 400: Failure, 422: Failure, 503: Failure },
+      },
+    },
+    async (request, reply) => {
+      const { customer_id, order_details } = request.body
+      const input = { customer_id, order_details, amount: priced(order_details) }
+      const { saga } = await asked(() => engine.start(definition, input, { key: request.headers['idempotency-key'] }))
+      return reply.code(202).send({
+        success: true,
+        saga_id: saga.id,
+        status: saga.state.status,
+        message: 'Order creation started; follow it at /api/sagas/' + saga.id,
+      })
+    },
+  )
+}
+
+function priced(details: Readonly<Record<string, unknown>>): number {
+  try {
+    const cents = orderTotalCents(details)
+    if (cents < leastCents) throw new MoneyError('The order must cost at least 0.50; add an item.')
+    return cents
+  } catch (error) {
+    throw error instanceof MoneyError ? new ClientError(400, error.message) : error
+  }
+}
+
+function addReads(server: HttpServer, prefix: string, engine: Engine): void {
+  const query = z.object({
+    status: z
+      .enum(statuses, {
+        error: (issue) => `Unknown status '${String(issue.input)}'; use one of ${statuses.join(', ')}`,
+      })
+      .optional(),
+    customer_id: z.string().optional(),
+    limit: z.coerce.number().int().min(1).max(1000).optional(),
+    after: z.string().regex(/^\d+_/, "is not the 'X-Next' of an earlier page").optional(),
+  })
+  server.get(
+    `${prefix}/sagas`,
+    {
+      schema: {
+        summary: 'List sagas, newest first',
+        description:
+          'At most 100 unless a limit is given. The header X-Next, where present, is the `after` of the next page.',
+        querystring: query,
+        response: { 200: z.array(SagaSummary), 400: Failure },
+      },
+    },
+    async (request, reply) => {
+      const { status, customer_id, limit, after } = request.query
+      const page = await engine.list({ definition: 'create-order', status, businessKey: customer_id }, { limit, after })
+      if (page.next !== null) void reply.header('X-Next', page.next)
+      return page.items.map(summaryOf)
+    },
+  )
+  server.get(
+    `${prefix}/sagas/:saga_id`,
+    { schema: { summary: 'The saga', params: Params, response: { 200: SagaView, 404: Failure } } },
+    async (request) => viewOf(await found(engine, request.params.saga_id)),
+  )
+  server.get(
+    `${prefix}/sagas/:saga_id/history`,
+    { schema: { summary: 'Every move of the saga, oldest first', params: Params } },
+    async (request) => {
+      const saga = await found(engine, request.params.saga_id)
+      const history = await engine.history(saga.id)
+      return history.map(({ seq, at, inputId, events }) => ({
+        seq,
+        at: utcText(at),
+        cause: inputId,
+        events: events.map((event) => ('step' in event ? { ...event, step: stepName(event.step) } : event)),
+      }))
+    },
+  )
+}
+
+function addCancel(server: HttpServer, prefix: string, engine: Engine): void {
+  server.post(
+    `${prefix}/sagas/:saga_id/cancel`,
+    {
+      schema: {
+        summary: 'Cancel the order',
+        description: 'A completed order is cancelled only while no runner has accepted it; the Order Service decides.',
+        params: Params,
+        response: { 202: Message, 404: Problem, 409: Problem, 503: Problem },
+      },
+    },
+    async (request, reply) => {
+      const { saga_id } = request.params
+      try {
+        const answer = await cancelAndWait(engine, saga_id, 'customer', 'Manual cancellation requested by user')
+        if (answer === null)
+          return await reply.code(202).send({ message: 'Cancellation started; the order is being undone.' })
+        return await reply.code(409).send({ error: answer })
+      } catch (error) {
+        const { status, message } = clientError(error)
+        return reply.code(status as 404).send({ error: message })
+      }
+    },
+  )
+}
+
+/**
+ * Cancels, and where the order was complete already waits for what the Order Service decides.
+ *
+ * @returns null where it is cancelled or being cancelled, else why not
+ */
+export async function cancelAndWait(
+  engine: Engine,
+  sagaId: string,
+  by: string,
+  reason: string,
+): Promise<string | null> {
+  const answer = await engine.cancel(sagaId, by, reason)
+  const { status } = answer.saga.state
+  if (!answer.accepted)
+    return status === 'COMPENSATING' ? null : `The saga cannot be cancelled in status ${status}: ${answer.reason ?? ''}`
+  return answer.saga.state.cancel?.after === true ? decisionOf(engine, answer) : null
+}
+
+async function decisionOf(engine: Engine, { saga }: CancelAnswer): Promise<string | null> {
+  const after = saga.seq - 1
+  for await (const { events, state } of engine.updates(saga.id, after, AbortSignal.timeout(decisionMs))) {
+    const refused = events.find((event) => event.type === 'CancelRefused')
+    if (refused !== undefined) return `The order cannot be cancelled any more (saga ${state.status}): ${refused.reason}`
+    if (events.some((event) => event.type === 'UndoDone')) return null
+  }
+  return null // not decided yet: it goes on by itself, and the saga shows the outcome
+}
+
+const Action = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('retry') }),
+  z.object({ kind: z.literal('skip') }),
+  z.object({ kind: z.literal('giveUp') }),
+  z.object({ kind: z.literal('resolve'), reply: z.unknown() }),
+])
+
+function addOperator(server: HttpServer, prefix: string, engine: Engine): void {
+  server.post(
+    `${prefix}/sagas/:saga_id/actions`,
+    {
+      schema: {
+        summary: 'An operator settles a parked saga',
+        description:
+          'retry: try again; skip: the operator made sure that the step has no effect; resolve: it was done, with this reply; giveUp: end it as FAILED.',
+        params: Params,
+        body: z.object({ action: Action, by: z.string().min(1).max(100), reason: z.string().min(1).max(1000) }),
+        response: { 202: Message, 404: Failure, 409: Failure },
+      },
+    },
+    async (request, reply) => {
+      const { action, by, reason } = request.body
+      const chosen = action.kind === 'resolve' ? { kind: action.kind, reply: action.reply } : action
+      const answer = await asked(() => engine.act(request.params.saga_id, chosen, by, reason))
+      if (!answer.accepted) throw new ClientError(409, answer.reason ?? 'refused')
+      return reply.code(202).send({ message: `Done; the saga is ${answer.saga.state.status}.` })
+    },
+  )
+}
+
+/** The older way in which a timer service tells of an expiry (contract 1.1). Unlike the original it acts on it (C-28). */
+function addTimerCallback(server: HttpServer, engine: Engine): void {
+  server.post(
+    '/timer-callback',
+    {
+      schema: {
+        summary: 'A timer has expired',
+        body: z.object({
+          saga_id: z.string('send saga_id, a text').min(1).max(100),
+          order_id: z.string().optional(),
+          timer_id: z.string().optional(),
+        }),
+        response: { 200: z.object({ success: z.literal(true), message: z.string() }), 400: Failure, 404: Failure },
+      },
+    },
+    async (request) => {
+      const refused = await asked(() => timedOut(engine, request.body.saga_id))
+      return { success: true as const, message: refused ?? 'Timeout taken in; the order is being cancelled.' }
+    },
+  )
+}
+
+/** What an expired timer does: the same as a customer's cancel, with its own reason (contract 1.9). */
+export const timedOut = (engine: Engine, sagaId: string): Promise<string | null> =>
+  cancelAndWait(engine, sagaId, 'timer', 'Order timed out (30 minutes)')
+
+async function found(engine: Engine, sagaId: string): Promise<StoredSaga> {
+  const saga = await engine.get(sagaId)
+  if (saga === null) throw new ClientError(404, `There is no saga ${sagaId}.`)
+  return saga
+}
+
+/** Says an engine's refusal as HTTP does. */
+async function asked<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw clientError(error)
+  }
+}
+
+const httpStatus: Readonly<Record<string, number>> = {
+  not_found: 404,
+  key_reused: 422,
+  invalid_input: 400,
+  refused: 400,
+  busy: 503,
+  stopped: 503,
+}
+
+function clientError(error: unknown): ClientError {
+  const status = error instanceof EngineError ? httpStatus[error.code] : undefined
+  if (status === undefined) throw error
+  return new ClientError(status, (error as Error).message)
+}

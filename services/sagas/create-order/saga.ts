@@ -1,0 +1,106 @@
+/**
+ * The Create Order saga (seed 001): create the order, learn how the customer pays, authorise the payment, confirm the
+ * order, start the timer. Pure: what runs it, and over what, is decided elsewhere.
+ *
+ * Confirming is the point of no return: until then everything is undone on a failure or a cancel; after it only the timer
+ * is left, and it is repeated, not undone. A completed order can still be cancelled while no runner has accepted it: the
+ * Order Service decides, by obeying or refusing the undo of `create` (design rule 12).
+ */
+import { defineSaga } from 'ordersaga'
+import type { SagaDefinition } from 'ordersaga/definition'
+import { defaultRetry } from 'ordersaga/retry'
+import { z } from 'zod'
+import { cancelOrder, createOrder, updateOrderStatus } from '../../order/messages.ts'
+import { authorizePayment, revertPayment } from '../../payment/messages.ts'
+import { cancelOrderTimer, startOrderTimer } from '../../timer/messages.ts'
+import { getPaymentInfo } from '../../user/messages.ts'
+
+export const CreateOrderInput = z.object({
+  customer_id: z.string(),
+  order_details: z.record(z.string(), z.unknown()),
+  /** The whole order, in cents; computed once, when the saga starts. */
+  amount: z.int(),
+})
+export type CreateOrderInput = z.infer<typeof CreateOrderInput>
+
+export interface CreateOrderOptions {
+  /** How long a runner has to accept, in milliseconds; 30 minutes in the contract (1.10). */
+  readonly timerMs: number
+  /** How long an attempt may take, in milliseconds. */
+  readonly attemptMs?: number
+}
+
+/** The timer is tried for about a minute; then the saga keeps the time itself. */
+const timerRetry = { ...defaultRetry, tries: 6, maxMs: 20_000 }
+
+export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOptions): SagaDefinition<CreateOrderInput> {
+  return defineSaga('create-order', { version: 1, input: CreateOrderInput })
+    .step('create', {
+      do: createOrder,
+      keep: ({ order_id }) => ({ order_id }),
+      with: ({ input, sagaId }) => ({
+        customer_id: input.customer_id,
+        order_details: input.order_details,
+        saga_id: sagaId,
+        correlation_id: sagaId,
+      }),
+      undo: cancelOrder,
+      undoWith: ({ reply, reason, sagaId }) => ({ order_id: reply?.order_id, reason, correlation_id: sagaId }),
+      attemptMs,
+    })
+    .step('payer', {
+      do: getPaymentInfo,
+      with: ({ input }) => ({ user_id: input.customer_id }),
+      keep: ({ payment_info }) => ({
+        stripeCustomerId: payment_info?.stripeCustomerId ?? null,
+        paymentMethodId: payment_info?.paymentMethodId ?? null,
+      }),
+      attemptMs,
+    })
+    .step('authorise', {
+      do: authorizePayment,
+      keep: ({ payment_id }) => ({ payment_id }),
+      with: ({ input, replies: { create, payer } }) => ({
+        order_id: create.order_id,
+        customer: {
+          clerkUserId: input.customer_id,
+          stripeCustomerId: payer.stripeCustomerId,
+          userStripeCard: { payment_method_id: payer.paymentMethodId },
+        },
+        order: { amount: input.amount, description: `Order ${create.order_id}` },
+        return_url: 'https://localhost:5173/customer/history',
+      }),
+      undo: revertPayment,
+      undoWith: ({ reply, replies, reason }) => ({
+        payment_id: reply?.payment_id,
+        order_id: replies.create.order_id,
+        reason,
+      }),
+      attemptMs,
+    })
+    .step('confirm', {
+      do: updateOrderStatus,
+      with: ({ replies, sagaId }) => ({ order_id: replies.create.order_id, status: 'CREATED', correlation_id: sagaId }),
+      keep: () => null,
+      attemptMs,
+    })
+    .pivot()
+    .step('timer', {
+      do: startOrderTimer,
+      with: ({ input, replies, since, sagaId }) => ({
+        order_id: replies.create.order_id,
+        customer_id: input.customer_id,
+        timeout_at: new Date(since + timerMs).toISOString(),
+        saga_id: sagaId,
+      }),
+      undo: cancelOrderTimer,
+      undoWith: ({ replies, reason }) => ({ order_id: replies.create.order_id, reason }),
+      onRejected: 'retry',
+      onExhausted: 'continue',
+      thenCancelAfterMs: timerMs,
+      retry: timerRetry,
+      keep: () => null,
+      attemptMs,
+    })
+    .end({ cancelDecidedBy: 'create', businessKey: ({ input }) => input.customer_id })
+}

@@ -1,0 +1,73 @@
+/** The Create Order saga's service: engine, HTTP on 3101, and the timers' expiries. */
+import { startEngine, type Engine } from 'ordersaga/engine'
+import type { Store } from 'ordersaga/store'
+import { eventChannel, type Message } from 'ordersaga/transport'
+import { Gauge } from 'prom-client'
+import { createHttpServer, listen } from '../../http/server.ts'
+import type { RunningService, ServiceOptions } from '../../service.ts'
+import { orderTimeout } from '../../timer/messages.ts'
+import { addRoutes, timedOut } from './routes.ts'
+import { createOrderSaga, type CreateOrderOptions } from './saga.ts'
+
+export interface CreateOrderServiceOptions extends Omit<ServiceOptions, 'database' | 'now'>, CreateOrderOptions {
+  readonly store: Store
+}
+
+/** The consumer group of every replica (contract 1). */
+const group = 'create-order-saga-orchestrator'
+
+export async function startCreateOrderService(
+  options: CreateOrderServiceOptions,
+): Promise<RunningService & { readonly engine: Engine }> {
+  const { store, transport, log } = options
+  const definition = createOrderSaga(options)
+  const engine = await startEngine({
+    store,
+    transport,
+    definitions: [definition],
+    group,
+    onProblem: (what, cause) => log.warn({ err: cause }, what),
+  })
+  const server = await createHttpServer({
+    name: 'create-order-saga',
+    title: 'Create Order saga',
+    description: 'Starts, shows and cancels Create Order sagas.',
+    log,
+    parts: async () => ({ store: await store.ready(), transport: await transport.ready() }),
+    errorBody: (_status, error) => ({ success: false, error }),
+    metrics: (registry) => {
+      const gauge = new Gauge({
+        name: 'sagas_waking',
+        help: 'Live sagas of this process with a wake-up.',
+        registers: [registry],
+      })
+      gauge.set(0)
+      Object.assign(gauge, { collect: () => gauge.set(engine.figures().waking) })
+    },
+  })
+  addRoutes(server, { engine, definition })
+  const expiries = await transport.subscribe(eventChannel('timer'), `${group}-expiries`, (batch) =>
+    Promise.all(batch.filter(isExpiry).map((message) => expire(engine, message))).then(() => undefined),
+  )
+  const url = await listen(server, options.host, options.port)
+  log.info({ url }, 'listening')
+  return {
+    name: 'create-order-saga',
+    url,
+    engine,
+    async close() {
+      await server.close()
+      await expiries.close()
+      await engine.stop()
+      await store.close()
+    },
+  }
+}
+
+const isExpiry = (message: Message): boolean => message.type === orderTimeout.type
+
+async function expire(engine: Engine, message: Message): Promise<void> {
+  const payload = orderTimeout.data.safeParse(message.payload)
+  const sagaId = (payload.success ? payload.data.sagaId : null) ?? message.correlationId
+  if ((await engine.get(sagaId)) !== null) await timedOut(engine, sagaId)
+}

@@ -1,0 +1,98 @@
+/** Sagas as the clients of port 3101 know them (contract 1.2, 1.3). */
+import type { SagaState, SagaStatus } from 'ordersaga/state'
+import type { StoredSaga } from 'ordersaga/store'
+import { z } from 'zod'
+import { decimalOf } from '../../money/money.ts'
+import { utcText } from '../../time/utc.ts'
+import { CreateOrderInput } from './saga.ts'
+
+/** `current_step` and the beginning of `error`, by step of the saga. */
+const steps: Readonly<Record<string, { readonly name: string; readonly failed: string }>> = {
+  create: { name: 'CREATE_ORDER', failed: 'Order creation failed' },
+  payer: { name: 'GET_USER_DATA', failed: 'Failed to get payment info' },
+  authorise: { name: 'AUTHORIZE_PAYMENT', failed: 'Payment authorization failed' },
+  confirm: { name: 'UPDATE_ORDER_STATUS', failed: 'Failed to update order status' },
+  timer: { name: 'START_TIMER', failed: 'Failed to start the timer' },
+}
+
+const order = Object.keys(steps)
+
+export const statuses = [
+  'STARTED',
+  'COMPLETED',
+  'FAILED',
+  'COMPENSATING',
+  'COMPENSATED',
+  'CANCELLING',
+  'CANCELLED',
+  'PARKED',
+] as const satisfies readonly SagaStatus[]
+
+export const SagaSummary = z.object({
+  id: z.string(),
+  customer_id: z.string(),
+  order_id: z.string().nullable(),
+  status: z.enum(statuses),
+  current_step: z.string().nullable(),
+  created_at: z.string(),
+  updated_at: z.string(),
+})
+
+export const SagaView = SagaSummary.extend({
+  error: z.string().nullable(),
+  completed_at: z.string().nullable(),
+  payment_id: z.string().nullable(),
+  payment_amount: z.number(),
+  order_details: z.record(z.string(), z.unknown()),
+  /** Who asked for the cancel and why; not an error. */
+  cancel: z.object({ by: z.string(), reason: z.string() }).nullable(),
+  /** Each step that has begun, with its phase and attempts. */
+  steps: z.array(z.object({ step: z.string(), phase: z.string(), attempts: z.number() })),
+})
+
+export function summaryOf(saga: StoredSaga): z.infer<typeof SagaSummary> {
+  return {
+    id: saga.id,
+    customer_id: CreateOrderInput.parse(saga.state.input).customer_id,
+    order_id: replyField(saga.state, 'create', 'order_id'),
+    status: saga.state.status,
+    current_step: currentStep(saga.state),
+    created_at: utcText(saga.createdAt),
+    updated_at: utcText(saga.updatedAt),
+  }
+}
+
+export function viewOf(saga: StoredSaga): z.infer<typeof SagaView> {
+  const { state } = saga
+  const input = CreateOrderInput.parse(state.input)
+  return {
+    ...summaryOf(saga),
+    error: errorOf(state),
+    completed_at: state.endedAt === null ? null : utcText(state.endedAt),
+    payment_id: replyField(state, 'authorise', 'payment_id'),
+    payment_amount: decimalOf(input.amount),
+    order_details: input.order_details,
+    cancel: state.cancel === null ? null : { by: state.cancel.by, reason: state.cancel.reason },
+    steps: Object.entries(state.steps).map(([name, step]) => ({
+      step: stepName(name),
+      phase: step.phase,
+      attempts: step.attempts,
+    })),
+  }
+}
+
+export const stepName = (step: string): string => steps[step]?.name ?? step
+
+const currentStep = ({ stage }: SagaState): string => stepName(order[Math.min(stage, order.length - 1)] as string)
+
+function errorOf({ error, parked, leftBehind }: SagaState): string | null {
+  if (parked !== null) return `${stepName(parked.step)} needs an operator: ${parked.reason}`
+  if (leftBehind.length > 0) return `Given up; may be left behind: ${leftBehind.map(stepName).join(', ')}`
+  return error === null ? null : `${steps[error.step]?.failed ?? error.step}: ${error.reason}`
+}
+
+function replyField(state: SagaState, step: string, field: string): string | null {
+  const reply = state.steps[step]?.reply as Readonly<Record<string, unknown>> | undefined
+  const value = reply?.[field]
+  return typeof value === 'string' ? value : null
+}
