@@ -61,7 +61,9 @@ const remedy = 'start it with `npm run services`, or name a server in TEST_POSTG
  */
 export function suiteOn(part: string, url: string | null, name: string, body: (url: string) => void): void {
   if (url !== null) {
-    describe(name, () => body(url))
+    describe(name, () => {
+      body(url)
+    })
   } else if (process.env['CI'] === 'true') {
     test(name, () => {
       throw new Error(`${part} does not answer: ${remedy}`)

@@ -1,0 +1,89 @@
+/** Keeps the import rules of the folders: who may know whom. What a folder may import is one line of the table. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, posix } from 'node:path'
+import { expect, test } from 'vitest'
+
+const anyPackage = String.raw`(?![./])(?!saga/|services/|tests/|bench/|scripts/).+`
+const shared = String.raw`services/(http|database|money|time|log)/.+|services/(?!main)[^/]+\.ts`
+const drivers: Record<string, string> = { sqlite: 'libsql', postgres: 'pg' }
+
+/** Folder (the first that matches), and what its files may import: paths from the root, packages as they are written. */
+const table: readonly [folder: RegExp, imports: (group: readonly string[]) => string][] = [
+  [/^saga\/core\//, () => 'saga/core/.+'],
+  [/^saga\/participant\//, () => 'saga/participant/.+|saga/core/contract.ts|saga/transports/transport.ts'],
+  [/^saga\/(stores|transports)\/[^/]+$/, ([, family]) => `saga/core/.+|saga/${family}/[^/]+`],
+  [
+    /^saga\/(stores|transports)\/([^/]+)\//,
+    ([, family, own = '']) =>
+      `saga/core/.+|saga/${family}/[^/]+|saga/${family}/${own}/.+|node:.+|${drivers[own] ?? 'no driver'}`,
+  ],
+  [
+    /^saga\/hosts\/engine\//,
+    () => 'saga/core/.+|saga/hosts/engine/.+|saga/stores/store.ts|saga/transports/transport.ts|node:.+|uuid',
+  ],
+  [/^services\/main\.ts$/, () => `${anyPackage}|services/.+`],
+  [
+    /^services\/(sagas\/[^/]+|[^/]+)\//,
+    ([, own]) => `${anyPackage}|services/${own}/.+|${shared}|services/.+/messages.ts`,
+  ],
+  [/^services\/[^/]+$/, () => `${anyPackage}|${shared}`],
+]
+
+/** Tests, and the suites and stand-ins made for them, import what they please. */
+const forTests = /\.(test|contract)\.ts$|\/testing\//
+
+function violations(path: string, source: string): string[] {
+  if (forTests.test(path)) return []
+  const row = table.find(([folder]) => folder.test(path))
+  if (row === undefined) return [`${path}: no rule says what this folder may import`]
+  const allowed = new RegExp(`^(${row[1](row[0].exec(path) ?? [])})$`)
+  const imports = [
+    ...source.matchAll(/(?:^(?:import|export)\s[\w\s{},*$]*\bfrom\s|^import\s|\bimport\(\s*)'([^']+)'/gm),
+  ]
+  const found = imports
+    .map(([, name = '']) => (name.startsWith('.') ? posix.join(posix.dirname(path), name) : name))
+    .filter((name) => !allowed.test(name))
+    .map((name) => `${path} imports ${name}`)
+  return source.includes('process.env') && path !== 'services/main.ts' ? [...found, `${path} reads process.env`] : found
+}
+
+const root = join(import.meta.dirname, '..')
+
+function sources(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    if (entry.name === 'node_modules' || entry.name === 'dist') return []
+    const path = `${folder}/${entry.name}`
+    if (entry.isDirectory()) return sources(path)
+    return path.endsWith('.ts') ? [path] : []
+  })
+}
+
+test('every folder imports only what the table of imports allows, and only services/main.ts reads the environment', () => {
+  const paths = [...sources('saga'), ...sources('services')]
+  expect(paths).toContain('saga/core/decide.ts')
+  expect(paths.flatMap((path) => violations(path, readFileSync(join(root, path), 'utf8')))).toEqual([])
+})
+
+test.each([
+  ['saga/core/a.ts', "import { z } from 'zod'", 'zod'],
+  ['saga/core/a.ts', "import fs from 'node:fs'", 'node:fs'],
+  ['saga/core/a.ts', "import type { Store } from '../stores/store.ts'", 'saga/stores/store.ts'],
+  ['saga/participant/a.ts', "import { decide } from '../core/decide.ts'", 'saga/core/decide.ts'],
+  ['saga/stores/page.ts', "export * from './memory/a.ts'", 'saga/stores/memory/a.ts'],
+  ['saga/stores/sqlite/a.ts', "import {\n  b,\n} from '../memory/a.ts'", 'saga/stores/memory/a.ts'],
+  ['saga/stores/sqlite/a.ts', "import pg from 'pg'", 'pg'],
+  ['saga/hosts/engine/a.ts', "await import('../../stores/memory/a.ts')", 'saga/stores/memory/a.ts'],
+  ['services/order/a.ts', "import { b } from '../user/domain.ts'", 'services/user/domain.ts'],
+  ['services/order/a.ts', "import { b } from '../../saga/core/decide.ts'", 'saga/core/decide.ts'],
+  ['services/sagas/x/a.ts', "import '../y/saga.ts'", 'services/sagas/y/saga.ts'],
+  ['services/http/a.ts', "import '../main.ts'", 'services/main.ts'],
+])('in %s, "%s" is found', (path, source, target) => {
+  expect(violations(path, `// a file\n${source}\n`)).toEqual([`${path} imports ${target}`])
+})
+
+test('reading the environment elsewhere, and a folder without a rule, are found', () => {
+  expect(violations('services/log/a.ts', 'const level = process.env.LEVEL')).toEqual([
+    'services/log/a.ts reads process.env',
+  ])
+  expect(violations('saga/cli/a.ts', '')).toEqual(['saga/cli/a.ts: no rule says what this folder may import'])
+})
