@@ -1,0 +1,27 @@
+/** Says in the store's words what PostgreSQL or the connection to it refused. */
+import { StoreError } from '../store.ts'
+
+/** SQLSTATE classes for data that will be refused again: data exception, constraint, program limit. */
+const refusing = new Set(['22', '23', '54'])
+
+/** Classes for what no retry mends: wrong login, missing database or table, no rights. */
+const unusable = new Set(['28', '3D', '3F', '42'])
+
+export function describeError(error: unknown): Error {
+  if (error instanceof StoreError || error instanceof RangeError) return error
+  const { code = '', message = String(error) } = error as { readonly code?: string; readonly message?: string }
+  const kind = /^[0-9A-Z]{5}$/.test(code) ? code.slice(0, 2) : ''
+  if (refusing.has(kind)) return new StoreError('refused', `PostgreSQL refused the data: ${message}`, error)
+  if (unusable.has(kind))
+    return new StoreError(
+      'unusable',
+      `PostgreSQL cannot be used: ${message}. Check the URL and the role's rights.`,
+      error,
+    )
+  const why = message === '' ? code : message
+  return new StoreError(
+    'unavailable',
+    `PostgreSQL does not answer: ${why}. What was under way may or may not be stored.`,
+    error,
+  )
+}
