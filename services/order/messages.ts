@@ -5,23 +5,18 @@
  */
 import { participantContract } from 'ordersaga/contract'
 import { z } from 'zod'
+import { storableText } from '../database/text.ts'
 
-/** PostgreSQL keeps no NUL in a text. */
-const text = z
-  .string()
-  .min(1)
-  .max(500)
-  .refine((value) => !value.includes('\u0000'), 'must not contain NUL')
 const failure = z.object({ error: z.string() })
 
 const order = participantContract('order', { tombstones: true })
 
 export const createOrder = order.command('create_order', {
   payload: z.object({
-    customer_id: text,
+    customer_id: storableText,
     /** As the customer's request had it; the Order Service checks it. */
     order_details: z.record(z.string(), z.unknown()),
-    saga_id: text.optional(),
+    saga_id: storableText.optional(),
     correlation_id: z.string().optional(),
   }),
   done: [
@@ -38,7 +33,7 @@ export const createOrder = order.command('create_order', {
 })
 
 export const updateOrderStatus = order.command('update_order_status', {
-  payload: z.object({ order_id: text, status: text, correlation_id: z.string().optional() }),
+  payload: z.object({ order_id: storableText, status: storableText, correlation_id: z.string().optional() }),
   done: [
     'order.status_updated',
     z.object({
@@ -58,7 +53,11 @@ const beyondCancelling = /\b(DELIVERED|COMPLETED)\b/
 
 /** The undo of `create_order`. May name the order by its id, or only by the command that it undoes. */
 export const cancelOrder = order.command('cancel_order', {
-  payload: z.object({ order_id: text.nullish(), reason: z.string().optional(), correlation_id: z.string().optional() }),
+  payload: z.object({
+    order_id: storableText.nullish(),
+    reason: z.string().optional(),
+    correlation_id: z.string().optional(),
+  }),
   done: [
     'order.cancelled',
     z.object({

@@ -3,24 +3,18 @@
  */
 import { participantContract, type EventContract } from 'ordersaga/contract'
 import { z } from 'zod'
+import { storableText } from '../database/text.ts'
 import { utcMs } from '../time/utc.ts'
-
-/** PostgreSQL keeps no NUL in a text. */
-const text = z
-  .string()
-  .min(1)
-  .max(500)
-  .refine((value) => !value.includes('\u0000'), 'must not contain NUL')
 
 const timer = participantContract('timer', { tombstones: true })
 
 export const startOrderTimer = timer.command('start_order_timer', {
   payload: z.object({
-    order_id: text,
-    customer_id: text,
+    order_id: storableText,
+    customer_id: storableText,
     /** ISO 8601; without an offset it is UTC. */
     timeout_at: z.string().refine((value) => utcMs(value) !== null, 'must be an ISO 8601 time'),
-    saga_id: text.optional(),
+    saga_id: storableText.optional(),
   }),
   done: [
     'timer.started',
@@ -37,7 +31,7 @@ export const startOrderTimer = timer.command('start_order_timer', {
 
 /** The undo of `start_order_timer`; a timer that has fired or never was counts as cancelled. */
 export const cancelOrderTimer = timer.command('cancel_order_timer', {
-  payload: z.object({ order_id: text.nullish(), reason: z.string().optional() }),
+  payload: z.object({ order_id: storableText.nullish(), reason: z.string().optional() }),
   done: ['timer.cancelled', z.object({ order_id: z.string().nullish(), reason: z.string().nullish() })],
   safeOnNothing: true,
 })

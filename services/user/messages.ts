@@ -5,11 +5,12 @@
  */
 import { participantContract } from 'ordersaga/contract'
 import { z } from 'zod'
+import { storableText } from '../database/text.ts'
 
 const user = participantContract('user', { tombstones: true })
 
 export const getPaymentInfo = user.command('get_payment_info', {
-  payload: z.object({ user_id: z.string().min(1) }),
+  payload: z.object({ user_id: storableText }),
   done: [
     'user.payment_info_retrieved',
     z.object({

@@ -1,0 +1,95 @@
+/**
+ * What the services that obey commands have in common: a database, an HTTP server, a participant, and their order of
+ * starting and stopping.
+ *
+ * Invariants:
+ * - commands are taken only once the database is migrated and the port is bound: a service that cannot start takes none;
+ * - on stopping, requests and the batch in hand are finished before the database closes.
+ */
+import type { Migration, Transaction } from 'kysely'
+import type { Inbox } from 'ordersaga/inbox'
+import { participant, type Handled } from 'ordersaga/participant'
+import { openDatabase, type Database } from './database/database.ts'
+import { kyselyInbox, type InboxTables } from './database/inbox.ts'
+import { listen } from './http/listen.ts'
+import { createHttpServer, type HttpServer } from './http/server.ts'
+import type { RunningService, ServiceOptions } from './service.ts'
+
+export interface ParticipantService<S extends InboxTables> {
+  /** The contract's name, such as `order`; the service is called `order-service`. */
+  readonly participant: string
+  readonly title: string
+  readonly description: string
+  readonly migrations: Record<string, Migration>
+  readonly errorBody: (status: number, text: string) => unknown
+  /** Called once, with the database open. */
+  readonly parts: (database: Database<S>) => ParticipantParts<S>
+}
+
+export interface ParticipantParts<S> {
+  readonly handlers: readonly Handled<Transaction<S>>[]
+  readonly routes: (server: HttpServer) => void
+  /** Called after each transaction that handled commands, once it is committed. */
+  readonly onCommitted?: () => void
+  /** Stops what the parts run besides. */
+  readonly stop?: () => Promise<void>
+}
+
+/** Of the routes and messages, as the API page shows it. */
+const apiVersion = '1.0.0'
+
+export async function startParticipantService<S extends InboxTables>(
+  options: ServiceOptions,
+  service: ParticipantService<S>,
+): Promise<RunningService> {
+  const { log, transport } = options
+  const name = `${service.participant}-service`
+  const opened: (() => Promise<void>)[] = []
+  const close = async (): Promise<void> => {
+    for (const one of opened.splice(0).reverse()) await one()
+  }
+  try {
+    const database = await openDatabase<S>(options.database, service.migrations)
+    opened.push(() => database.close())
+    const { handlers, routes, onCommitted, stop } = service.parts(database)
+    if (stop !== undefined) opened.push(stop)
+
+    const server = await createHttpServer({
+      name,
+      title: service.title,
+      description: service.description,
+      version: apiVersion,
+      log,
+      errorBody: service.errorBody,
+      ready: async () => ({ database: await database.ready(), transport: await transport.ready() }),
+    })
+    opened.push(() => server.close())
+    routes(server)
+    const url = await listen(server, options.host, options.port)
+
+    const inbox = kyselyInbox(database)
+    const subscription = await participant({
+      name: service.participant,
+      source: name,
+      inbox: onCommitted === undefined ? inbox : watched(inbox, onCommitted),
+      handlers,
+      onProblem: ({ what, messageId, cause }) => log.warn({ messageId, err: cause }, what),
+    }).attach(transport)
+    opened.push(() => subscription.close())
+    return { name, url, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+function watched<Tx>(inbox: Inbox<Tx>, onCommitted: () => void): Inbox<Tx> {
+  return {
+    ...inbox,
+    async transaction(work) {
+      const result = await inbox.transaction(work)
+      onCommitted()
+      return result
+    },
+  }
+}

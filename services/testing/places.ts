@@ -1,0 +1,13 @@
+/** Fresh databases for tests, on either kind. */
+import { freshDatabase } from '../../tests/parts.ts'
+import { newFile } from './ask.ts'
+import type { Place } from './running.ts'
+
+export async function sqlitePlace(): Promise<Place> {
+  return { target: { kind: 'sqlite', file: newFile('service') } }
+}
+
+export async function postgresPlace(): Promise<Place> {
+  const { url, drop } = await freshDatabase()
+  return { target: { kind: 'postgres', url }, remove: drop }
+}

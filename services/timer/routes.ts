@@ -1,0 +1,97 @@
+/** The Timer Service over HTTP (contract 6.3). */
+import type { Kysely } from 'kysely'
+import { z } from 'zod'
+import { storableText } from '../database/text.ts'
+import { HttpError } from '../http/http-error.ts'
+import type { HttpServer } from '../http/server.ts'
+import { utcText } from '../time/utc.ts'
+import type { Expiry } from './expiry.ts'
+import type { TimerTables } from './schema.ts'
+import { endTimerOfOrder, findTimer, findTimerOfOrder, insertTimer, timerJson } from './timers.ts'
+
+const halfAnHourMs = 30 * 60_000
+const minuteMs = 60_000
+const tags = ['timers']
+
+const order = { orderId: storableText }
+const startBody = z.object({ ...order, customerId: storableText, runnerId: storableText.nullish() })
+
+export function timerRoutes(server: HttpServer, db: Kysely<TimerTables>, expiry: Expiry, now: () => number): void {
+  async function start(body: z.infer<typeof startBody>, afterMs: number) {
+    const { orderId, customerId, runnerId = null } = body
+    const expiresAt = now() + afterMs
+    const timer = await insertTimer(db, { orderId, customerId, runnerId, sagaId: null, expiresAt }, now())
+    if (timer === undefined) throw new HttpError(400, `A timer is running for order ${orderId} already.`)
+    void expiry.check()
+    return { success: true, message: 'Timer started', timerId: timer.timer_id, expiresAt: utcText(expiresAt) }
+  }
+
+  server.post(
+    '/start-request-timer',
+    { schema: { tags, summary: 'Starts the 30 minutes in which a runner may accept', body: startBody } },
+    async ({ body }, reply) => reply.code(201).send(await start(body, halfAnHourMs)),
+  )
+
+  server.post(
+    '/test-quick-timer',
+    { schema: { tags, summary: 'Starts a timer of one minute', body: startBody } },
+    async ({ body }, reply) => reply.code(201).send(await start(body, minuteMs)),
+  )
+
+  server.post(
+    '/stop-request-timer',
+    {
+      schema: { tags, summary: 'A runner has accepted', body: z.object({ ...order, runnerId: storableText }) },
+    },
+    async ({ body: { orderId, runnerId } }) => {
+      const stopped = await endTimerOfOrder(db, orderId, { state: 'STOPPED', runner_id: runnerId })
+      if (stopped !== undefined) return { success: true, message: 'Timer stopped' }
+      const timer = found(`for order ${orderId}`, await findTimerOfOrder(db, orderId))
+      if (timer.state === 'STOPPED') throw new HttpError(400, `Order ${orderId} was accepted already.`)
+      throw notRunning(orderId, timer.state)
+    },
+  )
+
+  server.post(
+    '/cancel-timer',
+    { schema: { tags, summary: 'Calls the timer of an order off', body: z.object(order) } },
+    async ({ body: { orderId } }) => {
+      const cancelled = await endTimerOfOrder(db, orderId, { state: 'CANCELLED' })
+      const timer = cancelled ?? found(`for order ${orderId}`, await findTimerOfOrder(db, orderId))
+      if (timer.state !== 'CANCELLED') throw notRunning(orderId, timer.state)
+      return { success: true, message: 'Timer cancelled' }
+    },
+  )
+
+  server.get('/check-order-timeout', { schema: { tags, summary: 'Looks for expired timers now' } }, async () => {
+    await expiry.check()
+    return { success: true, message: 'Expired timers were looked for' }
+  })
+
+  server.get(
+    '/timers/:timer_id',
+    { schema: { tags, summary: 'One timer', params: z.object({ timer_id: storableText }) } },
+    async ({ params: { timer_id } }) => ({
+      success: true,
+      timer: timerJson(found(timer_id, await findTimer(db, timer_id))),
+    }),
+  )
+
+  server.get(
+    '/timers/order/:order_id',
+    { schema: { tags, summary: 'The timer of an order', params: z.object({ order_id: storableText }) } },
+    async ({ params: { order_id } }) => ({
+      success: true,
+      timer: timerJson(found(`for order ${order_id}`, await findTimerOfOrder(db, order_id))),
+    }),
+  )
+}
+
+function found<Row>(which: string, timer: Row | undefined): Row {
+  if (timer === undefined) throw new HttpError(404, `There is no timer ${which}.`)
+  return timer
+}
+
+function notRunning(orderId: string, state: string): HttpError {
+  return new HttpError(404, `No timer is running for order ${orderId}: the last one is ${state}.`)
+}

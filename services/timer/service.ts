@@ -1,0 +1,40 @@
+/** The Timer Service (contract 6.3): durable timers that tell when an order has waited too long for a runner. */
+import { startParticipantService } from '../participant-service.ts'
+import type { RunningService, ServiceOptions } from '../service.ts'
+import { timerCommands } from './commands.ts'
+import { startExpiry, type Sleep } from './expiry.ts'
+import { timerRoutes } from './routes.ts'
+import { timerMigrations, type TimerTables } from './schema.ts'
+
+export interface TimerServiceOptions extends ServiceOptions {
+  /** How the service waits; by the system's clock where none is given. Tests move time by hand. */
+  readonly sleep?: Sleep
+}
+
+export function startTimerService(options: TimerServiceOptions): Promise<RunningService> {
+  const { log, now, transport } = options
+  return startParticipantService<TimerTables>(options, {
+    participant: 'timer',
+    title: 'Timer Service',
+    description: 'Durable timers; an expired one is told of as ORDER_TIMEOUT on timer_events.',
+    migrations: timerMigrations,
+    errorBody: (_status, message) => ({ success: false, message }),
+    parts({ db }) {
+      const expiry = startExpiry({
+        db,
+        transport,
+        source: 'timer-service',
+        now,
+        ...(options.sleep === undefined ? {} : { sleep: options.sleep }),
+        onProblem: (error) => log.warn({ err: error }, 'expired timers could not be told of; tried again soon'),
+      })
+      return {
+        handlers: timerCommands(now),
+        routes: (server) => timerRoutes(server, db, expiry, now),
+        // A timer that was just stored may be the next to expire.
+        onCommitted: () => void expiry.check(),
+        stop: () => expiry.stop(),
+      }
+    },
+  })
+}
