@@ -7,7 +7,8 @@ import { EngineError } from 'ordersaga/engine/errors'
 import type { SagaDefinition } from 'ordersaga/definition'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
-import { ClientError, type HttpServer } from '../../http/server.ts'
+import { HttpError } from '../../http/http-error.ts'
+import type { HttpServer } from '../../http/server.ts'
 import { MoneyError, orderTotalCents } from '../../money/money.ts'
 import { utcText } from '../../time/utc.ts'
 import type { CreateOrderInput } from './saga.ts'
@@ -91,7 +92,7 @@ function priced(details: Readonly<Record<string, unknown>>): number {
     if (cents < leastCents) throw new MoneyError('The order must cost at least 0.50; add an item.')
     return cents
   } catch (error) {
-    throw error instanceof MoneyError ? new ClientError(400, error.message) : error
+    throw error instanceof MoneyError ? new HttpError(400, error.message) : error
   }
 }
 
@@ -223,7 +224,7 @@ function addOperator(server: HttpServer, prefix: string, engine: Engine): void {
       const { action, by, reason } = request.body
       const chosen = action.kind === 'resolve' ? { kind: action.kind, reply: action.reply } : action
       const answer = await asked(() => engine.act(request.params.saga_id, chosen, by, reason))
-      if (!answer.accepted) throw new ClientError(409, answer.reason ?? 'refused')
+      if (!answer.accepted) throw new HttpError(409, answer.reason ?? 'refused')
       return reply.code(202).send({ message: `Done; the saga is ${answer.saga.state.status}.` })
     },
   )
@@ -257,7 +258,7 @@ export const timedOut = (engine: Engine, sagaId: string): Promise<string | null>
 
 async function found(engine: Engine, sagaId: string): Promise<StoredSaga> {
   const saga = await engine.get(sagaId)
-  if (saga === null) throw new ClientError(404, `There is no saga ${sagaId}.`)
+  if (saga === null) throw new HttpError(404, `There is no saga ${sagaId}.`)
   return saga
 }
 
@@ -279,8 +280,8 @@ const httpStatus: Readonly<Record<string, number>> = {
   stopped: 503,
 }
 
-function clientError(error: unknown): ClientError {
+function clientError(error: unknown): HttpError {
   const status = error instanceof EngineError ? httpStatus[error.code] : undefined
   if (status === undefined) throw error
-  return new ClientError(status, (error as Error).message)
+  return new HttpError(status, (error as Error).message, status === 503 ? 1 : undefined)
 }

@@ -2,8 +2,9 @@
 import { startEngine, type Engine } from 'ordersaga/engine'
 import type { Store } from 'ordersaga/store'
 import { eventChannel, type Message } from 'ordersaga/transport'
-import { Gauge } from 'prom-client'
-import { createHttpServer, listen } from '../../http/server.ts'
+import { Gauge, Registry } from 'prom-client'
+import { listen } from '../../http/listen.ts'
+import { createHttpServer } from '../../http/server.ts'
 import type { RunningService, ServiceOptions } from '../../service.ts'
 import { orderTimeout } from '../../timer/messages.ts'
 import { addRoutes, timedOut } from './routes.ts'
@@ -33,17 +34,10 @@ export async function startCreateOrderService(
     title: 'Create Order saga',
     description: 'Starts, shows and cancels Create Order sagas.',
     log,
-    parts: async () => ({ store: await store.ready(), transport: await transport.ready() }),
+    version: '1.0.0',
+    ready: async () => ({ store: await store.ready(), transport: await transport.ready() }),
     errorBody: (_status, error) => ({ success: false, error }),
-    metrics: (registry) => {
-      const gauge = new Gauge({
-        name: 'sagas_waking',
-        help: 'Live sagas of this process with a wake-up.',
-        registers: [registry],
-      })
-      gauge.set(0)
-      Object.assign(gauge, { collect: () => gauge.set(engine.figures().waking) })
-    },
+    metrics: figuresOf(engine),
   })
   addRoutes(server, { engine, definition })
   const expiries = await transport.subscribe(eventChannel('timer'), `${group}-expiries`, (batch) =>
@@ -62,6 +56,25 @@ export async function startCreateOrderService(
       await store.close()
     },
   }
+}
+
+function figuresOf(engine: Engine): Registry {
+  const registry = new Registry()
+  const gauge = (name: string, help: string, figure: () => number): void => {
+    registry.registerMetric(
+      new Gauge({
+        name,
+        help,
+        registers: [],
+        collect() {
+          this.set(figure())
+        },
+      }),
+    )
+  }
+  gauge('ordersaga_waking_sagas', 'Sagas of this process that have a wake-up.', () => engine.figures().waking)
+  gauge('ordersaga_queued_inputs', 'Inputs that wait for the next batch.', () => engine.figures().queued)
+  return registry
 }
 
 const isExpiry = (message: Message): boolean => message.type === orderTimeout.type
