@@ -10,12 +10,21 @@ import { DatabaseError, driverCode } from './errors.ts'
 const int8 = 20
 const connectTimeoutMs = 5_000
 
+/** A process that is frozen inside a transaction loses it then, and its rows are free for the others. */
+const stalledTransactionMs = 10_000
+
 /**
  * @throws DatabaseError where the server cannot be reached, refuses the role, or the database is missing and the role
  * may not create it
  */
 export async function postgresDialect(url: string): Promise<PostgresDialect> {
-  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs, types: parsers() })
+  const pool = new pg.Pool({
+    connectionString: url,
+    connectionTimeoutMillis: connectTimeoutMs,
+    idle_in_transaction_session_timeout: stalledTransactionMs,
+    keepAlive: true,
+    types: parsers(),
+  })
   // A connection that is cut while idle, or between two statements of a transaction, says so by an event; unheard, that
   // ends the process. The next statement on it fails by itself, and the pool opens another.
   pool.on('error', () => undefined)

@@ -73,13 +73,11 @@ export function userRoutes(server: HttpServer, db: Kysely<UserTables>, now: () =
     { schema: { tags, summary: 'Adds a temporary user', body: temporaryUser } },
     async ({ body }, reply) => {
       const user = await addTemporaryUser(db, newUser(body), now())
-      return reply
-        .code(201)
-        .send({
-          success: true,
-          message: 'Temporary user created',
-          user: { clerk_user_id: user.user_id, ...names(user) },
-        })
+      return reply.code(201).send({
+        success: true,
+        message: 'Temporary user created',
+        user: { clerk_user_id: user.user_id, ...names(user) },
+      })
     },
   )
 

@@ -1,0 +1,7 @@
+import { postgresUrl, suiteOn } from '../../tests/parts.ts'
+import { postgresPlace } from '../testing/places.ts'
+import { timerServiceContract } from './service.contract.ts'
+
+suiteOn('PostgreSQL', await postgresUrl(), 'the Timer Service on a real server', () =>
+  timerServiceContract('PostgreSQL', postgresPlace),
+)
