@@ -1,102 +1,132 @@
 /**
- * What the Payment Service can be asked over messages, and how it answers (contract 1.5, 1.6 and 6.2).
+ * What the Payment Service can be asked over messages, and how it answers (contract 1.4 to 1.6 and 6.2).
  *
- * Payloads are read loosely, because foreign services send other fields and leave some out. `payment.released` answers
- * both the revert and the release; its `status` says which.
+ * On the wire a refusal is `payment.failed` with a code in `error` and a sentence in `message`; inside it is one text,
+ * `CODE: sentence`. Answers are read loosely: foreign services leave fields out and add others.
  */
-import { participantContract, type ReplyMessage } from 'ordersaga/contract'
+import { participantContract, type CommandContract, type ReplyMessage } from 'ordersaga/contract'
 import { z } from 'zod'
 import { storableText } from '../database/text.ts'
 
-/** `error` is a code of contract 6.2, such as `STRIPE_CARD_ERROR`. */
-const failure = z.looseObject({
-  error: z.string(),
-  message: z.string().nullish(),
-  payment_id: z.string().nullish(),
-  order_id: z.string().nullish(),
-})
+const payment = participantContract('payment', { tombstones: true })
 
-/** The form that the original Payment Service accepts: whole cents under `order`, the card under `customer`. */
-const currentForm = z.object({
+/** The form that is sent today: whole cents. Producers without Stripe ids send null or nothing for them. */
+const AuthorizeInCents = z.object({
   order_id: storableText,
   customer: z.object({
     clerkUserId: storableText,
     stripeCustomerId: storableText.nullish(),
     userStripeCard: z.object({ payment_method_id: storableText.nullish() }).nullish(),
   }),
-  order: z.object({ amount: z.int(), description: storableText.nullish() }),
+  order: z.object({ amount: z.number(), description: storableText.nullish() }),
   return_url: storableText.nullish(),
 })
 
-/** The form of seed 001: a decimal amount, and the payment data as the User Service gave it. */
-const olderForm = z.object({
+/** The form of seed 001's time: decimals, and whatever the User Service said of the card. */
+const AuthorizeInDecimals = z.object({
   order_id: storableText,
   customer_id: storableText,
   amount: z.union([z.number(), z.string()]),
-  payment_info: z.record(z.string(), z.unknown()).nullish(),
+  payment_info: z
+    .looseObject({ stripeCustomerId: storableText.nullish(), paymentMethodId: storableText.nullish() })
+    .nullish(),
 })
 
-export type AuthorizePayment = z.infer<typeof currentForm> | z.infer<typeof olderForm>
+const AuthorizePayload = z.union([AuthorizeInCents, AuthorizeInDecimals])
+export type AuthorizePayload = z.infer<typeof AuthorizePayload>
 
-const payment = participantContract('payment', { tombstones: true })
+const Failed = z.looseObject({ error: z.string(), message: z.string().nullish() })
 
-export const authorizePayment = payment.command('authorize_payment', {
-  payload: z.union([currentForm, olderForm]),
-  done: [
-    'payment.authorized',
-    z.looseObject({
-      payment_id: z.string().min(1),
-      order_id: z.string().nullish(),
-      payment_intent_id: z.string().nullish(),
-      status: z.string().nullish(),
-    }),
-  ],
-  rejected: ['payment.failed', failure],
+const Released = z.looseObject({
+  payment_id: z.string().nullish(),
+  order_id: z.string().nullish(),
+  status: z.string(),
+  message: z.string().nullish(),
 })
 
-/** The undo of `authorize_payment`. Names the payment, the order, or only the command that it undoes. */
-export const revertPayment = payment.command('revert_payment', {
-  payload: z.object({
-    payment_id: storableText.nullish(),
-    order_id: storableText.nullish(),
-    reason: z.string().nullish(),
+export const authorizePayment = withCodes(
+  payment.command('authorize_payment', {
+    payload: AuthorizePayload,
+    done: [
+      'payment.authorized',
+      z.looseObject({
+        payment_id: z.string().min(1),
+        order_id: z.string().nullish(),
+        payment_intent_id: z.string().nullish(),
+        status: z.string().nullish(),
+      }),
+    ],
+    rejected: ['payment.failed', Failed],
+    verdict: ({ status }) => (status === 'FAILED' || status === 'REVERTED' ? `the payment is ${status}` : null),
   }),
-  done: ['payment.released', z.looseObject({ payment_id: z.string().nullish(), status: z.string() })],
-  rejected: ['payment.failed', failure],
-  safeOnNothing: true,
-  belongs: (reply, asked) =>
-    isAbout(asked.payment_id, reply) && (isFailure(reply) || field(reply, 'status') === 'REVERTED'),
-})
+)
 
-/** Takes the held money and gives it to the runner. */
-export const releasePayment = payment.command('release_payment', {
-  payload: z.object({ payment_id: storableText, runner_id: storableText, runner_connect_account_id: storableText }),
-  done: [
-    'payment.released',
-    z.looseObject({
-      payment_id: z.string().nullish(),
-      runner_id: z.string().nullish(),
-      /** Decimal. */
-      amount: z.number().nullish(),
-      status: z.string(),
-      transfer_id: z.string().nullish(),
+/**
+ * The undo of `authorize_payment`, and of a release. May name the payment, the order, or only the command that it undoes;
+ * whatever has happened by then, nothing is held or taken afterwards.
+ */
+export const revertPayment = withCodes(
+  payment.command('revert_payment', {
+    payload: z.object({
+      payment_id: storableText.nullish(),
+      order_id: storableText.nullish(),
+      reason: z.string().nullish(),
     }),
-  ],
-  rejected: ['payment.failed', failure],
-  belongs: (reply, asked) =>
-    isAbout(asked.payment_id, reply) && (isFailure(reply) || field(reply, 'status') === 'SUCCEEDED'),
-})
+    done: ['payment.released', Released],
+    rejected: ['payment.failed', Failed],
+    safeOnNothing: true,
+    // `payment.released` is also said of a release to a runner (quirk P-07); its status tells them apart.
+    belongs: (reply, asked) => speaksOf(asked.payment_id, reply) && hasStatus('REVERTED', reply),
+  }),
+)
 
-const isFailure = (reply: ReplyMessage): boolean => reply.type === 'payment.failed'
+/** Takes the money that is held and pays it to the runner. */
+export const releasePayment = withCodes(
+  payment.command('release_payment', {
+    payload: z.object({
+      payment_id: storableText,
+      runner_id: storableText,
+      runner_connect_account_id: storableText,
+    }),
+    done: [
+      'payment.released',
+      Released.extend({
+        runner_id: z.string().nullish(),
+        /** Decimal, not cents. */
+        amount: z.number().nullish(),
+        transfer_id: z.string().nullish(),
+      }),
+    ],
+    rejected: ['payment.failed', Failed],
+    belongs: (reply, asked) => speaksOf(asked.payment_id, reply) && hasStatus('SUCCEEDED', reply),
+  }),
+)
 
-/** Where one of the two names no payment, the type and the saga have to do. */
-function isAbout(asked: string | null | undefined, reply: ReplyMessage): boolean {
-  const said = field(reply, 'payment_id')
-  return asked == null || said == null || said === asked
+type Fields = Readonly<Record<string, unknown>> | null | undefined
+
+/** False where the answer names another payment than the one that was asked for. */
+function speaksOf(paymentId: string | null | undefined, reply: ReplyMessage): boolean {
+  const named = (reply.payload as Fields)?.['payment_id']
+  return typeof named !== 'string' || typeof paymentId !== 'string' || named === paymentId
 }
 
-function field({ payload }: ReplyMessage, name: string): unknown {
-  return typeof payload === 'object' && payload !== null
-    ? (payload as Readonly<Record<string, unknown>>)[name]
-    : undefined
+function hasStatus(status: string, reply: ReplyMessage): boolean {
+  return reply.type !== 'payment.released' || (reply.payload as Fields)?.['status'] === status
+}
+
+function withCodes<Payload, Data>(contract: CommandContract<Payload, Data>): CommandContract<Payload, Data> {
+  if (contract.rejected === null) return contract
+  return { ...contract, rejected: { ...contract.rejected, reason: reasonOf, refuse: refusal } }
+}
+
+function reasonOf(data: unknown): string {
+  const { error, message } = data as z.infer<typeof Failed>
+  return message == null || message === '' ? error : `${error}: ${message}`
+}
+
+/** The participant kit refuses two things by itself, and knows no codes: a wrong payload, and a command undone before. */
+function refusal(reason: string): { readonly error: string; readonly message: string } {
+  const coded = /^([A-Za-z_]+): ([\s\S]*)$/.exec(reason)
+  if (coded !== null) return { error: coded[1] as string, message: coded[2] as string }
+  return { error: reason.startsWith('the payload of ') ? 'INVALID_PAYLOAD' : 'invalid_state', message: reason }
 }
