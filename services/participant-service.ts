@@ -12,10 +12,11 @@ import { participant, type Handled } from 'ordersaga/participant'
 import { openDatabase, type Database } from './database/database.ts'
 import { kyselyInbox, type InboxTables } from './database/inbox.ts'
 import { listen } from './http/listen.ts'
+import { mountMessages } from './http/messages.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import type { RunningService, ServiceOptions } from './service.ts'
 
-export interface ParticipantService<S extends InboxTables> {
+interface ParticipantService<S extends InboxTables> {
   /** The contract's name, such as `order`; the service is called `order-service`. */
   readonly participant: string
   readonly title: string
@@ -26,7 +27,7 @@ export interface ParticipantService<S extends InboxTables> {
   readonly parts: (database: Database<S>) => ParticipantParts<S>
 }
 
-export interface ParticipantParts<S> {
+interface ParticipantParts<S> {
   readonly handlers: readonly Handled<Transaction<S>>[]
   readonly routes: (server: HttpServer) => void
   /** Called after each transaction that handled commands, once it is committed. */
@@ -65,6 +66,7 @@ export async function startParticipantService<S extends InboxTables>(
     })
     opened.push(() => server.close())
     routes(server)
+    if (options.receiver !== undefined) mountMessages(server, options.receiver)
     const url = await listen(server, options.host, options.port)
 
     const inbox = kyselyInbox(database)

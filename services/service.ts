@@ -1,5 +1,6 @@
 /** What every service is, seen from outside: started from checked options, stopped in order. */
 import type { DatabaseTarget } from './database/database.ts'
+import type { MessageReceiver } from './http/messages.ts'
 import type { Logger } from 'pino'
 import type { Transport } from 'ordersaga/transport'
 
@@ -10,6 +11,8 @@ export interface ServiceOptions {
   readonly host: string
   readonly port: number
   readonly log: Logger
+  /** Mounted under `POST /messages/:channel`, where messages come by HTTP. */
+  readonly receiver?: MessageReceiver
   /** Unix milliseconds; tests drive it. */
   readonly now: () => number
 }

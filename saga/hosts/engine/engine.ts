@@ -27,6 +27,8 @@ import { Mover } from './mover.ts'
 import { Outbox } from './outbox.ts'
 import { Takeover } from './takeover.ts'
 
+export type { Update } from './feed.ts'
+
 export interface EngineOptions {
   readonly store: Store
   readonly transport: Transport

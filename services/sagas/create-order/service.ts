@@ -4,10 +4,12 @@ import type { Store } from 'ordersaga/store'
 import { eventChannel, type Message } from 'ordersaga/transport'
 import { Gauge, Registry } from 'prom-client'
 import { listen } from '../../http/listen.ts'
+import { mountMessages } from '../../http/messages.ts'
 import { createHttpServer } from '../../http/server.ts'
 import type { RunningService, ServiceOptions } from '../../service.ts'
 import { orderTimeout } from '../../timer/messages.ts'
 import { addRoutes, timedOut } from './routes.ts'
+import { addUpdates } from './updates.ts'
 import { createOrderSaga, type CreateOrderOptions } from './saga.ts'
 
 export interface CreateOrderServiceOptions extends Omit<ServiceOptions, 'database' | 'now'>, CreateOrderOptions {
@@ -40,6 +42,8 @@ export async function startCreateOrderService(
     metrics: figuresOf(engine),
   })
   addRoutes(server, { engine, definition })
+  addUpdates(server, engine)
+  if (options.receiver !== undefined) mountMessages(server, options.receiver)
   const expiries = await transport.subscribe(eventChannel('timer'), `${group}-expiries`, (batch) =>
     Promise.all(batch.filter(isExpiry).map((message) => expire(engine, message))).then(() => undefined),
   )

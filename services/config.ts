@@ -1,0 +1,58 @@
+/** What the environment may set, checked whole at the start. The environment itself is read in `main.ts` alone. */
+import { z } from 'zod'
+
+export const serviceNames = ['user', 'order', 'payment', 'timer', 'create-order'] as const
+export type ServiceName = (typeof serviceNames)[number]
+
+/** A configuration that cannot be used; the message is one line that says what to change. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+const port = (value: number): z.ZodType<number> => z.coerce.number().int().min(0).max(65_535).default(value)
+const httpUrl = (value: string): z.ZodType<string> =>
+  z.url({ protocol: /^https?$/, error: 'must be an http URL' }).default(value)
+
+const Environment = z.object({
+  /** Where the embedded databases are. */
+  ORDERSAGA_DIR: z.string().min(1).default('.ordersaga'),
+  /** `postgresql://…`; each service uses a database of its own name on that server when all run in one process. */
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// URL' }).optional(),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).optional(),
+  USER_PORT: port(3001),
+  ORDER_PORT: port(3002),
+  PAYMENT_PORT: port(3003),
+  TIMER_PORT: port(3005),
+  CREATE_ORDER_PORT: port(3101),
+  USER_SERVICE_URL: httpUrl('http://127.0.0.1:3001'),
+  ORDER_SERVICE_URL: httpUrl('http://127.0.0.1:3002'),
+  PAYMENT_SERVICE_URL: httpUrl('http://127.0.0.1:3003'),
+  SCHEDULER_SERVICE_URL: httpUrl('http://127.0.0.1:3005'),
+  /** Where the participants send replies that were not ready in time, and events. */
+  CREATE_ORDER_SAGA_URL: httpUrl('http://127.0.0.1:3101'),
+  /** How long a runner has to accept an order. */
+  ORDER_TIMER_MINUTES: z.coerce.number().positive().max(10_080).default(30),
+  STRIPE_SECRET_KEY: z.string().min(1).optional(),
+  STRIPE_WEBHOOK_SECRET: z.string().min(1).optional(),
+  KAFKA_BOOTSTRAP_SERVERS: z
+    .undefined('is set, but this version moves messages in the process or by HTTP; unset it')
+    .optional(),
+})
+
+export type Config = z.infer<typeof Environment>
+
+const loopback = new Set(['127.0.0.1', '::1', 'localhost'])
+
+/** @throws ConfigError naming every variable that is wrong */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
+  const parsed = Environment.safeParse(set)
+  if (!parsed.success)
+    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '))
+  if (!loopback.has(parsed.data.HOST))
+    throw new ConfigError(
+      `HOST: ${parsed.data.HOST} is reached from outside this machine, and these services have no login yet. Leave HOST at 127.0.0.1 and put an authenticating proxy in front.`,
+    )
+  return parsed.data
+}

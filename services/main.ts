@@ -1,0 +1,71 @@
+/**
+ * Starts the services: `first-run` (all in one process, with two orders to look at), `all`, or one by its name.
+ *
+ * The one place that reads the environment and ends the process. What a person can mend gives one line and exit code 2.
+ */
+import { StoreError } from 'ordersaga/store'
+import { ConfigError, readConfig, serviceNames, type Config, type ServiceName } from './config.ts'
+import { DatabaseError } from './database/errors.ts'
+import { firstRun } from './first-run.ts'
+import { ListenError } from './http/listen.ts'
+import { createLog } from './log/log.ts'
+import { startAll, startOne, type System } from './system.ts'
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
+
+async function main(command: string): Promise<void> {
+  const config = readConfig(process.env)
+  const log = createLog(
+    'ordersaga',
+    config.LOG_LEVEL ?? (command === 'first-run' ? 'error' : 'info'),
+    command === 'first-run',
+  )
+  const system = await start(command, config, log)
+  stopOnSignal(system)
+  if (command !== 'first-run') return
+  print('ordersaga: order flows that finish or undo themselves')
+  print(`Data is in ${config.DATABASE_URL === undefined ? config.ORDERSAGA_DIR : 'PostgreSQL'}; running are:`)
+  for (const { name, url } of system.services) print(`  ${name.padEnd(18)} ${url}`)
+  const url = (name: string): string => system.services.find((service) => service.name === name)?.url ?? ''
+  await firstRun(
+    { sagas: url('create-order-saga'), payment: url('payment-service'), order: url('order-service') },
+    print,
+  )
+  print('Everything stays up; Ctrl-C stops it.')
+}
+
+function start(command: string, config: Config, log: ReturnType<typeof createLog>): Promise<System> {
+  if (command === 'first-run' || command === 'all') return startAll(config, log)
+  if (isService(command)) return startOne(command, config, log)
+  throw new ConfigError(`'${command}' is not a service; use first-run, all, ${serviceNames.join(', ')}.`)
+}
+
+const isService = (name: string): name is ServiceName => (serviceNames as readonly string[]).includes(name)
+
+function stopOnSignal(system: System): void {
+  let stopping = false
+  const stop = (): void => {
+    if (stopping) process.exit(1) // asked twice: at once
+    stopping = true
+    system.close().then(() => process.exit(0), fail)
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+}
+
+/** One line for what a person can mend; the whole error for what is ours. */
+function fail(error: unknown): never {
+  const known =
+    error instanceof ConfigError ||
+    error instanceof ListenError ||
+    error instanceof DatabaseError ||
+    error instanceof StoreError
+  process.stderr.write(
+    known
+      ? `ordersaga: ${error.message.replaceAll('\n', ' ')}\n`
+      : `ordersaga failed: ${String((error as Error).stack ?? error)}\n`,
+  )
+  process.exit(known ? 2 : 1)
+}
+
+main(process.argv[2] ?? 'first-run').catch(fail)

@@ -1,0 +1,60 @@
+/**
+ * A saga's moves as an event stream (server-sent events, WHATWG HTML section 9.2): past ones first, then live ones, until
+ * the saga ends or parks. A client that was cut off resumes with `Last-Event-ID`; each event's id is the move's number.
+ */
+import type { Engine, Update } from 'ordersaga/engine'
+import { isSettled } from 'ordersaga/state'
+import { z } from 'zod'
+import { HttpError } from '../../http/http-error.ts'
+import type { HttpServer } from '../../http/server.ts'
+import { utcText } from '../../time/utc.ts'
+import { stepName } from './view.ts'
+
+/** Open streams of this process; each holds a socket. */
+const mostStreams = 1000
+
+export function addUpdates(server: HttpServer, engine: Engine): void {
+  let open = 0
+  const ending = new AbortController()
+  server.addHook('preClose', () => ending.abort())
+  for (const prefix of ['/api', ''])
+    server.get(
+      `${prefix}/sagas/:saga_id/updates`,
+      {
+        schema: {
+          summary: 'Follow a saga as an event stream',
+          params: z.object({ saga_id: z.string().max(100) }),
+          headers: z.object({ 'last-event-id': z.coerce.number().int().min(0).optional() }),
+        },
+      },
+      async (request, reply) => {
+        const { saga_id } = request.params
+        if ((await engine.get(saga_id)) === null) throw new HttpError(404, `There is no saga ${saga_id}.`)
+        if (open >= mostStreams) throw new HttpError(503, `${open} streams are open already. Try again in a while.`, 5)
+        const gone = new AbortController()
+        reply.raw.on('close', () => gone.abort())
+        reply.hijack()
+        reply.raw.writeHead(200, {
+          'content-type': 'text/event-stream',
+          'cache-control': 'no-store',
+          'x-accel-buffering': 'no',
+        })
+        open += 1
+        try {
+          const after = request.headers['last-event-id'] ?? 0
+          for await (const update of engine.updates(saga_id, after, AbortSignal.any([gone.signal, ending.signal]))) {
+            reply.raw.write(eventOf(update))
+            if (isSettled(update.state.status)) break
+          }
+        } finally {
+          open -= 1
+          reply.raw.end()
+        }
+      },
+    )
+}
+
+function eventOf({ seq, at, state, events }: Update): string {
+  const named = events.map((event) => ('step' in event ? { ...event, step: stepName(event.step) } : event))
+  return `id: ${seq}\ndata: ${JSON.stringify({ seq, at: utcText(at), status: state.status, events: named })}\n\n`
+}
