@@ -27,9 +27,9 @@ suiteOn('PostgreSQL', await postgresUrl(), 'a database on PostgreSQL', (server) 
     return database
   }
   const fresh = async (): Promise<string> => {
-    const { url, drop } = await freshDatabase()
-    cleanups.push(drop)
-    return url
+    const database = await freshDatabase()
+    cleanups.push(() => database.drop())
+    return database.url
   }
   const missing = (): string => {
     const name = `test_${randomUUID().replaceAll('-', '')}`
@@ -41,7 +41,11 @@ suiteOn('PostgreSQL', await postgresUrl(), 'a database on PostgreSQL', (server) 
   const asAdmin = async (statement: string): Promise<void> => {
     const client = new pg.Client({ connectionString: server })
     await client.connect()
-    await client.query(statement).finally(() => client.end())
+    try {
+      await client.query(statement)
+    } finally {
+      await client.end()
+    }
   }
 
   afterEach(async () => {
@@ -91,7 +95,8 @@ suiteOn('PostgreSQL', await postgresUrl(), 'a database on PostgreSQL', (server) 
   })
 
   test('cut connections, idle ones and one inside a transaction, cost one statement and not the process', async () => {
-    const { db, ready } = await openAt(await fresh())
+    const database = await openAt(await fresh())
+    const { db } = database
     const cut = () => sql`select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid()`
     const failing = db.transaction().execute(async (tx) => {
@@ -100,7 +105,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'a database on PostgreSQL', (server) 
       await tx.insertInto('things').values({ id: 'lost too', cents: 1 }).execute()
     })
     await expect(failing).rejects.toThrow()
-    await expect.poll(ready).toBe(true)
+    await expect.poll(() => database.ready()).toBe(true)
     expect(await db.selectFrom('things').select('id').execute()).toEqual([{ id: 'seed' }])
   })
 

@@ -53,21 +53,22 @@ test('a commit is synced to disk, in a write-ahead log, with foreign keys enforc
   expect(await pragma('foreign_keys')).toBe(1)
 })
 
-test('a second connection waits for a transaction and loses nothing', async () => {
+test('transactions of several processes that read and then write wait for each other and lose nothing', async () => {
   const file = join(folder(), 'a.db')
-  const [one, two] = [await openFile(file), await openFile(file)]
-  await one.db.insertInto('things').values({ id: 'n', cents: 0 }).execute()
-  const add = (database: Database<Tables>): Promise<void> =>
-    database.db.transaction().execute(async (tx) => {
-      const row = await tx.selectFrom('things').select('cents').executeTakeFirstOrThrow()
-      await tx
-        .updateTable('things')
-        .set({ cents: Number(row.cents) + 1 })
-        .execute()
+  const { db } = await openFile(file)
+  await db.insertInto('things').values({ id: 'n', cents: 0 }).execute()
+  const program = `
+    const { openDatabase } = await import('./services/database/database.ts')
+    const { sql } = await import('kysely')
+    const { db, close } = await openDatabase({ kind: 'sqlite', file: ${JSON.stringify(file)} }, { '001': { async up() {} } })
+    for (let i = 0; i < 100; i++) await db.transaction().execute(async (tx) => {
+      const { cents } = await tx.selectFrom('things').select('cents').executeTakeFirstOrThrow()
+      await new Promise((resolve) => setImmediate(resolve))
+      await tx.updateTable('things').set({ cents: cents + 1 }).execute()
     })
-  for (let i = 0; i < 20; i++) await Promise.all([add(one), add(one)]).then(() => add(two))
-  const { cents } = await one.db.selectFrom('things').select('cents').executeTakeFirstOrThrow()
-  expect(cents).toBe(60)
+    await close()`
+  expect(await Promise.all([0, 1, 2].map(() => runNode(program)))).toEqual(['', '', ''])
+  expect(await db.selectFrom('things').select('cents').execute()).toEqual([{ cents: 300 }])
 })
 
 test('processes that start at once on one file all come up, and each migration happens once', async () => {

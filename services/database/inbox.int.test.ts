@@ -5,8 +5,11 @@ import { inboxMigration, type InboxTables } from './inbox.ts'
 
 suiteOn('PostgreSQL', await postgresUrl(), 'the inbox on a real server', () =>
   inboxContract('PostgreSQL', async () => {
-    const { url, drop } = await freshDatabase()
-    const database = await openDatabase<InboxTables>({ kind: 'postgres', url }, { '001_inbox': inboxMigration })
-    return { ...database, close: () => database.close().then(drop) }
+    const place = await freshDatabase()
+    const database = await openDatabase<InboxTables>(
+      { kind: 'postgres', url: place.url },
+      { '001_inbox': inboxMigration },
+    )
+    return { ...database, close: () => database.close().then(() => place.drop()) }
   }),
 )

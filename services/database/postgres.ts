@@ -80,7 +80,7 @@ async function createDatabase(url: string): Promise<void> {
     if (['42P04', '23505'].includes(driverCode(error))) return
     throw new DatabaseError(
       'refused',
-      `database ${database} on ${place(url)} does not exist and could not be created (${text(error)}): create it, ` +
+      `database ${database} on ${place(url)} does not exist and could not be created (${reasonOf(error)}): create it, ` +
         `or let the role create databases`,
       error,
     )
@@ -94,10 +94,10 @@ const refusals = /^(28|42|53)/
 
 function cannotConnect(url: string, error: unknown): DatabaseError {
   if (refusals.test(driverCode(error))) {
-    const what = `PostgreSQL at ${place(url)} refuses the connection (${text(error)})`
+    const what = `PostgreSQL at ${place(url)} refuses the connection (${reasonOf(error)})`
     return new DatabaseError('refused', `${what}: check user, password and database in the URL`, error)
   }
-  const what = `PostgreSQL at ${place(url)} cannot be reached (${text(error)})`
+  const what = `PostgreSQL at ${place(url)} cannot be reached (${reasonOf(error)})`
   return new DatabaseError('unreachable', `${what}: check that it runs there and that the URL is right`, error)
 }
 
@@ -107,7 +107,7 @@ function place(url: string): string {
   return `${host}:${port}`
 }
 
-function text(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(text).join('; ')
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join('; ')
   return error instanceof Error ? error.message : String(error)
 }

@@ -104,6 +104,6 @@ function bindable(parameters: readonly unknown[]): unknown[] {
     if (typeof value === 'boolean') return value ? 1 : 0
     if (value === null || ['string', 'bigint'].includes(typeof value) || Number.isFinite(value)) return value
     if (value instanceof Uint8Array) return value
-    throw new TypeError(`SQLite cannot store a value of type ${typeof value} (${String(value)})`)
+    throw new TypeError(`SQLite cannot store a value of type ${typeof value}, nor NaN or an infinity`)
   })
 }

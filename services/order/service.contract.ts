@@ -178,6 +178,14 @@ export function orderServiceContract(name: string, newPlace: NewPlace): void {
       expect(await details(order_id)).toMatchObject({ orderStatus: 'CANCELLED' })
     })
 
+    test('an undo finds the order by its command also where the command named another saga', async () => {
+      const made = await order.ask(createOrder, payload('told'), { id: 'c1', sagaId: 'meant' })
+      const { order_id } = made.message.payload as { order_id: string }
+      const undo = await order.ask(cancelOrder, { reason: 'r' }, { sagaId: 'meant', undoes: 'c1' })
+      expect(undo).toMatchObject({ kind: 'done', data: { order_id } })
+      expect(await details(order_id)).toMatchObject({ orderStatus: 'CANCELLED' })
+    })
+
     test('an undo that comes first keeps the late command out', async () => {
       const undo = await order.ask(cancelOrder, { reason: 'r' }, { sagaId: 's1', undoes: 's1:create' })
       expect(undo).toMatchObject({ kind: 'done', data: { order_id: null } })

@@ -10,7 +10,7 @@ export function newFile(name: string): string {
   return join(mkdtempSync(join(tmpdir(), 'ordersaga-')), `${name}.db`)
 }
 
-export interface Asked {
+interface Asked {
   /** The command's id; a fresh one where none is given. */
   readonly id?: string
   readonly sagaId?: string
@@ -54,7 +54,7 @@ export async function asker(transport: Transport, participant: string): Promise<
       }
       await transport.publish(commandChannel(participant), [message])
       const reply = await answer
-      return { ...readReply(command as CommandContract, payload, reply), message: reply }
+      return { ...readReply(command, payload, reply), message: reply }
     },
   }
 }

@@ -8,6 +8,6 @@ export async function sqlitePlace(): Promise<Place> {
 }
 
 export async function postgresPlace(): Promise<Place> {
-  const { url, drop } = await freshDatabase()
-  return { target: { kind: 'postgres', url }, remove: drop }
+  const database = await freshDatabase()
+  return { target: { kind: 'postgres', url: database.url }, remove: () => database.drop() }
 }

@@ -13,7 +13,7 @@ export interface Place {
 
 export type NewPlace = () => Promise<Place>
 
-export interface Answer {
+interface Answer {
   readonly status: number
   /** The body as JSON. */
   readonly body: unknown
