@@ -21,9 +21,6 @@ test('both forms of the command are understood, with and without Stripe ids', ()
   ]) {
     expect(check(authorizePayment.payload, payload)).toMatchObject({ ok: true })
   }
-  expect(
-    check(authorizePayment.payload, { order_id: 'o', customer: { clerkUserId: 'c' }, order: { amount: 19.99 } }),
-  ).toMatchObject({ ok: false })
 })
 
 test('what a foreign service says besides is kept, and a missing intent id does no harm', () => {
@@ -58,4 +55,15 @@ test('a release is not answered by a revert of the same payment', () => {
   const paid = { payment_id: 'p1', status: 'SUCCEEDED', amount: 12.5 }
   expect(read(releasePayment, release, 'payment.released', paid)).toEqual({ kind: 'done', data: paid })
   expect(read(releasePayment, release, 'payment.released', { ...paid, status: 'REVERTED' })).toEqual({ kind: 'other' })
+})
+
+test('a code and a sentence are one text inside and two fields on the wire', () => {
+  expect(read(authorizePayment, {}, 'payment.failed', { error: 'STRIPE_CARD_ERROR', message: 'Declined.' })).toEqual({
+    kind: 'rejected',
+    reason: 'STRIPE_CARD_ERROR: Declined.',
+  })
+  expect(authorizePayment.rejected?.refuse('STRIPE_CARD_ERROR: Declined.')).toEqual({
+    error: 'STRIPE_CARD_ERROR',
+    message: 'Declined.',
+  })
 })

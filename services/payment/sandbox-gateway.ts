@@ -1,0 +1,209 @@
+/**
+ * A gateway to try everything with, without an account anywhere: it moves play money in tables of its own.
+ *
+ * It lives in the Payment Service's database for convenience only. It behaves as the outside system that it stands for:
+ * every call commits by itself, before it is answered, and nothing of it is rolled back with the caller.
+ *
+ * Cards by their token (`payment_method_id`); a missing or unknown one behaves like the good card:
+ * - `pm_sandbox_ok`: all goes well;
+ * - `pm_sandbox_declined`: the hold is refused;
+ * - `pm_sandbox_slow`: the money is held at once, the answer comes late;
+ * - `pm_sandbox_lost_answer`: the money is held and the first answer is lost;
+ * - `pm_sandbox_release_fails`: held and taken, but the runner cannot be paid.
+ */
+import { setTimeout as systemDelay } from 'node:timers/promises'
+import type { Kysely, Migration, Transaction } from 'kysely'
+import { v7 as uuid } from 'uuid'
+import { retryContention } from '../database/database.ts'
+import type { Gateway, GatewayAnswer, Refused } from './gateway.ts'
+
+export interface SandboxTables {
+  sandbox_intents: {
+    intent_id: string
+    payment_id: string
+    cents: number
+    card: string
+    status: 'requires_capture' | 'succeeded' | 'canceled' | 'refunded'
+  }
+  sandbox_transfers: { transfer_id: string; intent_id: string; account: string; cents: number; reversed: number }
+  /** The first answer given under each key. */
+  sandbox_calls: { key: string; request: string; answer: string }
+}
+
+export const sandboxMigration: Migration = {
+  async up(db) {
+    await db.schema
+      .createTable('sandbox_intents')
+      .addColumn('intent_id', 'text', (column) => column.primaryKey())
+      .addColumn('payment_id', 'text', (column) => column.notNull())
+      .addColumn('cents', 'bigint', (column) => column.notNull())
+      .addColumn('card', 'text', (column) => column.notNull())
+      .addColumn('status', 'text', (column) => column.notNull())
+      .execute()
+    await db.schema.createIndex('sandbox_intents_by_payment').on('sandbox_intents').column('payment_id').execute()
+    await db.schema
+      .createTable('sandbox_transfers')
+      .addColumn('transfer_id', 'text', (column) => column.primaryKey())
+      .addColumn('intent_id', 'text', (column) => column.notNull())
+      .addColumn('account', 'text', (column) => column.notNull())
+      .addColumn('cents', 'bigint', (column) => column.notNull())
+      .addColumn('reversed', 'bigint', (column) => column.notNull())
+      .execute()
+    await db.schema.createIndex('sandbox_transfers_by_intent').on('sandbox_transfers').column('intent_id').execute()
+    await db.schema
+      .createTable('sandbox_calls')
+      .addColumn('key', 'text', (column) => column.primaryKey())
+      .addColumn('request', 'text', (column) => column.notNull())
+      .addColumn('answer', 'text', (column) => column.notNull())
+      .execute()
+  },
+}
+
+export interface SandboxOptions {
+  /** How late the slow card answers; 1.5 s where nothing is given. */
+  readonly slow?: () => Promise<void>
+}
+
+type Tx = Transaction<SandboxTables>
+
+export function sandboxGateway<S extends SandboxTables>(database: Kysely<S>, options: SandboxOptions = {}): Gateway {
+  const db = database as unknown as Kysely<SandboxTables>
+  const slow = options.slow ?? (() => systemDelay(1_500))
+
+  /** Does the work once per key, and says whether this was the time. */
+  async function once<Told>(
+    key: string,
+    request: unknown,
+    work: (tx: Tx) => Promise<GatewayAnswer<Told>>,
+  ): Promise<{ readonly answer: GatewayAnswer<Told>; readonly first: boolean }> {
+    const asked = JSON.stringify(request)
+    return retryContention(() =>
+      db.transaction().execute(async (tx) => {
+        const { numInsertedOrUpdatedRows } = await tx
+          .insertInto('sandbox_calls')
+          .values({ key, request: asked, answer: '' })
+          .onConflict((conflict) => conflict.column('key').doNothing())
+          .executeTakeFirstOrThrow()
+        if (numInsertedOrUpdatedRows === 0n) return { answer: await repeated<Told>(tx, key, asked), first: false }
+        const answer = await work(tx)
+        await tx
+          .updateTable('sandbox_calls')
+          .set({ answer: JSON.stringify(answer) })
+          .where('key', '=', key)
+          .execute()
+        return { answer, first: true }
+      }),
+    )
+  }
+
+  const simply = async <Told>(key: string, request: unknown, work: (tx: Tx) => Promise<GatewayAnswer<Told>>) =>
+    (await once(key, request, work)).answer
+
+  return {
+    name: 'sandbox',
+
+    async authorise({ paymentId, cents, paymentMethodId }, key) {
+      const card = paymentMethodId ?? 'pm_sandbox_ok'
+      const { answer, first } = await once(key, ['authorise', paymentId, cents, card], async (tx) => {
+        if (card === 'pm_sandbox_declined') return declined
+        const intentId = `pi_sandbox_${uuid()}`
+        await tx
+          .insertInto('sandbox_intents')
+          .values({ intent_id: intentId, payment_id: paymentId, cents, card, status: 'requires_capture' })
+          .execute()
+        return { ok: true, intentId }
+      })
+      if (card === 'pm_sandbox_slow') await slow()
+      if (card === 'pm_sandbox_lost_answer' && first) throw new Error('the sandbox gateway lost its answer on the way')
+      return answer
+    },
+
+    cancel: (intentId, _reason, key) =>
+      simply(key, ['cancel', intentId], (tx) =>
+        change(tx, intentId, { from: 'requires_capture', to: 'canceled', already: ['canceled'] }),
+      ),
+
+    capture: (intentId, key) =>
+      simply(key, ['capture', intentId], (tx) =>
+        change(tx, intentId, { from: 'requires_capture', to: 'succeeded', already: ['succeeded'] }),
+      ),
+
+    refund: (intentId, _reason, key) =>
+      simply(key, ['refund', intentId], (tx) =>
+        change(tx, intentId, { from: 'succeeded', to: 'refunded', already: ['refunded'] }),
+      ),
+
+    transfer: ({ intentId, account, cents }, key) =>
+      simply(key, ['transfer', intentId, account, cents], async (tx) => {
+        const intent = await find(tx, intentId)
+        if (intent?.status !== 'succeeded') return refusedState(intentId, intent?.status)
+        if (intent.card === 'pm_sandbox_release_fails') return cannotBePaid
+        const transferId = `tr_sandbox_${uuid()}`
+        await tx
+          .insertInto('sandbox_transfers')
+          .values({ transfer_id: transferId, intent_id: intentId, account, cents, reversed: 0 })
+          .execute()
+        return { ok: true, transferId }
+      }),
+
+    reverse: (transferId, key) =>
+      simply(key, ['reverse', transferId], async (tx) => {
+        const { numUpdatedRows } = await tx
+          .updateTable('sandbox_transfers')
+          .set({ reversed: 1 })
+          .where('transfer_id', '=', transferId)
+          .executeTakeFirstOrThrow()
+        if (numUpdatedRows > 0n) return { ok: true }
+        return { ok: false, code: 'stripe_error', message: `There is no transfer ${transferId}.` }
+      }),
+  }
+}
+
+const declined: Refused = {
+  ok: false,
+  code: 'STRIPE_CARD_ERROR',
+  message: 'Your card was declined.',
+  stripeCode: 'card_declined',
+}
+
+const cannotBePaid: Refused = {
+  ok: false,
+  code: 'stripe_error',
+  message: "The runner's account cannot receive transfers yet: it is not activated.",
+  stripeCode: 'insufficient_capabilities_for_transfer',
+}
+
+async function repeated<Told>(tx: Tx, key: string, asked: string): Promise<GatewayAnswer<Told>> {
+  const call = await tx.selectFrom('sandbox_calls').selectAll().where('key', '=', key).executeTakeFirstOrThrow()
+  if (call.request !== asked) throw new Error(`the key ${key} was used before with another request`)
+  return JSON.parse(call.answer) as GatewayAnswer<Told>
+}
+
+const find = (tx: Tx, intentId: string) =>
+  tx.selectFrom('sandbox_intents').selectAll().where('intent_id', '=', intentId).executeTakeFirst()
+
+type IntentStatus = SandboxTables['sandbox_intents']['status']
+
+async function change(
+  tx: Tx,
+  intentId: string,
+  { from, to, already }: { from: IntentStatus; to: IntentStatus; already: readonly IntentStatus[] },
+): Promise<GatewayAnswer> {
+  const { numUpdatedRows } = await tx
+    .updateTable('sandbox_intents')
+    .set({ status: to })
+    .where('intent_id', '=', intentId)
+    .where('status', '=', from)
+    .executeTakeFirstOrThrow()
+  if (numUpdatedRows > 0n) return { ok: true }
+  const status = (await find(tx, intentId))?.status
+  return status !== undefined && already.includes(status) ? { ok: true } : refusedState(intentId, status)
+}
+
+const refusedState = (intentId: string, status: IntentStatus | undefined): Refused => ({
+  ok: false,
+  code: 'stripe_error',
+  message:
+    status === undefined ? `There is no payment intent ${intentId}.` : `Payment intent ${intentId} is ${status}.`,
+  ...(status === undefined ? {} : { stripeStatus: status }),
+})
