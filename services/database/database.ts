@@ -80,7 +80,7 @@ const contentionTries = 10
 async function migrate<S>(db: Kysely<S>, migrations: Record<string, Migration>): Promise<void> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
   const { error } = await migrator.migrateToLatest()
-  if (error !== undefined) throw error instanceof Error ? error : new Error(String(error))
+  if (error !== undefined) throw error instanceof Error ? error : new Error('a migration failed', { cause: error })
 }
 
 /** SQLite: Kysely's migrator knows no lock there and no transaction, so it gets both from around it. */
