@@ -1,0 +1,88 @@
+/**
+ * Turns whatever goes wrong in a request into an answer in the service's own error shape.
+ *
+ * Invariant: a client reads only sentences that were written for clients. An error that nobody foresaw goes to the log as it
+ * is, and to the client as its request id.
+ */
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { Socket } from 'node:net'
+import { HttpError } from './http-error.ts'
+import { shapeSentence } from './issue.ts'
+import type { HttpServer } from './server.ts'
+
+/** Builds the body of an error answer, in the shape that the service's contract fixes. */
+export type ErrorBody = (status: number, text: string) => unknown
+
+const jsonType = 'application/json; charset=utf-8'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The error shape of this route, where it differs from that of its server. */
+    readonly errorBody?: ErrorBody
+  }
+}
+
+export function answerFailures(server: HttpServer, errorBody: ErrorBody): void {
+  server.setErrorHandler((error: FastifyError, request, reply) => {
+    const answer = answerTo(error, request)
+    if (answer.status === 500) request.log.error({ err: error, requestId: request.id }, 'a request failed unexpectedly')
+    send(request, reply, answer)
+  })
+  server.setNotFoundHandler((request, reply) => {
+    const text = `there is no ${request.method} ${pathOf(request)} here: /docs lists what there is`
+    send(request, reply, new HttpError(404, text))
+  })
+
+  function send(request: FastifyRequest, reply: FastifyReply, { status, message, retryAfterSeconds }: HttpError): void {
+    if (retryAfterSeconds !== undefined) void reply.header('retry-after', retryAfterSeconds)
+    const shape = request.routeOptions.config.errorBody ?? errorBody
+    void reply.code(status).serializer(JSON.stringify).type(jsonType).send(shape(status, message))
+  }
+}
+
+/** At most 200 characters: it is repeated to the client and in the log. */
+export const pathOf = (request: FastifyRequest): string => (request.url.split('?')[0] ?? '').slice(0, 200)
+
+function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
+  if (error instanceof HttpError) return error
+  const shape = shapeSentence(error)
+  if (shape !== null) return new HttpError(400, shape)
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    const limit = request.routeOptions.bodyLimit ?? request.server.initialConfig.bodyLimit
+    return new HttpError(413, `the body is larger than ${limit} bytes, the most that is taken here: send less at once`)
+  }
+  const status = error.statusCode ?? 500
+  // The framework's own complaints about a request (a length that is wrong, a path that cannot be decoded).
+  if (status < 500 && error.code?.startsWith('FST_') === true) return new HttpError(status, error.message)
+  return new HttpError(
+    500,
+    `something failed here that should not; the request may be sent again. Name request ${request.id} when you report it`,
+  )
+}
+
+/** Answers an address that cannot be taken apart, before there is a route. */
+export function answerUnroutable(errorBody: ErrorBody) {
+  return (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void => {
+    const status = error.statusCode ?? 400
+    const text = status === 414 ? 'a part of the path is too long' : 'the path cannot be decoded: percent-encode it'
+    void reply.code(status).serializer(JSON.stringify).type(jsonType).send(errorBody(status, text))
+  }
+}
+
+/** Answers what is not HTTP at all, before there is a request. */
+export function answerGarbage(errorBody: ErrorBody) {
+  return (error: NodeJS.ErrnoException, socket: Socket): void => {
+    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+    const [status, phrase, text] =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? [431, 'Request Header Fields Too Large', 'the headers are too large: send fewer or shorter ones']
+        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? [408, 'Request Timeout', 'the request took too long to arrive: send it again']
+          : [400, 'Bad Request', 'this is not an HTTP request that can be read']
+    const body = JSON.stringify(errorBody(Number(status), String(text)))
+    socket.end(
+      `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: ${jsonType}\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    )
+  }
+}

@@ -1,0 +1,80 @@
+/** Turns what a schema found wrong into a sentence that says which field, what was expected and what to do. */
+import type { FastifyError } from 'fastify'
+import { hasZodFastifySchemaValidationErrors, type ZodFastifySchemaValidationError } from 'fastify-type-provider-zod'
+
+/** More than this many findings help nobody to find the first mistake. */
+const findingsNamed = 3
+
+const wholes: Readonly<Record<string, string>> = {
+  body: 'the body',
+  querystring: 'the query',
+  params: 'the path',
+  headers: 'the headers',
+}
+
+const kinds: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  object: 'an object',
+  record: 'an object',
+  array: 'a list',
+  undefined: 'nothing',
+  null: 'null',
+  nan: 'not a number',
+}
+
+/** Null where the error is not about the shape of a request. */
+export function shapeSentence(error: FastifyError): string | null {
+  if (!hasZodFastifySchemaValidationErrors(error)) return null
+  const whole = wholes[error.validationContext ?? 'body'] ?? 'the request'
+  const findings = error.validation.map((finding) => sentence(finding, whole))
+  const more = findings.length - findingsNamed
+  return findings.slice(0, findingsNamed).join('; ') + (more > 0 ? `; and ${more} more` : '')
+}
+
+function sentence(finding: ZodFastifySchemaValidationError, whole: string): string {
+  const field = fieldName(finding.instancePath) || whole
+  const message = finding.message ?? ''
+  if (finding.keyword === 'unrecognized_keys')
+    return `${field} has fields that are not known here: ${lowerFirst(message)}`
+  const expected = expectedOf(finding)
+  if (expected === null) return `${field}: ${lowerFirst(message)}`
+  const received = /received (\S+)$/.exec(message)?.[1]
+  // The framework hands over a missing body as null.
+  const missing = received === 'undefined' || (received === 'null' && field === wholes['body'])
+  if (missing) return `${field} is missing: send ${expected}`
+  return `${field} must be ${expected}` + (received === undefined ? '' : `, not ${kinds[received] ?? received}`)
+}
+
+/** Null where the schema has a message of its own, or one that says it all. */
+function expectedOf({ keyword, message, params }: ZodFastifySchemaValidationError): string | null {
+  if (keyword === 'invalid_type' && message?.startsWith('Invalid input: expected') === true)
+    return kind(params['expected'])
+  if (keyword === 'invalid_value' && Array.isArray(params['values']) && message?.startsWith('Invalid') === true) {
+    return params['values'].map((value) => JSON.stringify(value)).join(' or ')
+  }
+  if (keyword === 'invalid_union' && message === 'Invalid input') return alternatives(params['errors'])
+  return null
+}
+
+/** What the members of a union expect, where each of them says no more than a type. */
+function alternatives(errors: unknown): string | null {
+  if (!Array.isArray(errors)) return null
+  const members = (
+    errors as readonly (readonly { readonly path: readonly unknown[]; readonly expected?: unknown }[])[]
+  ).map(([first]) => (first?.path.length === 0 && first.expected !== undefined ? kind(first.expected) : null))
+  return members.includes(null) ? null : [...new Set(members)].join(' or ')
+}
+
+const kind = (type: unknown): string => kinds[String(type)] ?? `of type ${String(type)}`
+
+/** `/order_details/foodItems/0/price` -> `order_details.foodItems[0].price` */
+const fieldName = (pointer: string): string =>
+  pointer
+    .split('/')
+    .filter((part) => part !== '')
+    .reduce((name, part) => (/^\d+$/.test(part) ? `${name}[${part}]` : name === '' ? part : `${name}.${part}`), '')
+
+const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
