@@ -1,0 +1,348 @@
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { defineSaga } from '../../core/define.ts'
+import type { SagaStatus } from '../../core/state.ts'
+import { memoryStore } from '../../stores/memory/memory-store.ts'
+import type { Store } from '../../stores/store.ts'
+import { StoreError } from '../../stores/store.ts'
+import { memoryTransport } from '../../transports/memory/memory-transport.ts'
+import type { Engine, EngineOptions } from './engine.ts'
+import { startEngine } from './engine.ts'
+import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
+
+const running: Engine[] = []
+
+async function started(options: Partial<EngineOptions> = {}): Promise<Engine> {
+  const engine = await startEngine({
+    store: memoryStore(),
+    transport: memoryTransport(),
+    definitions: [shopSaga],
+    ...options,
+  })
+  running.push(engine)
+  return engine
+}
+
+afterEach(async () => {
+  for (const engine of running.splice(0)) await engine.stop()
+})
+
+const milk = { item: 'milk' }
+
+const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 10_000, interval: 5 })
+
+const statusOf = async (engine: Engine, id: string): Promise<SagaStatus | undefined> =>
+  (await engine.get(id))?.state.status
+
+describe('a saga', () => {
+  test('runs its steps in order to COMPLETED', async () => {
+    const transport = memoryTransport()
+    const shop = await shopkeeper(transport)
+    const engine = await started({ transport })
+    const { saga } = await engine.start(shopSaga, milk)
+    expect((await engine.result(saga.id)).status).toBe('COMPLETED')
+    expect(shop.types()).toEqual(['reserve', 'pay', 'ship'])
+  })
+
+  test('undoes what was done, newest first, when a step is refused', async () => {
+    const transport = memoryTransport()
+    const shop = await shopkeeper(transport, { ship: 'refused' })
+    const engine = await started({ transport })
+    const { saga } = await engine.start(shopSaga, milk)
+    expect(await engine.result(saga.id)).toMatchObject({ status: 'COMPENSATED', error: { reason: 'no ship' } })
+    expect(shop.types()).toEqual(['reserve', 'pay', 'ship', 'refund', 'unreserve'])
+    expect(shop.seen[3]?.undoes).toBe(shop.seen[1]?.id)
+  })
+
+  test.each(['twice', 'garbage', 'wrong saga'] as const)(
+    'is not misled by a participant that answers %s',
+    async (say) => {
+      const transport = memoryTransport()
+      const shop = await shopkeeper(transport, { reserve: say, pay: say, ship: say })
+      const engine = await started({ transport })
+      const { saga } = await engine.start(shopSaga, milk)
+      expect((await engine.result(saga.id)).status).toBe('COMPLETED')
+      expect(shop.types()).toEqual(['reserve', 'pay', 'ship'])
+    },
+  )
+
+  test('repeats a command without an answer under the same id, then undoes it, since nobody knows', async () => {
+    const transport = memoryTransport()
+    const clock = handClock()
+    const shop = await shopkeeper(transport, { pay: 'nothing' })
+    const engine = await started({ transport, clock })
+    const { saga } = await engine.start(shopSaga, milk)
+    await until(async () => {
+      clock.advance(1000)
+      expect(await statusOf(engine, saga.id)).toBe('COMPENSATED')
+    })
+    const pays = shop.seen.filter((message) => message.type === 'pay')
+    expect(pays).toHaveLength(3)
+    expect(new Set(pays.map((message) => message.id)).size).toBe(1)
+    expect(shop.types().slice(-2)).toEqual(['refund', 'unreserve'])
+  })
+
+  test('parks when an undo is refused to its limit, and goes on when an operator has it retried', async () => {
+    const transport = memoryTransport()
+    const clock = handClock()
+    const shop = await shopkeeper(transport, { ship: 'refused', refund: 'refused' })
+    const engine = await started({ transport, clock })
+    const { saga } = await engine.start(shopSaga, milk)
+    await until(async () => {
+      clock.advance(1000)
+      expect(await statusOf(engine, saga.id)).toBe('PARKED')
+    })
+    expect(await engine.result(saga.id)).toMatchObject({ parked: { step: 'pay', from: 'COMPENSATING' } })
+    shop.say.refund = 'done'
+    const answer = await engine.act(saga.id, { kind: 'retry' }, 'ann', 'the bank is back')
+    expect(answer).toMatchObject({ accepted: true })
+    await until(async () => expect(await statusOf(engine, saga.id)).toBe('COMPENSATED'))
+    expect(await engine.act(saga.id, { kind: 'retry' }, 'ann', 'again')).toMatchObject({ accepted: false })
+  })
+})
+
+describe('starting', () => {
+  test('is idempotent by key: the same key and input give the same saga', async () => {
+    const engine = await started()
+    const first = await engine.start(shopSaga, milk, { key: 'k' })
+    const [second, third] = await Promise.all([
+      engine.start(shopSaga, { item: 'milk' }, { key: 'k' }),
+      engine.start(shopSaga, milk, { key: 'k' }),
+    ])
+    expect([second.saga.id, third.saga.id]).toEqual([first.saga.id, first.saga.id])
+    expect([first.fresh, second.fresh, third.fresh]).toEqual([true, false, false])
+    await expect(engine.start(shopSaga, { item: 'tea' }, { key: 'k' })).rejects.toMatchObject({ code: 'key_reused' })
+    expect(await engine.count({})).toBe(1)
+  })
+
+  test('with one key at the same moment starts one saga', async () => {
+    const engine = await started()
+    const all = await Promise.all(Array.from({ length: 20 }, () => engine.start(shopSaga, milk, { key: 'k' })))
+    expect(new Set(all.map(({ saga }) => saga.id)).size).toBe(1)
+    expect(all.filter(({ fresh }) => fresh)).toHaveLength(1)
+  })
+
+  test('refuses an input that does not fit, an unregistered definition, and too many at once', async () => {
+    const engine = await started({ maxQueued: 2 })
+    await expect(engine.start(shopSaga, { item: 1 } as never)).rejects.toMatchObject({ code: 'invalid_input' })
+    const other = defineSaga('other', { version: 1, input: shopSaga.input })
+      .step('a', { do: shopSaga.steps[2]!.do!, with: () => ({}) })
+      .end()
+    await expect(engine.start(other, milk)).rejects.toMatchObject({ code: 'unknown_definition' })
+    const results = await Promise.allSettled(Array.from({ length: 5 }, () => engine.start(shopSaga, milk)))
+    const refused = results.filter((result) => result.status === 'rejected')
+    expect(refused.map(({ reason }) => (reason as { code: string }).code)).toEqual(['busy', 'busy', 'busy'])
+  })
+
+  test('is refused by an engine that stops', async () => {
+    const engine = await started()
+    await engine.stop()
+    await expect(engine.start(shopSaga, milk)).rejects.toMatchObject({ code: 'stopped', retryable: true })
+  })
+})
+
+describe('a cancel', () => {
+  test('before the first answer settles and undoes the step in flight', async () => {
+    const transport = memoryTransport()
+    const clock = handClock()
+    const shop = await shopkeeper(transport, { reserve: 'nothing' })
+    const engine = await started({ transport, clock })
+    const { saga } = await engine.start(shopSaga, milk)
+    expect(await engine.cancel(saga.id, 'customer', 'changed my mind')).toMatchObject({ accepted: true })
+    expect(await statusOf(engine, saga.id)).toBe('CANCELLING')
+    shop.say.reserve = 'done'
+    await until(async () => {
+      clock.advance(1000)
+      expect(await statusOf(engine, saga.id)).toBe('CANCELLED')
+    })
+    expect(shop.types()).toEqual(['reserve', 'reserve', 'unreserve'])
+  })
+
+  test('after completion is decided by the step that was named; refused, nothing changes', async () => {
+    const transport = memoryTransport()
+    const shop = await shopkeeper(transport, { unreserve: 'refused' })
+    const engine = await started({ transport })
+    const { saga } = await engine.start(shopSaga, milk)
+    await engine.result(saga.id)
+    expect(await engine.cancel(saga.id, 'customer', 'too slow')).toMatchObject({ accepted: true })
+    await until(async () => expect(await statusOf(engine, saga.id)).toBe('COMPLETED'))
+    expect(shop.types()).toEqual(['reserve', 'pay', 'ship', 'unreserve'])
+    shop.say.unreserve = 'done'
+    await engine.cancel(saga.id, 'customer', 'really')
+    await until(async () => expect(await statusOf(engine, saga.id)).toBe('CANCELLED'))
+    expect(shop.types().slice(4)).toEqual(['unreserve', 'refund'])
+  })
+
+  test('of an unknown saga says so', async () => {
+    const engine = await started()
+    await expect(engine.cancel('nope', 'a', 'b')).rejects.toMatchObject({ code: 'not_found' })
+    await expect(engine.result('nope')).rejects.toMatchObject({ code: 'not_found' })
+  })
+})
+
+describe('updates', () => {
+  test('bring every move in order, to early and to late subscribers alike, without gaps', async () => {
+    const transport = memoryTransport()
+    await shopkeeper(transport, { ship: 'refused' })
+    const engine = await started({ transport })
+    const { saga } = await engine.start(shopSaga, milk)
+    const follow = async (after = 0): Promise<number[]> => {
+      const seqs: number[] = []
+      for await (const { seq, state } of engine.updates(saga.id, after)) {
+        seqs.push(seq)
+        if (state.status === 'COMPENSATED') return seqs
+      }
+      return seqs
+    }
+    const early = await Promise.all([follow(), follow(2)])
+    const late = await follow()
+    expect(early).toEqual([
+      [1, 2, 3, 4, 5, 6],
+      [3, 4, 5, 6],
+    ])
+    expect(late).toEqual([1, 2, 3, 4, 5, 6])
+  })
+
+  test('end when the subscriber or the engine ends them', async () => {
+    const engine = await started()
+    const { saga } = await engine.start(shopSaga, milk)
+    const ending = new AbortController()
+    const seen: number[] = []
+    const following = (async () => {
+      for await (const { seq } of engine.updates(saga.id, 0, ending.signal)) {
+        seen.push(seq)
+        ending.abort()
+      }
+    })()
+    await following
+    expect(seen).toEqual([1])
+    const waiting = engine.result(saga.id)
+    await Promise.all([expect(waiting).rejects.toMatchObject({ code: 'stopped' }), engine.stop()])
+  })
+})
+
+/** A store that fails as told: before its effect, after it, or for one saga alone. */
+function failing(store: Store) {
+  const plan = { before: 0, after: 0, refuse: (_ids: readonly string[]): boolean => false }
+  const wrapped: Store = {
+    ...store,
+    async commit(batch) {
+      if (plan.before-- > 0) throw new StoreError('unavailable', 'the line is cut')
+      const ids = [...batch.starts.map(({ saga }) => saga.id), ...batch.moves.map(({ id }) => id)]
+      if (plan.refuse(ids)) throw new StoreError('refused', 'a row is refused')
+      const result = await store.commit(batch)
+      if (plan.after-- > 0) throw new StoreError('unavailable', 'the answer is lost')
+      return result
+    },
+  }
+  return { plan, store: wrapped }
+}
+
+describe('a store that fails', () => {
+  test.each([
+    ['before the commit', { before: 3 }],
+    ['after the commit', { after: 3 }],
+  ])('%s loses nothing and does nothing twice', async (_when, plan) => {
+    const transport = memoryTransport()
+    const shop = await shopkeeper(transport)
+    const broken = failing(memoryStore())
+    const engine = await started({ transport, store: broken.store })
+    Object.assign(broken.plan, plan)
+    const [{ saga }, other] = await Promise.all([
+      engine.start(shopSaga, milk, { key: 'a' }),
+      engine.start(shopSaga, milk),
+    ])
+    expect((await engine.result(saga.id)).status).toBe('COMPLETED')
+    expect((await engine.result(other.saga.id)).status).toBe('COMPLETED')
+    expect(await engine.count({})).toBe(2)
+    const ids = shop.seen.map((message) => message.id)
+    expect(new Set(ids).size).toBe(6)
+    const history = await engine.history(saga.id)
+    expect(history.map(({ seq }) => seq)).toEqual([1, 2, 3, 4])
+  })
+
+  test('after the commit of a cancel gives the true answer', async () => {
+    const broken = failing(memoryStore())
+    const engine = await started({ store: broken.store })
+    const { saga } = await engine.start(shopSaga, milk)
+    broken.plan.after = 1
+    expect(await engine.cancel(saga.id, 'customer', 'no')).toMatchObject({ accepted: true })
+    expect(await engine.history(saga.id)).toHaveLength(2)
+  })
+
+  test('for one saga parks or refuses that one alone; the rest of its batch goes on', async () => {
+    const transport = memoryTransport()
+    await shopkeeper(transport)
+    const broken = failing(memoryStore())
+    const engine = await started({ transport, store: broken.store })
+    const poison = await engine.start(shopSaga, { item: 'poison' })
+    let refused = 0
+    broken.plan.refuse = (ids) => ids.includes(poison.saga.id) && refused++ < 5
+    const others = await Promise.all(Array.from({ length: 20 }, () => engine.start(shopSaga, milk)))
+    for (const { saga } of others) expect((await engine.result(saga.id)).status).toBe('COMPLETED')
+    expect(await engine.result(poison.saga.id)).toBeDefined()
+  })
+})
+
+describe('several processes on one store', () => {
+  test('a process that falls silent loses its sagas to another, which finishes them', async () => {
+    const clock = handClock()
+    const store = memoryStore(clock.now)
+    const shared: Store = { ...store, close: () => Promise.resolve() }
+    delete (shared as { exclusive?: true }).exclusive
+    const dead = memoryTransport()
+    const first = await started({ store: shared, transport: dead, clock })
+    const { saga } = await first.start(shopSaga, milk)
+    await first.stop()
+    const transport = memoryTransport()
+    await shopkeeper(transport)
+    const second = await started({ store: shared, transport, clock })
+    expect((await second.result(saga.id)).status).toBe('COMPLETED')
+    expect((await second.get(saga.id))?.owner).toBe(second.owner)
+  })
+
+  test('two that both believe they own a saga do no harm', async () => {
+    const store = memoryStore()
+    const transport = memoryTransport()
+    const shop = await shopkeeper(transport, { ship: 'nothing' })
+    const first = await started({ store, transport, group: 'a' })
+    const second = await started({ store, transport, group: 'b' })
+    const all = await Promise.all(Array.from({ length: 50 }, () => first.start(shopSaga, milk)))
+    shop.say.ship = 'done'
+    await until(async () => {
+      for (const { saga } of all) {
+        const state = (await second.get(saga.id))?.state
+        expect(state?.steps['pay']?.phase).toBe('done')
+      }
+    })
+    for (const { saga } of all) {
+      const seqs = (await second.history(saga.id)).map(({ seq }) => seq)
+      expect(seqs).toEqual(seqs.map((_seq, index) => index + 1))
+      const phases = (await second.history(saga.id))
+        .flatMap(({ events }) => events)
+        .filter((event) => event.type === 'StepDone')
+      expect(new Set(phases.map((event) => event.step)).size).toBe(phases.length)
+    }
+  })
+
+  test('live sagas of a version that is not registered keep the engine from starting', async () => {
+    const store = memoryStore()
+    const first = await started({ store })
+    await first.start(shopSaga, milk)
+    await first.stop()
+    const next = defineSaga('shop', { version: 2, input: shopSaga.input })
+      .step('only', { do: shopSaga.steps[2]!.do!, with: () => ({}) })
+      .end()
+    await expect(startEngine({ store, transport: memoryTransport(), definitions: [next] })).rejects.toThrow(
+      /shop version 1 \(1\)/,
+    )
+  })
+})
+
+test('stopping finishes what was taken in: every accepted start is stored', async () => {
+  const store = memoryStore()
+  const engine = await started({ store })
+  const starts = Promise.all(Array.from({ length: 1000 }, () => engine.start(shopSaga, milk)))
+  await engine.stop()
+  const all = await starts
+  expect(await store.count({})).toBe(all.length)
+})
