@@ -4,7 +4,7 @@ import { join, posix } from 'node:path'
 import { expect, test } from 'vitest'
 
 const anyPackage = String.raw`(?![./])(?!saga/|services/|tests/|bench/|scripts/).+`
-const shared = String.raw`services/(http|database|money|time|log)/.+|services/(?!main)[^/]+\.ts`
+const shared = String.raw`services/(http|database|money|time|log)/.+|services/(?!main|system)[^/]+\.ts`
 const drivers: Record<string, string> = { sqlite: 'libsql', postgres: 'pg' }
 
 /** Folder (the first that matches), and what its files may import: paths from the root, packages as they are written. */
@@ -21,7 +21,7 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
     /^saga\/hosts\/engine\//,
     () => 'saga/core/.+|saga/hosts/engine/.+|saga/stores/store.ts|saga/transports/transport.ts|node:.+|uuid',
   ],
-  [/^services\/main\.ts$/, () => `${anyPackage}|services/.+`],
+  [/^services\/(main|system)\.ts$/, () => `${anyPackage}|services/.+`],
   [
     /^services\/(sagas\/[^/]+|[^/]+)\//,
     ([, own]) => `${anyPackage}|services/${own}/.+|${shared}|services/.+/messages.ts`,
@@ -30,7 +30,7 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
 ]
 
 /** Tests, and the suites and stand-ins made for them, import what they please. */
-const forTests = /\.(test|contract)\.ts$|\/testing\//
+const forTests = /\.(test|contract|testkit)\.ts$|\/testing\//
 
 function violations(path: string, source: string): string[] {
   if (forTests.test(path)) return []
@@ -77,6 +77,7 @@ test.each([
   ['services/order/a.ts', "import { b } from '../../saga/core/decide.ts'", 'saga/core/decide.ts'],
   ['services/sagas/x/a.ts', "import '../y/saga.ts'", 'services/sagas/y/saga.ts'],
   ['services/http/a.ts', "import '../main.ts'", 'services/main.ts'],
+  ['services/order/a.ts', "import '../system.ts'", 'services/system.ts'],
 ])('in %s, "%s" is found', (path, source, target) => {
   expect(violations(path, `// a file\n${source}\n`)).toEqual([`${path} imports ${target}`])
 })

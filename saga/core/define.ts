@@ -46,7 +46,7 @@ export interface StepOptions<
 > extends Timing {
   readonly do: CommandContract<Payload, Data>
   readonly with: (context: StepContext<Input, Replies>) => NoInfer<Payload>
-  readonly undo?: CommandContract<Undo, unknown>
+  readonly undo?: CommandContract<Undo>
   readonly undoWith?: (context: UndoStepContext<Input, Replies, NoInfer<Kept>>) => NoInfer<Undo>
   /** How an unknown outcome is settled: `repeat` under the same id (the default), `query`, `undo`, or `park`. */
   readonly onUnknown?: Settlement
@@ -102,7 +102,7 @@ export function defineSaga<Input>(name: string, options: SagaOptions<Input>): Sa
     throw new DefinitionError(
       `Saga ${name}: give a version of 1 or more, a whole number; it is ${String(options.version)}.`,
     )
-  return new SagaBuilder<Input, unknown>(name, options as SagaOptions<unknown>, [], null)
+  return new SagaBuilder<Input, unknown>(name, options, [], null)
 }
 
 /** A step before its place in the saga is known. */
@@ -148,7 +148,7 @@ export class SagaBuilder<Input, Replies> {
     name: Name,
     options: WaitOptions<Data, Exhausted>,
   ): SagaBuilder<Input, Replies & { readonly [K in Name]: Answered<Data, Exhausted> }> {
-    return this.#with([waitStep(name, options as WaitOptions<unknown, 'stop' | 'continue'>)])
+    return this.#with([waitStep(name, options)])
   }
 
   /** Adds steps that run side by side. The saga goes on when each of them is settled. */
@@ -255,7 +255,7 @@ export class GroupBuilder<Input, Replies, Added> {
     name: Name,
     options: WaitOptions<Data, Exhausted>,
   ): GroupBuilder<Input, Replies, Added & { readonly [K in Name]: Answered<Data, Exhausted> }> {
-    return new GroupBuilder([...this.drafts, waitStep(name, options as WaitOptions<unknown, 'stop' | 'continue'>)])
+    return new GroupBuilder([...this.drafts, waitStep(name, options)])
   }
 }
 
@@ -282,11 +282,11 @@ function commandStep(name: string, options: ErasedStepOptions): Draft {
   return {
     name,
     do: options.do,
-    with: options.with as StepDefinition['with'],
+    with: options.with,
     undo: options.undo ?? null,
-    undoWith: (options.undoWith as StepDefinition['undoWith'] | undefined) ?? nothing,
+    undoWith: options.undoWith ?? nothing,
     query: options.query ?? null,
-    queryWith: (options.queryWith as StepDefinition['queryWith'] | undefined) ?? nothing,
+    queryWith: options.queryWith ?? nothing,
     event: null,
     onUnknown,
     onRejected: options.onRejected ?? 'undo',

@@ -53,7 +53,7 @@ function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
   }
   const status = error.statusCode ?? 500
   // The framework's own complaints about a request (a length that is wrong, a path that cannot be decoded).
-  if (status < 500 && error.code?.startsWith('FST_') === true) return new HttpError(status, error.message)
+  if (status < 500 && error.code?.startsWith('FST_')) return new HttpError(status, error.message)
   return new HttpError(
     500,
     `something failed here that should not; the request may be sent again. Name request ${request.id} when you report it`,

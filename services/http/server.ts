@@ -26,13 +26,7 @@ import { serveMetrics } from './metrics.ts'
 import { allowOrigins } from './origins.ts'
 import { logRequests } from './request-log.ts'
 
-export type HttpServer = FastifyInstance<
-  RawServerDefault,
-  IncomingMessage,
-  ServerResponse<IncomingMessage>,
-  Logger,
-  ZodTypeProvider
->
+export type HttpServer = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, Logger, ZodTypeProvider>
 
 export interface HttpServerOptions {
   /** In logs. */

@@ -1,7 +1,14 @@
 /** One-line JSON logs. Secrets and payment data never get in: what may hold them is cut out by path. */
 import { pino, type Logger } from 'pino'
 
-const secret = ['authorization', 'stripe_secret_key', 'payment_method_id', 'paymentMethodId', 'card_token', 'userStripeCard']
+const secret = [
+  'authorization',
+  'stripe_secret_key',
+  'payment_method_id',
+  'paymentMethodId',
+  'card_token',
+  'userStripeCard',
+]
 
 /**
  * @param name the service; @param level a pino level, such as `info` or `silent`

@@ -12,15 +12,22 @@ test.each([
   [1e2, 10000],
 ])('%s is %i cents', (decimal, cents) => expect(centsOf(decimal)).toBe(cents))
 
-test.each([-1, 1.005, '12,99', 'free', NaN, Infinity, null, true, '', 1e12, '-0.01'])('%s is not an amount', (decimal) =>
-  expect(() => centsOf(decimal, 'price')).toThrow(/^price must/),
+test.each([-1, 1.005, '12,99', 'free', NaN, Infinity, null, true, '', 1e12, '-0.01'])(
+  '%s is not an amount',
+  (decimal) => expect(() => centsOf(decimal, 'price')).toThrow(/^price must/),
 )
 
 test('every whole number of cents survives the way out and in', () =>
   fc.assert(fc.property(fc.integer({ min: 0, max: mostCents }), (cents) => centsOf(decimalOf(cents)) === cents)))
 
 test('an order costs its items times their quantities, plus the fee', () => {
-  const details = { foodItems: [{ price: 12.99, quantity: 2 }, { price: '0.10', quantity: 3 }], deliveryFee: '3.99' }
+  const details = {
+    foodItems: [
+      { price: 12.99, quantity: 2 },
+      { price: '0.10', quantity: 3 },
+    ],
+    deliveryFee: '3.99',
+  }
   expect(orderCost(details)).toEqual({ foodCents: 2628, deliveryCents: 399, totalCents: 3027 })
 })
 

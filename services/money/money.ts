@@ -18,7 +18,8 @@ export const mostCents = 99_999_999
  * @throws MoneyError for a negative amount, more than two decimals, or what is not a number
  */
 export function centsOf(decimal: unknown, what = 'the amount'): number {
-  if (typeof decimal !== 'number' && typeof decimal !== 'string') throw new MoneyError(`${what} must be a number, such as 12.99.`)
+  if (typeof decimal !== 'number' && typeof decimal !== 'string')
+    throw new MoneyError(`${what} must be a number, such as 12.99.`)
   const match = /^(-?)(\d{1,9})(?:\.(\d*))?$/.exec(String(decimal).trim())
   if (match === null) throw new MoneyError(`${what} must be a number from 0 to ${decimalOf(mostCents)}, such as 12.99.`)
   const [, sign, whole = '0', fraction = ''] = match
@@ -30,7 +31,8 @@ export function centsOf(decimal: unknown, what = 'the amount'): number {
 }
 
 /** @example decimalOf(1999) // 19.99 */
-export const decimalOf = (cents: number): number => Number(`${Math.trunc(cents / 100)}.${String(Math.abs(cents % 100)).padStart(2, '0')}`)
+export const decimalOf = (cents: number): number =>
+  Number(`${Math.trunc(cents / 100)}.${String(Math.abs(cents % 100)).padStart(2, '0')}`)
 
 /** What an order costs, in cents. */
 export interface OrderCost {
@@ -49,7 +51,8 @@ export function orderCost(details: unknown): OrderCost {
   if (!Array.isArray(foodItems) || foodItems.length === 0)
     throw new MoneyError('order_details.foodItems must be a list with at least one item, each with price and quantity.')
   const foodCents = foodItems.reduce<number>((sum, item, index) => sum + itemCents(item, index), 0)
-  const deliveryCents = deliveryFee == null || deliveryFee === '' ? 0 : centsOf(deliveryFee, 'order_details.deliveryFee')
+  const deliveryCents =
+    deliveryFee == null || deliveryFee === '' ? 0 : centsOf(deliveryFee, 'order_details.deliveryFee')
   const totalCents = foodCents + deliveryCents
   if (totalCents > mostCents) throw new MoneyError(`The order costs more than ${decimalOf(mostCents)}; split it.`)
   return { foodCents, deliveryCents, totalCents }
@@ -60,7 +63,8 @@ export const orderTotalCents = (details: unknown): number => orderCost(details).
 
 function itemCents(item: unknown, index: number): number {
   const where = `order_details.foodItems[${index}]`
-  if (item === null || typeof item !== 'object') throw new MoneyError(`${where} must be an object with price and quantity.`)
+  if (item === null || typeof item !== 'object')
+    throw new MoneyError(`${where} must be an object with price and quantity.`)
   const { price, quantity } = item as { readonly price?: unknown; readonly quantity?: unknown }
   if (typeof quantity !== 'number' || !Number.isInteger(quantity) || quantity < 1 || quantity > 10_000)
     throw new MoneyError(`${where}.quantity must be a whole number from 1 to 10000.`)

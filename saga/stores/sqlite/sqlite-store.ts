@@ -50,7 +50,7 @@ interface SagaRow {
 
 type Database = InstanceType<typeof Libsql>
 /** Values are bound by position. */
-type Statement = Libsql.Statement<unknown[]>
+type Statement = Libsql.Statement
 
 const columns = 'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
 
@@ -273,7 +273,7 @@ class SqliteStore implements Store {
     const known = this.#statements.get(text)
     if (known !== undefined) return known
     if (this.#database === null) throw new StoreError('unavailable', `The store ${this.#file} is closed.`)
-    const statement = this.#database.prepare(text) as unknown as Statement
+    const statement = this.#database.prepare(text)
     this.#statements.set(text, statement)
     return statement
   }

@@ -159,7 +159,8 @@ export async function readAnswer(response: Response, asked: Message): Promise<re
 async function textOf(response: Response): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of response.body ?? []) {
+  const body: AsyncIterable<Uint8Array> | Iterable<Uint8Array> = response.body ?? []
+  for await (const chunk of body) {
     bytes += chunk.byteLength
     if (bytes > maxAnswerBytes) throw unreadable(response, `it has more than ${maxAnswerBytes} bytes`)
     chunks.push(chunk)
