@@ -40,8 +40,6 @@ export interface PaymentTables extends InboxTables, LedgerTables, SandboxTables 
     runner_id: string | null
     runner_account: string | null
     revert_reason: RevertReason | null
-    /** 1 once the transfer to the runner was taken back. */
-    reversed: number
     /** Refusals of a transfer, reversal, cancel or refund so far: the next try needs another key. */
     attempt: number
     /** Of a refused hold, JSON. */
@@ -77,7 +75,6 @@ const payments: Migration = {
       .addColumn('runner_id', 'text')
       .addColumn('runner_account', 'text')
       .addColumn('revert_reason', 'text')
-      .addColumn('reversed', 'bigint', (column) => column.notNull())
       .addColumn('attempt', 'bigint', (column) => column.notNull())
       .addColumn('refusal', 'text')
       .addColumn('version', 'bigint', (column) => column.notNull())

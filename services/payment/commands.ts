@@ -1,0 +1,233 @@
+/**
+ * How the Payment Service obeys its commands (contract 6.2).
+ *
+ * What is asked of the gateway is asked in `prepare`, which may run any number of times; `apply` only writes what it said.
+ *
+ * Invariants:
+ * - every command is answered, refusals with a code of the contract and a sentence;
+ * - an undo settles an authorisation of unknown outcome by itself, because the kit refuses the authorisation from then on;
+ * - one that comes before its command leaves a marker, which keeps the command from the gateway.
+ */
+import type { Kysely, Transaction } from 'kysely'
+import { done, handle, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
+import { decimalOf } from '../money/money.ts'
+import type { Gateway, Refused } from './gateway.ts'
+import { authorizePayment, releasePayment, revertPayment } from './messages.ts'
+import { PaymentChangedError, settle, type MoneyMover, type Settlement } from './payments.ts'
+import { readRequest } from './request.ts'
+import {
+  beginPayment,
+  changePayment,
+  findByCommand,
+  findByOrder,
+  findPayment,
+  isMarker,
+  markUndone,
+  revertReasonOf,
+  shownStatus,
+  type PaymentRequest,
+} from './rows.ts'
+import type { PaymentRow, PaymentTables } from './schema.ts'
+
+type Tx = Transaction<PaymentTables>
+
+export interface PaymentContext {
+  readonly db: Kysely<PaymentTables>
+  readonly gateway: Gateway
+  readonly mover: MoneyMover
+  readonly now: () => number
+  /** How long a hold may wait for its release. */
+  readonly holdMs: number
+}
+
+/** Either the answer is known, or the gateway has spoken and it follows from what is now written. */
+type Prepared<Data> =
+  | { readonly kind: 'answer'; readonly answer: Answer<Data> }
+  | { readonly kind: 'settle'; readonly settlement: Settlement }
+
+const known = <Data>(answer: Answer<Data>): Prepared<Data> => ({ kind: 'answer', answer })
+const told = (settlement: Settlement): Prepared<never> => ({ kind: 'settle', settlement })
+
+export function paymentCommands(context: PaymentContext): readonly Handled<Tx>[] {
+  const { now } = context
+
+  async function answerTo<Data>(
+    tx: Tx,
+    prepared: Prepared<Data>,
+    answer: (row: PaymentRow) => Answer<Data>,
+  ): Promise<Answer<Data>> {
+    if (prepared.kind === 'answer') return prepared.answer
+    const row = await settle(tx, prepared.settlement, now())
+    const { refused } = prepared.settlement
+    return refused === null ? answer(row) : refusedBy(refused, row)
+  }
+
+  return [
+    handle(authorizePayment, {
+      prepare: (command) => prepareHold(context, command),
+      apply: (tx: Tx, _command, prepared) => answerTo(tx, prepared, (row) => done(authorized(row))),
+    }),
+    handle(revertPayment, {
+      prepare: (command) => prepareRevert(context, command),
+      apply: (tx: Tx, _command, prepared) => answerTo(tx, prepared, (row) => done(reverted(row))),
+    }),
+    handle(releasePayment, {
+      prepare: (command) => prepareRelease(context, command),
+      apply: (tx: Tx, _command, prepared) => answerTo(tx, prepared, (row) => done(released(row))),
+    }),
+  ]
+}
+
+type AuthorizePayload = Parameters<typeof readRequest>[0]
+
+async function prepareHold(
+  { db, gateway, mover, now, holdMs }: PaymentContext,
+  command: ReceivedCommand<AuthorizePayload>,
+): Promise<Prepared<ReturnType<typeof authorized>>> {
+  const read = readRequest(command.payload)
+  if (!read.ok) return known(rejected(`INVALID_AMOUNT: ${read.why}`, { order_id: command.payload.order_id }))
+
+  const begun = { commandId: command.id, sagaId: command.sagaId, gateway: gateway.name, expiresAt: now() + holdMs }
+  const row = await beginPayment(db, read.request, begun, now())
+  if (row.status === 'REVERTED' || row.status === 'REVERTING') return known(undoneBefore(row))
+  if (!isFor(row, read.request)) {
+    const why = `order ${row.order_id} has a payment of another amount or customer already`
+    return known(rejected(`INVALID_PAYLOAD: ${why}`, { order_id: read.request.orderId }))
+  }
+  if (row.status === 'FAILED') return known(refusedBy(JSON.parse(row.refusal ?? '') as Refused, row))
+  if (row.status !== 'INITIATING') return known(done(authorized(row)))
+  const settlement = await mover.hold(row)
+  return settlement === null ? known(undoneBefore(row)) : told(settlement)
+}
+
+const isFor = (row: PaymentRow, request: PaymentRequest): boolean =>
+  row.order_id === request.orderId && row.cents === request.cents && row.customer_id === request.customerId
+
+interface RevertPayload {
+  readonly payment_id?: string | null | undefined
+  readonly order_id?: string | null | undefined
+  readonly reason?: string | null | undefined
+}
+
+async function prepareRevert(
+  context: PaymentContext,
+  command: ReceivedCommand<RevertPayload>,
+): Promise<Prepared<ReturnType<typeof reverted>>> {
+  const { db, mover, now } = context
+  const { payload } = command
+  const row = await findUndone(context, command)
+  if (row === undefined) {
+    const which = payload.payment_id ?? `of order ${payload.order_id ?? '(not named)'}`
+    return known(rejected(`not_found: there is no payment ${which}`, about(payload.payment_id, payload.order_id)))
+  }
+  if (row.status === 'REVERTED' || row.status === 'FAILED') return known(done(reverted(row)))
+  // Whether the runner gets the money is being found out; only then is it known what to take back.
+  if (row.status === 'RELEASING') throw new Error(`payment ${row.payment_id} is being released; reverted after that`)
+  if (row.status === 'REVERTING') return told(await mover.revert(row))
+  const claim = { status: 'REVERTING', revert_reason: revertReasonOf(payload.reason) } as const
+  const claimed = await changePayment(db, row, claim, now())
+  if (claimed === undefined) throw new PaymentChangedError(row)
+  return told(await mover.revert(claimed))
+}
+
+/** The payment to undo, or the marker that now keeps its command out. Undefined where nothing says which it is. */
+async function findUndone(
+  { db, gateway, now }: PaymentContext,
+  { payload, undoes, original, sagaId }: ReceivedCommand<RevertPayload>,
+): Promise<PaymentRow | undefined> {
+  const orderId = payload.order_id ?? null
+  const paymentId = payload.payment_id ?? madeBy(original?.payload)
+  if (paymentId !== undefined) return findPayment(db, paymentId)
+  const find = async () =>
+    (undoes === null ? undefined : await findByCommand(db, undoes)) ??
+    (orderId === null ? undefined : await findByOrder(db, orderId))
+  const row = await find()
+  if (row !== undefined || undoes === null) return row
+  await markUndone(db, { commandId: undoes, orderId, sagaId, gateway: gateway.name }, now())
+  // The marker, or the payment that was begun at this very moment.
+  return find()
+}
+
+/** The payment that the undone `authorize_payment` made here. */
+const madeBy = (payload: unknown): string | undefined =>
+  (payload as { readonly payment_id?: string } | null | undefined)?.payment_id
+
+interface ReleasePayload {
+  readonly payment_id: string
+  readonly runner_id: string
+  readonly runner_connect_account_id: string
+}
+
+async function prepareRelease(
+  { db, mover, now }: PaymentContext,
+  { payload }: ReceivedCommand<ReleasePayload>,
+): Promise<Prepared<ReturnType<typeof released>>> {
+  const row = await findPayment(db, payload.payment_id)
+  if (row === undefined || isMarker(row)) {
+    return known(rejected(`not_found: there is no payment ${payload.payment_id}`, { payment_id: payload.payment_id }))
+  }
+  const sameRunner = row.runner_id === payload.runner_id && row.runner_account === payload.runner_connect_account_id
+  switch (row.status) {
+    case 'SUCCEEDED':
+      return known(sameRunner ? done(released(row)) : otherRunner(row))
+    case 'RELEASING':
+      return sameRunner ? told(await mover.release(row)) : known(otherRunner(row))
+    case 'AUTHORIZED':
+    case 'CAPTURED': {
+      const runner = { runner_id: payload.runner_id, runner_account: payload.runner_connect_account_id }
+      const claimed = await changePayment(db, row, { status: 'RELEASING', ...runner }, now())
+      if (claimed === undefined) throw new PaymentChangedError(row)
+      return told(await mover.release(claimed))
+    }
+    default: {
+      const why = `payment ${row.payment_id} is ${row.status}: only one that is AUTHORIZED can be released`
+      return known(rejected(`invalid_status: ${why}`, about(row.payment_id, row.order_id)))
+    }
+  }
+}
+
+function otherRunner(row: PaymentRow): Answer<never> {
+  const why = `payment ${row.payment_id} is released to another runner or account already`
+  return rejected(`invalid_state: ${why}`, about(row.payment_id, row.order_id))
+}
+
+function undoneBefore(row: PaymentRow): Answer<never> {
+  const about = isMarker(row) ? {} : { payment_id: row.payment_id }
+  return rejected('invalid_state: it was undone before', { ...about, order_id: row.order_id })
+}
+
+function refusedBy({ code, message, stripeCode, stripeStatus }: Refused, row: PaymentRow): Answer<never> {
+  return rejected(`${code}: ${message}`, {
+    ...about(row.payment_id, row.order_id),
+    ...(stripeCode === undefined ? {} : { stripe_code: stripeCode }),
+    ...(stripeStatus === undefined ? {} : { stripe_status: stripeStatus }),
+  })
+}
+
+const about = (paymentId: string | null | undefined, orderId: string | null | undefined) => ({
+  payment_id: paymentId ?? null,
+  order_id: orderId ?? null,
+})
+
+const authorized = (row: PaymentRow) => ({
+  payment_id: row.payment_id,
+  order_id: row.order_id,
+  payment_intent_id: row.intent_id,
+  status: shownStatus(row),
+})
+
+const reverted = (row: PaymentRow) => ({
+  payment_id: isMarker(row) ? null : row.payment_id,
+  order_id: row.order_id,
+  status: 'REVERTED',
+  message: 'No money of this payment is held or taken.',
+})
+
+const released = (row: PaymentRow) => ({
+  payment_id: row.payment_id,
+  order_id: row.order_id,
+  runner_id: row.runner_id,
+  amount: decimalOf(row.cents),
+  status: 'SUCCEEDED',
+  transfer_id: row.transfer_id,
+})

@@ -1,0 +1,235 @@
+/**
+ * Payments as rows: how they begin, change and are shown.
+ *
+ * Invariants:
+ * - an order has one payment, and so has a command, whoever asks at the same moment;
+ * - a row changes only where it is still as the one who changes it has read it.
+ */
+import type { Insertable, Kysely } from 'kysely'
+import { v7 as uuid } from 'uuid'
+import { decimalOf } from '../money/money.ts'
+import { utcText } from '../time/utc.ts'
+import type { Gateway, RevertReason } from './gateway.ts'
+import type { PaymentRow, PaymentStatus, PaymentTables } from './schema.ts'
+
+/** What a customer is asked to pay, whatever form the command had. */
+export interface PaymentRequest {
+  readonly orderId: string
+  readonly customerId: string
+  readonly cents: number
+  readonly description: string | null
+  readonly stripeCustomerId: string | null
+  readonly paymentMethodId: string | null
+  readonly returnUrl: string | null
+}
+
+interface Begun {
+  readonly commandId: string
+  readonly sagaId: string
+  readonly gateway: Gateway['name']
+  readonly expiresAt: number
+}
+
+/** The payment of this command or of this order: a new one, `INITIATING`, where there is none. */
+export async function beginPayment(
+  db: Kysely<PaymentTables>,
+  request: PaymentRequest,
+  { commandId, sagaId, gateway, expiresAt }: Begun,
+  now: number,
+): Promise<PaymentRow> {
+  const { stripeCustomerId, paymentMethodId, returnUrl } = request
+  await insert(db, {
+    ...emptyRow(now),
+    command_id: commandId,
+    order_id: request.orderId,
+    customer_id: request.customerId,
+    saga_id: sagaId,
+    cents: request.cents,
+    description: request.description,
+    status: 'INITIATING',
+    gateway,
+    card: JSON.stringify({ stripeCustomerId, paymentMethodId, returnUrl }),
+    expires_at: expiresAt,
+  })
+  const row = (await findByCommand(db, commandId)) ?? (await findByOrder(db, request.orderId))
+  if (row === undefined) throw new Error(`the payment of order ${request.orderId} vanished while it was begun`)
+  return row
+}
+
+interface Undone {
+  readonly commandId: string
+  readonly orderId: string | null
+  readonly sagaId: string
+  readonly gateway: Gateway['name']
+}
+
+/** Marks a command whose undo came first: it finds itself undone, and never reaches the gateway. */
+export async function markUndone(
+  db: Kysely<PaymentTables>,
+  { commandId, orderId, sagaId, gateway }: Undone,
+  now: number,
+): Promise<void> {
+  await insert(db, {
+    ...emptyRow(now),
+    command_id: commandId,
+    order_id: orderId,
+    customer_id: null,
+    saga_id: sagaId,
+    cents: 0,
+    description: null,
+    status: 'REVERTED',
+    gateway,
+    card: null,
+    expires_at: now,
+  })
+}
+
+const emptyRow = (now: number) => ({
+  payment_id: uuid(),
+  intent_id: null,
+  transfer_id: null,
+  runner_id: null,
+  runner_account: null,
+  revert_reason: null,
+  attempt: 0,
+  refusal: null,
+  version: 1,
+  created_at: now,
+  updated_at: now,
+})
+
+async function insert(db: Kysely<PaymentTables>, row: Insertable<PaymentTables['payments']>): Promise<void> {
+  await db
+    .insertInto('payments')
+    .values(row)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+export type PaymentChange = Partial<
+  Pick<
+    PaymentRow,
+    | 'status'
+    | 'card'
+    | 'intent_id'
+    | 'transfer_id'
+    | 'runner_id'
+    | 'runner_account'
+    | 'revert_reason'
+    | 'attempt'
+    | 'refusal'
+  >
+>
+
+/** The row as it became; undefined where somebody else has changed it since it was read. */
+export function changePayment(
+  db: Kysely<PaymentTables>,
+  row: PaymentRow,
+  change: PaymentChange,
+  now: number,
+): Promise<PaymentRow | undefined> {
+  return db
+    .updateTable('payments')
+    .set({ ...change, version: row.version + 1, updated_at: now })
+    .where('payment_id', '=', row.payment_id)
+    .where('version', '=', row.version)
+    .returningAll()
+    .executeTakeFirst()
+}
+
+export const findPayment = (db: Kysely<PaymentTables>, paymentId: string): Promise<PaymentRow | undefined> =>
+  db.selectFrom('payments').selectAll().where('payment_id', '=', paymentId).executeTakeFirst()
+
+export const findByCommand = (db: Kysely<PaymentTables>, commandId: string): Promise<PaymentRow | undefined> =>
+  db.selectFrom('payments').selectAll().where('command_id', '=', commandId).executeTakeFirst()
+
+export const findByOrder = (db: Kysely<PaymentTables>, orderId: string): Promise<PaymentRow | undefined> =>
+  db.selectFrom('payments').selectAll().where('order_id', '=', orderId).executeTakeFirst()
+
+/** A marker stands for a payment that never was; people are not shown it. */
+export const isMarker = (row: PaymentRow): boolean => row.customer_id === null
+
+/**
+ * The status as clients know it (contract 6.2). Money on its way is shown where it is known to be; a payment is never
+ * `SUCCEEDED` before the runner has the money, and never `AUTHORIZED` before the gateway has said so.
+ */
+export function shownStatus(row: PaymentRow): 'INITIATING' | 'AUTHORIZED' | 'SUCCEEDED' | 'REVERTED' | 'FAILED' {
+  switch (row.status) {
+    case 'RELEASING':
+    case 'CAPTURED':
+      return 'AUTHORIZED'
+    case 'REVERTING':
+      if (row.transfer_id !== null) return 'SUCCEEDED'
+      return row.intent_id === null ? 'INITIATING' : 'AUTHORIZED'
+    default:
+      return row.status
+  }
+}
+
+/** Contract 6.2. */
+export const paymentJson = (row: PaymentRow) => ({
+  paymentId: row.payment_id,
+  orderId: row.order_id,
+  customerId: row.customer_id,
+  runnerId: row.runner_id,
+  amount: decimalOf(row.cents),
+  status: shownStatus(row),
+  description: row.description,
+  paymentIntentId: row.intent_id,
+  transferId: row.transfer_id,
+  createdAt: utcText(row.created_at),
+  updatedAt: utcText(row.updated_at),
+})
+
+/** What a user has paid as a customer and got as a runner; payments that reached the runner count. */
+export async function historyOf(db: Kysely<PaymentTables>, userId: string) {
+  const total = async (who: 'customer_id' | 'runner_id') => {
+    const rows = await db
+      .selectFrom('payments')
+      .select((select) => [
+        select.fn.countAll<number>().as('count'),
+        select.cast<number>(select.fn.sum('cents'), 'bigint').as('cents'),
+      ])
+      .where(who, '=', userId)
+      .where('status', '=', 'SUCCEEDED')
+      .executeTakeFirstOrThrow()
+    return { count: rows.count, amount: decimalOf(rows.cents ?? 0) }
+  }
+  const [spent, earned] = [await total('customer_id'), await total('runner_id')]
+  return {
+    userId,
+    totalSpent: spent.amount,
+    totalEarned: earned.amount,
+    spentCount: spent.count,
+    earnedCount: earned.count,
+  }
+}
+
+/** Payments that wait for nobody but us: holds past their time, and work that was begun long ago and not finished. */
+export async function findOverdue(
+  db: Kysely<PaymentTables>,
+  now: number,
+  unfinishedMs: number,
+  limit: number,
+): Promise<readonly PaymentRow[]> {
+  const held: readonly PaymentStatus[] = ['INITIATING', 'AUTHORIZED']
+  const unfinished: readonly PaymentStatus[] = ['RELEASING', 'REVERTING']
+  return db
+    .selectFrom('payments')
+    .selectAll()
+    .where((where) =>
+      where.or([
+        where.and([where('status', 'in', held), where('expires_at', '<=', now)]),
+        where.and([where('status', 'in', unfinished), where('updated_at', '<=', now - unfinishedMs)]),
+      ]),
+    )
+    .orderBy('updated_at')
+    .limit(limit)
+    .execute()
+}
+
+const revertReasons: readonly RevertReason[] = ['duplicate', 'fraudulent', 'requested_by_customer', 'abandoned']
+
+/** The contract's reason for free text (contract 6.2). */
+export const revertReasonOf = (text: string | null | undefined): RevertReason =>
+  revertReasons.find((reason) => reason === text) ?? 'requested_by_customer'
