@@ -59,3 +59,20 @@ function answer(command: Message): Message {
     payload,
   }
 }
+
+/** Two hundred steps, for what a late step costs. */
+export const manySteps = Array.from({ length: 199 })
+  .reduce<ReturnType<typeof firstStep>>(
+    (saga, _none, index) => saga.step(`step${index + 2}`, { do: ask, with: () => ({}), keep }),
+    firstStep(),
+  )
+  .end()
+
+function firstStep() {
+  return defineSaga('many-steps', { version: 1, input: Input }).step('step1', {
+    do: ask,
+    with: () => ({}),
+    ...undoable,
+    keep,
+  })
+}
