@@ -6,13 +6,13 @@ export interface PageKey {
   readonly id: string
 }
 
-export const defaultLimit = 100
+const defaultLimit = 100
 const mostLimit = 1000
 
 export const pageLimit = (limit: number | undefined): number =>
   Math.min(Math.max(Math.trunc(limit ?? defaultLimit), 1), mostLimit)
 
-export const keyOf = (saga: StoredSaga): string => `${saga.createdAt}_${saga.id}`
+const keyOf = (saga: StoredSaga): string => `${saga.createdAt}_${saga.id}`
 
 /** @throws RangeError where the text is not the `next` of an earlier page */
 export function parseKey(after: string): PageKey {

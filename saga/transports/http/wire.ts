@@ -58,7 +58,7 @@ export function replyGuard(peers: readonly string[], self: string | null): (addr
 
 const isLoopback = (url: URL): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)
 
-export function json(status: number, content: unknown, headers: Readonly<Record<string, string>> = {}): HttpAnswer {
+function json(status: number, content: unknown, headers: Readonly<Record<string, string>> = {}): HttpAnswer {
   return {
     status,
     headers: { 'content-type': 'application/json; charset=utf-8', ...headers },

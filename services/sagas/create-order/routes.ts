@@ -177,7 +177,7 @@ function addCancel(server: HttpServer, prefix: string, engine: Engine): void {
  *
  * @returns null where it is cancelled or being cancelled, else why not
  */
-export async function cancelAndWait(
+async function cancelAndWait(
   engine: Engine,
   sagaId: string,
   by: string,
