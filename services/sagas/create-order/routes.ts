@@ -177,12 +177,7 @@ function addCancel(server: HttpServer, prefix: string, engine: Engine): void {
  *
  * @returns null where it is cancelled or being cancelled, else why not
  */
-async function cancelAndWait(
-  engine: Engine,
-  sagaId: string,
-  by: string,
-  reason: string,
-): Promise<string | null> {
+async function cancelAndWait(engine: Engine, sagaId: string, by: string, reason: string): Promise<string | null> {
   const answer = await engine.cancel(sagaId, by, reason)
   const { status } = answer.saga.state
   if (!answer.accepted)
