@@ -1,0 +1,115 @@
+/** The Payment Service over HTTP (contract 6.2): reads, and commands for those who have no broker. */
+import { v7 as uuid } from 'uuid'
+import { commandChannel, type Transport } from 'ordersaga/transport'
+import { z } from 'zod'
+import type { Database } from '../database/database.ts'
+import { storableText } from '../database/text.ts'
+import { HttpError } from '../http/http-error.ts'
+import type { HttpServer } from '../http/server.ts'
+import { auditPayments } from './audit.ts'
+import { findByOrder, findPayment, historyOf, isMarker, paymentJson } from './rows.ts'
+import type { PaymentRow, PaymentTables } from './schema.ts'
+
+const tags = ['payments']
+
+const byPayment = z.object({ payment_id: storableText })
+
+export interface RouteParts {
+  readonly database: Database<PaymentTables>
+  readonly transport: Transport
+  readonly source: string
+  readonly now: () => number
+}
+
+export function paymentRoutes(server: HttpServer, { database, transport, source, now }: RouteParts): void {
+  const { db } = database
+
+  /** Contract 6.2 calls whatever carries the commands Kafka. */
+  async function command(type: string, payload: unknown): Promise<string> {
+    const correlationId = uuid()
+    const message = { id: uuid(), type, correlationId, timestamp: new Date(now()).toISOString(), source, payload }
+    try {
+      await transport.publish(commandChannel('payment'), [message])
+      return correlationId
+    } catch (error) {
+      server.log.warn({ err: error, sagaId: correlationId }, `${type} could not be published`)
+      throw new HttpError(503, `${type} may not have been taken: nothing carries commands now. Send it again.`, 1)
+    }
+  }
+
+  server.get(
+    '/payment/:order_id/status',
+    { schema: { tags, summary: 'The payment of an order', params: z.object({ order_id: storableText }) } },
+    async ({ params: { order_id } }) => shown(await findByOrder(db, order_id), `for order ${order_id}`),
+  )
+
+  server.get(
+    '/payment/:payment_id/details',
+    { schema: { tags, summary: 'One payment', params: byPayment } },
+    async ({ params: { payment_id } }) => shown(await findPayment(db, payment_id), payment_id),
+  )
+
+  server.post(
+    '/payment/:payment_id/release',
+    {
+      schema: {
+        tags,
+        summary: 'Asks for the money to be taken and given to the runner',
+        params: byPayment,
+        body: z.object({ runner_id: storableText, runner_connect_account_id: storableText }),
+      },
+    },
+    async ({ params: { payment_id }, body }, reply) => {
+      const correlation_id = await command('release_payment', { payment_id, ...body })
+      return reply.code(202).send({ success: true, message: 'The release was asked for.', correlation_id })
+    },
+  )
+
+  server.post(
+    '/payment/:payment_id/revert',
+    {
+      schema: {
+        tags,
+        summary: 'Asks for the money to be given back to the customer',
+        params: byPayment,
+        body: z.object({ reason: z.string().nullish() }).nullish(),
+      },
+    },
+    async ({ params: { payment_id }, body }, reply) => {
+      const correlation_id = await command('revert_payment', { payment_id, reason: body?.reason ?? null })
+      return reply.code(202).send({ success: true, message: 'The revert was asked for.', correlation_id })
+    },
+  )
+
+  server.get(
+    '/history/:user_id',
+    {
+      schema: {
+        tags,
+        summary: 'What a user has spent as a customer and earned as a runner',
+        params: z.object({ user_id: storableText }),
+      },
+    },
+    ({ params: { user_id } }) => historyOf(db, user_id),
+  )
+
+  server.get(
+    '/ledger/audit',
+    { schema: { tags: ['operations'], summary: 'Whether payments, books and sandbox gateway agree; in cents' } },
+    () => auditPayments(database),
+  )
+}
+
+function shown(row: PaymentRow | undefined, which: string) {
+  if (row === undefined || isMarker(row)) throw new HttpError(404, `There is no payment ${which}.`)
+  return { success: true, payment: paymentJson(row) }
+}
+
+const codes: Readonly<Record<number, string>> = { 400: 'BAD_REQUEST', 404: 'NOT_FOUND', 503: 'KAFKA_ERROR' }
+
+/** Contract 6.2. */
+export const paymentErrorBody = (status: number, message: string) => ({
+  success: false,
+  error: codes[status] ?? (status < 500 ? 'BAD_REQUEST' : 'SERVER_ERROR'),
+  message,
+})

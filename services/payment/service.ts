@@ -1,0 +1,40 @@
+/** The Payment Service (contract 6.2): holds, takes, transfers and gives back money, and keeps the books of it. */
+import { startParticipantService } from '../participant-service.ts'
+import type { RunningService, ServiceOptions } from '../service.ts'
+import { paymentCommands } from './commands.ts'
+import { moneyMover } from './payments.ts'
+import { paymentErrorBody, paymentRoutes } from './routes.ts'
+import { sandboxGateway } from './sandbox-gateway.ts'
+import { paymentMigrations, type PaymentTables } from './schema.ts'
+import { stripeGateway, type StripeOptions } from './stripe-gateway.ts'
+import { startUpkeep } from './upkeep.ts'
+
+export interface PaymentServiceOptions extends ServiceOptions {
+  /** Moves real money where it is given; without it the sandbox plays with its own. */
+  readonly stripe?: StripeOptions
+  /** How long a hold may wait for its release, in milliseconds; 6 days where none is given: Stripe ends holds after 7. */
+  readonly holdMs?: number
+}
+
+const sixDaysMs = 6 * 24 * 60 * 60_000
+
+export function startPaymentService(options: PaymentServiceOptions): Promise<RunningService> {
+  const { log, now, transport } = options
+  return startParticipantService<PaymentTables>(options, {
+    participant: 'payment',
+    title: 'Payment Service',
+    description: 'Authorises, releases and reverts payments, and keeps double-entry books.',
+    migrations: paymentMigrations(options.database.kind),
+    errorBody: paymentErrorBody,
+    parts(database) {
+      const { db } = database
+      const gateway = options.stripe === undefined ? sandboxGateway(db) : stripeGateway(options.stripe)
+      const context = { db, gateway, mover: moneyMover(db, gateway), now, holdMs: options.holdMs ?? sixDaysMs }
+      return {
+        handlers: paymentCommands(context),
+        routes: (server) => paymentRoutes(server, { database, transport, source: 'payment-service', now }),
+        stop: startUpkeep(context, (error) => log.warn({ err: error }, 'an overdue payment could not be ended')),
+      }
+    },
+  })
+}
