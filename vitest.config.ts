@@ -16,6 +16,12 @@ export default defineConfig({
     reporters: ['default', skippedReporter(), ...(report === undefined ? [] : ['json'])],
     ...(report === undefined ? {} : { outputFile: report }),
     maxWorkers: 2,
-    coverage: { provider: 'v8', include: ['saga/core/**/*.ts'], reporter: ['text'] },
+    coverage: {
+      provider: 'v8',
+      include: ['saga/core/**/*.ts'],
+      exclude: ['**/*.testkit.ts'],
+      reporter: ['text'],
+      thresholds: { branches: 100 },
+    },
   },
 })
