@@ -23,7 +23,9 @@ async function answers(): Promise<boolean> {
 }
 
 if (await answers()) {
-  describe(name, () => suite())
+  describe(name, () => {
+    suite()
+  })
 } else if (process.env['CI'] === 'true') {
   test(name, () => {
     throw new Error(`the Stripe mock does not answer: ${remedy}`)
