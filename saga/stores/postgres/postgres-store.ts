@@ -56,8 +56,8 @@ const int8 = 20
 
 /** Counts and Unix milliseconds fit a number. */
 const types = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-    oid === int8 ? Number : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+  getTypeParser: (oid: number, format?: 'text' | 'binary'): ((value: string) => unknown) =>
+    oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
 }
 
 /** A notification carries at most 8,000 bytes. */
