@@ -163,7 +163,11 @@ async function firstStart(folder: string): Promise<void> {
     until('the order', patienceMs, async () => (await status(sagaId).catch(() => null)) === 'COMPLETED'),
   )
   again.signal('SIGTERM')
-  await check('SIGTERM ends it with exit code 0', async () => equal(await again.exits(), 0), again.output)
+  await check(
+    'SIGTERM in the middle of an order ends it with exit code 0',
+    async () => equal(await again.exits(), 0),
+    again.output,
+  )
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'ordersaga-smoke-'))
