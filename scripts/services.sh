@@ -6,10 +6,12 @@
 # A part is one function that gets the verb; add it to `parts`.
 #
 #   ORDERSAGA_POSTGRES_PORT   PostgreSQL's port; 54329 unless said otherwise
+#   ORDERSAGA_PARTS           where the data folders are; .parts/ of this checkout unless said otherwise
 set -euo pipefail
 export LC_ALL=C
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+folder_of_parts=${ORDERSAGA_PARTS:-$root/.parts}
 # A checkout has its own folder in the fallback too, so that `stop` never reaches another checkout's servers.
 fallback=/var/tmp/ordersaga-parts/$(printf '%s' "$root" | cksum | cut -d ' ' -f 1)
 parts=(postgresql)
@@ -84,15 +86,15 @@ as() {
   if [ "$account" = "$(id -un)" ]; then (cd "$folder" && "$@"); else (cd "$folder" && runuser -u "$account" -- "$@"); fi
 }
 
-# A folder under .parts/ where the account can reach it, else under /var/tmp.
+# A folder among the parts where the account can reach it, else under /var/tmp.
 owned_folder() {
   local name=$1 account=$2 folder
-  for folder in "$root/.parts/$name" "$fallback/$name"; do
+  for folder in "$folder_of_parts/$name" "$fallback/$name"; do
     mkdir -p "$folder"
     [ "$account" = "$(id -un)" ] || chown "$account" "$folder" 2>/dev/null || continue
     if as "$account" / test -w "$folder" -a -x "$folder"; then echo "$folder" && return; fi
   done
-  fail "account $account can write neither $root/.parts nor $fallback"
+  fail "account $account can write neither $folder_of_parts nor $fallback"
 }
 
 install_debian() {

@@ -8,7 +8,8 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { describe, test } from 'vitest'
 
-const local = 'postgres://postgres:postgres@127.0.0.1:54329/postgres'
+const port = process.env['ORDERSAGA_POSTGRES_PORT'] ?? '54329'
+const local = `postgres://postgres:postgres@127.0.0.1:${port}/postgres`
 
 /** The server of TEST_POSTGRES_URL, else the one `npm run services` starts; null where neither is to be had. */
 export async function postgresUrl(): Promise<string | null> {
