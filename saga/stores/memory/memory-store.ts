@@ -43,7 +43,7 @@ export function memoryStore(now: () => number = Date.now): Store {
       Promise.resolve({ starts: starts.map(start), moves: moves.map(move) }),
     load: (ids) => Promise.resolve(ids.map((id) => rows.get(id)?.saga).filter((saga) => saga !== undefined)),
     findByKey: (key) => Promise.resolve(rows.get(byKey.get(key) ?? '')?.saga ?? null),
-    list(filter, page = {}) {
+    async list(filter, page = {}) {
       const limit = pageLimit(page.limit)
       const after = page.after === undefined ? null : parseKey(page.after)
       const newestFirst = matching(filter).toSorted((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? 1 : -1))
@@ -53,7 +53,7 @@ export function memoryStore(now: () => number = Date.now): Store {
           saga.createdAt < after.createdAt ||
           (saga.createdAt === after.createdAt && saga.id < after.id),
       )
-      return Promise.resolve(pageOf(from.slice(0, limit + 1), limit))
+      return pageOf(from.slice(0, limit + 1), limit)
     },
     count: (filter) => Promise.resolve(matching(filter).length),
     history: (sagaId, afterSeq = 0, limit = 1000) =>

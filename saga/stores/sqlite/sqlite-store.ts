@@ -184,7 +184,7 @@ class SqliteStore implements Store {
     return this.#guard(() =>
       this.#transaction(() => {
         const ids = this.#sql(
-          `select id from saga where live = 0 and status <> 'PARKED' and updated_at < ? limit ?`,
+          `select id from saga where live = 0 and status in ('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED') and updated_at < ? limit ?`,
         ).all(before, limit) as { id: string }[]
         for (const { id } of ids) {
           this.#sql('delete from saga_history where saga_id = ?').run(id)
@@ -200,10 +200,16 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
+    const database = this.#database
     this.#statements.clear()
-    this.#database?.close()
     this.#database = null
-    return Promise.resolve()
+    return this.#guard(() => {
+      if (database === null) return
+      // The driver keeps a closed file, and so its lock, until the last statement is garbage: the lock is given up first,
+      // which takes leaving the write-ahead log.
+      database.exec('pragma journal_mode = delete; pragma locking_mode = normal; select 1 from sqlite_master')
+      database.close()
+    })
   }
 
   #start({ saga, entry, live }: Start): StartResult {
@@ -285,7 +291,7 @@ class SqliteStore implements Store {
       this.#sql('commit').run()
       return result
     } catch (error) {
-      this.#sql('rollback').run()
+      if (this.#database?.inTransaction === true) this.#sql('rollback').run() // SQLite may have done so itself
       throw error
     }
   }

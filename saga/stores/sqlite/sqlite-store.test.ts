@@ -1,0 +1,111 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import Libsql from 'libsql'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { moveOf, startOf, storeContract } from '../store.contract.ts'
+import { sqliteStore } from './sqlite-store.ts'
+
+const makeFolder = (): string => mkdtempSync(join(tmpdir(), 'ordersaga-store-'))
+
+storeContract('SQLite', { durable: true, shared: false }, () => {
+  const folder = makeFolder()
+  return Promise.resolve({
+    open: async () => {
+      const store = sqliteStore({ file: join(folder, 'sagas.db') })
+      await store.open()
+      return store
+    },
+    drop: () => Promise.resolve(rmSync(folder, { recursive: true })),
+  })
+})
+
+describe('a SQLite file', () => {
+  let folder: string
+  let file: string
+
+  beforeEach(() => {
+    folder = makeFolder()
+    file = join(folder, 'made', 'on the way', 'sagas.db')
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  test('is locked while it is open, and the error names it', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    await expect(sqliteStore({ file }).open()).rejects.toMatchObject({
+      code: 'locked',
+      message: `${file} is in use by another process. Stop it, or choose another folder.`,
+    })
+    await store.close()
+    const next = sqliteStore({ file })
+    await next.open()
+    await next.close()
+  })
+
+  test('is locked for other processes, which cannot even read it', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    await store.commit({ starts: [startOf()], moves: [] })
+    const read = `new (require('libsql'))(process.argv[1]).prepare('select count(*) from saga').get()`
+    const other = promisify(execFile)(process.execPath, ['-e', read, file], { cwd: import.meta.dirname })
+    await expect(other).rejects.toMatchObject({ stderr: expect.stringContaining('SQLITE_BUSY') as string })
+    await store.close()
+  })
+
+  test('of a newer version is refused and left as it is', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    await store.close()
+    const raw = new Libsql(file)
+    raw.exec('pragma user_version = 999')
+    raw.close()
+    await expect(sqliteStore({ file }).open()).rejects.toMatchObject({
+      code: 'unusable',
+      message: expect.stringContaining('newer version (schema 999') as string,
+    })
+  })
+
+  test('that is none is refused', async () => {
+    const text = join(folder, 'sagas.db')
+    writeFileSync(text, 'not a database, but long enough to be read as one '.repeat(100))
+    await expect(sqliteStore({ file: text }).open()).rejects.toMatchObject({ code: 'unusable' })
+  })
+
+  test('whose folder cannot be made is refused with its path', async () => {
+    writeFileSync(join(folder, 'made'), 'a file where a folder should be')
+    await expect(sqliteStore({ file }).open()).rejects.toMatchObject({
+      code: 'unusable',
+      message: expect.stringContaining(file) as string,
+    })
+  })
+
+  test('that was closed answers nothing more, and says so', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    await store.close()
+    await store.close()
+    expect(await store.ready()).toBe(false)
+    await expect(store.load(['x'])).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  test('that refuses a row keeps nothing of its batch', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    const [kept, hurt] = [startOf(), startOf()]
+    await store.commit({ starts: [kept, hurt], moves: [] })
+    // The same entry twice in one move breaks the history's key.
+    const broken = moveOf(hurt.saga)
+    const batch = {
+      starts: [startOf({ key: 'k' })],
+      moves: [moveOf(kept.saga), { ...broken, entries: [...broken.entries, ...broken.entries] }],
+    }
+    await expect(store.commit(batch)).rejects.toMatchObject({ code: 'refused' })
+    expect(await store.load([kept.saga.id, hurt.saga.id])).toEqual([kept.saga, hurt.saga])
+    expect(await store.findByKey('k')).toBeNull()
+    expect((await store.commit({ starts: [], moves: [moveOf(kept.saga)] })).moves).toEqual(['moved'])
+    await store.close()
+  })
+})
