@@ -128,15 +128,15 @@ function payloadOf(definition: SagaDefinition, state: SagaState, step: StepDefin
   return step.undoWith({ ...context, reply: stepOf(state, step.name).reply, reason })
 }
 
-/** Answers by step name, looked up when read: building a payload costs the same for the 200th step as for the first. */
-function repliesBefore(definition: SagaDefinition, state: SagaState, step: StepDefinition): Record<string, unknown> {
-  return new Proxy<Record<string, unknown>>(
-    {},
-    {
-      get: (_target, name) => {
-        const earlier = definition.byName.get(String(name))
-        return earlier !== undefined && earlier.stage < step.stage ? stepOf(state, earlier.name).reply : undefined
-      },
-    },
-  )
-}
+/** Answers of the steps before one, by name. Looked up when read: the 200th step costs what the first does. */
+const repliesBefore = (definition: SagaDefinition, state: SagaState, step: StepDefinition): Record<string, unknown> =>
+  lookUp((name) => {
+    const earlier = definition.byName.get(name)
+    return earlier !== undefined && earlier.stage < step.stage ? stepOf(state, name).reply : undefined
+  })
+
+/** All answers so far, by name; looked up when read. */
+export const repliesOf = (state: SagaState): Record<string, unknown> => lookUp((name) => stepOf(state, name).reply)
+
+const lookUp = (find: (name: string) => unknown): Record<string, unknown> =>
+  new Proxy<Record<string, unknown>>({}, { get: (_target, name) => find(String(name)) })

@@ -1,0 +1,316 @@
+/**
+ * Walks every reachable state of a saga, its participants and the network between them, breadth first, over the very
+ * `decide` and `evolve` that run in production.
+ *
+ * The network is the growing set of messages ever sent: any of them may arrive at any time, any number of times, or
+ * never. That covers loss, delay, duplicates and reordering at once. All durations are 0 and the time is always 0, so an
+ * armed wake-up may fire at any moment. A cancel comes once, at any point. What is checked in each state is in `faultsOf`.
+ */
+import type { SagaDefinition, StepDefinition } from './definition.ts'
+import type { Input } from './decide.ts'
+import { decide } from './decide.ts'
+import type { Event } from './events.ts'
+import { evolve, stepOf } from './evolve.ts'
+import type { Command } from './pending.ts'
+import { pending } from './pending.ts'
+import type { SagaState, StepState } from './state.ts'
+import { hasEnded } from './state.ts'
+
+/** What a participant has in store for one command: its answer, or a tombstone that keeps it out. */
+type Stored = 'done' | 'rejected' | 'tombstone'
+
+interface World {
+  readonly saga: SagaState
+  /** Every command ever sent, by id. */
+  readonly sent: Readonly<Record<string, Sent>>
+  /** What participants keep, by command id. */
+  readonly stored: Readonly<Record<string, Stored>>
+  /** How often each step is in effect now. */
+  readonly effects: Readonly<Record<string, number>>
+  /** Every answer ever given: command id and what it says. */
+  readonly replies: readonly string[]
+  /** How often each step was asked in its current round, counted here and not by the rules. */
+  readonly asks: Readonly<Record<string, number>>
+  readonly cancelled: boolean
+}
+
+interface Sent {
+  readonly step: string
+  readonly direction: Command['direction']
+  readonly undoes: string | null
+}
+
+/** The rules under test; bugs are planted by replacing one of them. */
+export interface Rules {
+  readonly decide: typeof decide
+  readonly evolve: typeof evolve
+  readonly pending: typeof pending
+  /** A participant as it should be stores answers, and keeps out what was undone before it came. */
+  readonly stores: boolean
+  readonly tombstones: boolean
+}
+
+export const rules: Rules = { decide, evolve, pending, stores: true, tombstones: true }
+
+export interface Walk {
+  readonly states: number
+  /** How many states were found with each status. */
+  readonly statuses: Readonly<Record<string, number>>
+  /** Empty where nothing is wrong; else the first fault and the steps that lead to it. */
+  readonly fault: string | null
+  readonly path: readonly string[]
+}
+
+/** @param most gives up beyond so many states, as a fault */
+export function walk(definition: SagaDefinition, under: Rules = rules, most = 200_000): Walk {
+  return new Walker(definition, under, most).run()
+}
+
+interface Node {
+  readonly world: World
+  readonly from: number
+  readonly by: string
+}
+
+class Walker {
+  readonly #definition: SagaDefinition
+  readonly #rules: Rules
+  readonly #most: number
+  readonly #nodes: Node[] = []
+  readonly #known = new Map<string, number>()
+  readonly #edges: number[][] = []
+  #fault: string | null = null
+  #failedAt: number | null = null
+
+  constructor(definition: SagaDefinition, under: Rules, most: number) {
+    this.#definition = definition
+    this.#rules = under
+    this.#most = most
+  }
+
+  run(): Walk {
+    this.#begin()
+    let at = 0
+    for (; at < this.#nodes.length && this.#fault === null; at++) this.#expand(at)
+    const stranded = this.#fault === null ? this.#stranded() : null
+    if (stranded !== null) {
+      this.#fault = 'neither an end nor a parking can be reached from here'
+      at = stranded + 1
+    }
+    const statuses: Record<string, number> = {}
+    for (const { world } of this.#nodes) statuses[world.saga.status] = (statuses[world.saga.status] ?? 0) + 1
+    return {
+      states: this.#nodes.length,
+      statuses,
+      fault: this.#fault,
+      path: this.#fault === null ? [] : this.#path(at - 1),
+    }
+  }
+
+  #begin(): void {
+    const start: Input = { type: 'start', id: 's', input: {}, seed: 0 }
+    const events = this.#rules.decide(this.#definition, null, start, 0)
+    const saga = events.reduce<SagaState | null>(this.#rules.evolve, null) as SagaState
+    const empty: World = { saga, sent: {}, stored: {}, effects: {}, replies: [], asks: {}, cancelled: false }
+    this.#add(this.#afterEvents(empty, saga, events), -1, 'start')
+  }
+
+  #expand(at: number): void {
+    const { world } = this.#nodes[at] as Node
+    for (const [id, sent] of Object.entries(world.sent))
+      for (const [next, by] of this.#deliver(world, id, sent)) this.#add(next, at, by)
+    for (const reply of world.replies) this.#input(at, replyInput(reply), `reply ${reply}`)
+    for (const { event } of this.#definition.steps)
+      if (event !== null) this.#input(at, { type: 'reply', reply: { type: event.type, payload: {} } }, event.type)
+    if (this.#rules.pending(this.#definition, world.saga).wakeAt !== null) this.#input(at, { type: 'time' }, 'time')
+    if (!world.cancelled) this.#input(at, { type: 'cancel', by: 'c', reason: 'r' }, 'cancel')
+  }
+
+  #input(at: number, input: Input, by: string): void {
+    const { world } = this.#nodes[at] as Node
+    const events = this.#rules.decide(this.#definition, world.saga, input, 0)
+    const saga = events.reduce<SagaState | null>(this.#rules.evolve, world.saga) as SagaState
+    const cancelled = world.cancelled || input.type === 'cancel'
+    const fault = orderFault(this.#definition, world, events)
+    this.#add(this.#afterEvents({ ...world, cancelled }, saga, events), at, by)
+    if (fault !== null && this.#fault === null) this.#fail(fault)
+  }
+
+  /** Sends what the events asked for. */
+  #afterEvents(world: World, saga: SagaState, events: readonly Event[]): World {
+    const sent = { ...world.sent }
+    for (const command of this.#rules.pending(this.#definition, saga).commands)
+      sent[command.id] ??= { step: command.step, direction: command.direction, undoes: command.undoes }
+    const asks = { ...world.asks }
+    for (const event of events)
+      if (event.type === 'StepAsked' || event.type === 'StepQueried') asks[event.step] = (asks[event.step] ?? 0) + 1
+    return { ...world, saga, sent, asks }
+  }
+
+  /** A command arrives: every way in which the participant may answer it. */
+  #deliver(world: World, id: string, { step, direction, undoes }: Sent): readonly [World, string][] {
+    const contract = this.#definition.byName.get(step) as StepDefinition
+    const effect = world.effects[step] ?? 0
+    if (direction === 'query') return [[replied(world, id, effect > 0 ? 'done' : 'rejected'), `query ${id}`]]
+    const kept = world.stored[id]
+    if (direction === 'undo') {
+      if (kept !== undefined && this.#rules.stores) return [[replied(world, id, kept), `again ${id}`]]
+      const undone: World[] = [this.#undo(world, id, step, undoes ?? '', contract)]
+      if (contract.undo?.rejected != null) undone.push(replied(keep(world, id, 'rejected'), id, 'rejected'))
+      return undone.map((next) => [next, `undo ${id}`])
+    }
+    if (kept === 'tombstone') return [[replied(world, id, 'rejected'), `too late ${id}`]]
+    if (kept !== undefined && this.#rules.stores) return [[replied(world, id, kept), `again ${id}`]]
+    const done = replied(
+      { ...keep(world, id, 'done'), effects: { ...world.effects, [step]: Math.min(effect + 1, 2) } },
+      id,
+      'done',
+    )
+    const refused =
+      contract.do?.rejected == null || kept !== undefined ? [] : [replied(keep(world, id, 'rejected'), id, 'rejected')]
+    return [done, ...refused].map((next) => [next, `do ${id}`])
+  }
+
+  #undo(world: World, id: string, step: string, undoes: string, contract: StepDefinition): World {
+    const original = world.stored[undoes]
+    const entombed = original === undefined && this.#rules.tombstones && contract.do?.tombstones === true
+    const marked = entombed ? keep(world, undoes, 'tombstone') : world
+    const effects = original === 'done' ? { ...world.effects, [step]: 0 } : world.effects
+    return replied({ ...keep(marked, id, 'done'), effects }, id, 'done')
+  }
+
+  #add(world: World, from: number, by: string): void {
+    const key = keyOf(world)
+    const known = this.#known.get(key)
+    const index = known ?? this.#nodes.length
+    if (from >= 0) (this.#edges[index] ??= []).push(from)
+    if (known !== undefined || this.#fault !== null) return
+    this.#known.set(key, index)
+    this.#nodes.push({ world, from, by })
+    const fault = this.#faultsOf(world)
+    if (fault !== null) this.#fail(fault)
+    else if (this.#nodes.length > this.#most) this.#fail(`more than ${this.#most} states`)
+  }
+
+  #fail(fault: string): void {
+    this.#fault = fault
+    this.#failedAt = this.#nodes.length - 1
+  }
+
+  /** What is wrong in a state; null where nothing is. */
+  #faultsOf({ saga, effects, replies }: World): string | null {
+    const { commands, wakeAt } = this.#rules.pending(this.#definition, saga)
+    const twice = Object.keys(effects).find((step) => (effects[step] ?? 0) > 1)
+    if (twice !== undefined) return `${twice} took effect twice`
+    if (!hasEnded(saga.status) && saga.status !== 'PARKED' && commands.length === 0 && wakeAt === null)
+      return 'it has neither ended nor parked and nothing will move it'
+    if (saga.status === 'COMPLETED') {
+      const missing = this.#definition.steps.find(
+        (step) => step.do !== null && stepOf(saga, step.name).phase !== 'skipped' && effects[step.name] !== 1,
+      )
+      return missing === undefined ? null : `it is COMPLETED, but ${missing.name} has no effect`
+    }
+    if (!hasEnded(saga.status)) return null
+    for (const step of this.#definition.steps) {
+      if (effects[step.name] !== 1 || step.undo === null) continue
+      // Without tombstones nothing can keep a late command out; its answer must then reopen the saga.
+      const evidence =
+        step.do?.tombstones === false &&
+        replies.some((reply) => reply.startsWith(`s:${step.name}:do`) && this.#reopens(saga, reply))
+      if (!evidence) return `it is ${saga.status}, but ${step.name} is still in effect`
+    }
+    return null
+  }
+
+  #reopens(saga: SagaState, reply: string): boolean {
+    const events = this.#rules.decide(this.#definition, saga, replyInput(reply), 0)
+    return events.some((event) => event.type === 'EffectFound')
+  }
+
+  /** A state from which no end and no parking can be reached, walking the edges backward from all that have one. */
+  #stranded(): number | null {
+    const good = this.#nodes.map(({ world }) => hasEnded(world.saga.status) || world.saga.status === 'PARKED')
+    const queue = good.flatMap((is, index) => (is ? [index] : []))
+    for (let at = queue.pop(); at !== undefined; at = queue.pop())
+      for (const from of this.#edges[at] ?? [])
+        if (good[from] !== true) {
+          good[from] = true
+          queue.push(from)
+        }
+    const index = good.indexOf(false)
+    return index === -1 ? null : index
+  }
+
+  #path(last: number): readonly string[] {
+    const path: string[] = []
+    for (let at = this.#failedAt ?? last; at >= 0; at = (this.#nodes[at] as Node).from)
+      path.unshift((this.#nodes[at] as Node).by)
+    return path
+  }
+}
+
+const keep = (world: World, id: string, what: Stored): World => ({ ...world, stored: { ...world.stored, [id]: what } })
+
+function replied(world: World, id: string, what: Stored): World {
+  const reply = `${id}=${what === 'tombstone' ? 'rejected' : what}`
+  return world.replies.includes(reply) ? world : { ...world, replies: [...world.replies, reply].toSorted() }
+}
+
+/** All steps answer with the same types, so that only the id of the command tells whose answer it is. */
+function replyInput(reply: string): Input {
+  const [causationId = '', what] = reply.split('=')
+  const payload = what === 'rejected' ? { error: 'no' } : {}
+  return { type: 'reply', reply: { type: what === 'rejected' ? 'refused' : 'done', payload, causationId } }
+}
+
+const keyOf = ({ saga, sent, stored, effects, replies, asks, cancelled }: World): string =>
+  JSON.stringify([
+    saga.status,
+    saga.stage,
+    Object.entries(saga.steps),
+    [saga.error?.step, saga.cancel?.after, saga.cancel?.by, saga.parked?.step, saga.parked?.from, saga.expiresAt],
+    Object.keys(sent).toSorted(),
+    Object.entries(stored).toSorted(),
+    Object.entries(effects).toSorted(),
+    replies,
+    Object.entries(asks).toSorted(),
+    cancelled,
+  ])
+
+const mayRemain = ({ phase, exhausted }: StepState): boolean =>
+  phase === 'done' || phase === 'unknown' || phase === 'asked' || (phase === 'skipped' && exhausted === true)
+
+/** What the order of events tells: which undo was asked when, and whether tries were counted rightly. */
+function orderFault(definition: SagaDefinition, world: World, events: readonly Event[]): string | null {
+  let state = world.saga
+  for (const event of events) {
+    if (event.type === 'UndoAsked') {
+      const fault = undoFault(definition, state, event.step, world)
+      if (fault !== null) return fault
+    }
+    if (event.type === 'StepUnknown' && event.retryAt === null) {
+      const step = definition.byName.get(event.step) as StepDefinition
+      const asks = world.asks[event.step] ?? 0
+      if (step.onUnknown === 'repeat' && asks !== step.retry.tries)
+        return `${event.step} was given up after ${asks} of ${step.retry.tries} tries`
+    }
+    state = evolve(state, event) as SagaState
+  }
+  return null
+}
+
+function undoFault(definition: SagaDefinition, state: SagaState, name: string, world: World): string | null {
+  const step = definition.byName.get(name) as StepDefinition
+  const { phase } = stepOf(state, name)
+  const deciding = state.cancel?.after === true && name === definition.cancelDecidedBy
+  if (phase === 'rejected' || phase === 'todo') return `${name} is undone although it is ${phase}`
+  if (world.sent[`s:${name}:do`] === undefined) return `${name} is undone although it was never sent`
+  const pivot = definition.steps.find((other) => other.place === 'pivot')
+  if (pivot !== undefined && stepOf(state, pivot.name).phase === 'done' && state.cancel?.after !== true)
+    return `${name} is undone after the pivot`
+  if (phase === 'undoing') return null // a repeat; what was found since is undone after it
+  const newer = definition.steps.find(
+    (other) => other.index > step.index && other.undo !== null && mayRemain(stepOf(state, other.name)),
+  )
+  return newer === undefined || deciding ? null : `${name} is undone before the newer ${newer.name}`
+}
