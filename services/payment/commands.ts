@@ -25,6 +25,7 @@ import {
   markUndone,
   revertReasonOf,
   shownStatus,
+  type PaymentChange,
   type PaymentRequest,
 } from './rows.ts'
 import type { PaymentRow, PaymentTables } from './schema.ts'
@@ -113,7 +114,7 @@ async function prepareRevert(
   context: PaymentContext,
   command: ReceivedCommand<RevertPayload>,
 ): Promise<Prepared<ReturnType<typeof reverted>>> {
-  const { db, mover, now } = context
+  const { mover } = context
   const { payload } = command
   const row = await findUndone(context, command)
   if (row === undefined) {
@@ -125,9 +126,7 @@ async function prepareRevert(
   if (row.status === 'RELEASING') throw new Error(`payment ${row.payment_id} is being released; reverted after that`)
   if (row.status === 'REVERTING') return told(await mover.revert(row))
   const claim = { status: 'REVERTING', revert_reason: revertReasonOf(payload.reason) } as const
-  const claimed = await changePayment(db, row, claim, now())
-  if (claimed === undefined) throw new PaymentChangedError(row)
-  return told(await mover.revert(claimed))
+  return told(await mover.revert(await claimFor(context, command.id, row, claim)))
 }
 
 /** The payment to undo, or the marker that now keeps its command out. Undefined where nothing says which it is. */
@@ -159,10 +158,10 @@ interface ReleasePayload {
 }
 
 async function prepareRelease(
-  { db, mover, now }: PaymentContext,
-  { payload }: ReceivedCommand<ReleasePayload>,
+  context: PaymentContext,
+  { id, payload }: ReceivedCommand<ReleasePayload>,
 ): Promise<Prepared<ReturnType<typeof released>>> {
-  const row = await findPayment(db, payload.payment_id)
+  const row = await findPayment(context.db, payload.payment_id)
   if (row === undefined || isMarker(row)) {
     return known(rejected(`not_found: there is no payment ${payload.payment_id}`, { payment_id: payload.payment_id }))
   }
@@ -171,19 +170,38 @@ async function prepareRelease(
     case 'SUCCEEDED':
       return known(sameRunner ? done(released(row)) : otherRunner(row))
     case 'RELEASING':
-      return sameRunner ? told(await mover.release(row)) : known(otherRunner(row))
+      return sameRunner ? told(await context.mover.release(row)) : known(otherRunner(row))
     case 'AUTHORIZED':
     case 'CAPTURED': {
       const runner = { runner_id: payload.runner_id, runner_account: payload.runner_connect_account_id }
-      const claimed = await changePayment(db, row, { status: 'RELEASING', ...runner }, now())
-      if (claimed === undefined) throw new PaymentChangedError(row)
-      return told(await mover.release(claimed))
+      const claimed = await claimFor(context, id, row, { status: 'RELEASING', ...runner })
+      return told(await context.mover.release(claimed))
     }
     default: {
       const why = `payment ${row.payment_id} is ${row.status}: only one that is AUTHORIZED can be released`
       return known(rejected(`invalid_status: ${why}`, about(row.payment_id, row.order_id)))
     }
   }
+}
+
+/**
+ * Claims a row for a command, unless that command was answered meanwhile by a delivery at the same time: what it has been
+ * told must stay true, and nobody would settle what is begun for it now.
+ */
+async function claimFor(
+  { db, now }: PaymentContext,
+  commandId: string,
+  row: PaymentRow,
+  change: PaymentChange,
+): Promise<PaymentRow> {
+  return db.transaction().execute(async (tx) => {
+    const claimed = await changePayment(tx, row, change, now())
+    if (claimed === undefined) throw new PaymentChangedError(row)
+    // The reply commits together with the row that it tells of: whoever has read the one sees the other.
+    const answered = await tx.selectFrom('inbox').select('kind').where('command_id', '=', commandId).executeTakeFirst()
+    if (answered !== undefined) throw new PaymentChangedError(row)
+    return claimed
+  })
 }
 
 function otherRunner(row: PaymentRow): Answer<never> {
