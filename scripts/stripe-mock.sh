@@ -39,7 +39,8 @@ case ${1:-} in
     if ! answers; then
       build
       mkdir -p "$folder"
-      nohup "$binary" -http-addr "127.0.0.1:$port" >"$folder/log" 2>&1 </dev/null &
+      # Told no address for HTTPS it takes 12112, which another may have.
+      nohup "$binary" -http-addr "127.0.0.1:$port" -https-addr 127.0.0.1:0 >"$folder/log" 2>&1 </dev/null &
       echo $! >"$pidfile"
       for _ in $(seq 100); do
         answers && break
