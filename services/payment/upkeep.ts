@@ -51,7 +51,7 @@ export function startUpkeep(context: PaymentContext, onProblem: (error: unknown)
 
   async function look(): Promise<void> {
     await endOverdue(context, onProblem).catch(onProblem)
-    if (!stopped) timer = setTimeout(() => (looking = look()), lookEveryMs).unref()
+    if (!stopped) timer = setTimeout(() => void (looking = look()), lookEveryMs).unref()
   }
 
   return async () => {
