@@ -13,7 +13,7 @@ import type { SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
 import { evolve } from '../../core/evolve.ts'
 import type { Command, Pending } from '../../core/pending.ts'
-import { pending } from '../../core/pending.ts'
+import { pending, repliesOf } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
 import type { HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
@@ -329,9 +329,8 @@ function asked(entries: readonly HistoryEntry[], commands: readonly Command[]): 
 }
 
 function businessKeyOf(definition: SagaDefinition, state: SagaState): string | null {
-  const replies = Object.fromEntries(Object.entries(state.steps).map(([name, step]) => [name, step.reply]))
   try {
-    return definition.businessKey({ input: state.input, replies })
+    return definition.businessKey({ input: state.input, replies: repliesOf(state) })
   } catch {
     return null // only a label for lists: a saga must not fail for it
   }
