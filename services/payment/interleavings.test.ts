@@ -35,7 +35,7 @@ class Death extends Error {
 }
 
 /** Called wherever a process may be held up or die. */
-type Gate = () => Promise<void>
+type Gate = (where: 'statement' | 'committed' | 'gateway') => Promise<void>
 
 /** At each gate in turn: 0 is death, other numbers are how long the process is held up. After the last, nothing happens. */
 function gateOf(fates: readonly number[]): Gate {
@@ -52,14 +52,14 @@ function gatedDatabase(gate: Gate): Kysely<PaymentTables> {
   const db = database.db.withPlugin({
     transformQuery: ({ node }) => node,
     async transformResult({ result }) {
-      await gate()
+      await gate('statement')
       return result
     },
   })
   const transaction = () => ({
     async execute<T>(work: Parameters<ReturnType<typeof db.transaction>['execute']>[0]): Promise<T> {
       const result = await db.transaction().execute(work)
-      await gate() // committed, and nobody heard of it
+      await gate('committed') // and nobody heard of it
       return result as T
     },
   })
@@ -76,9 +76,9 @@ function gatedGateway(gateway: Gateway, gate: Gate): Gateway {
   const gated =
     <Call extends unknown[], Told>(call: (...args: Call) => Promise<Told>) =>
     async (...args: Call): Promise<Told> => {
-      await gate()
+      await gate('gateway')
       const answer = await call(...args)
-      await gate()
+      await gate('gateway')
       return answer
     }
   return {
@@ -292,4 +292,26 @@ test('an authorisation that reaches the gateway after its undo, and after the ga
   await late.deliver(scene.authorize)
   expect(late.replies).toMatchObject([{ type: 'payment.failed' }])
   expect(await moneyAt(scene.orderId)).toEqual([])
+})
+
+test('a delivery that another one has overtaken does not begin again what its command was refused', async () => {
+  const scene = newScene('pm_sandbox_release_fails')
+  const first = await processOf(gateOf([]))
+  await first.deliver(scene.authorize)
+  const payload = {
+    payment_id: (await paymentOf(scene.orderId))?.payment_id,
+    runner_id: 'r1',
+    runner_connect_account_id: 'acct_1',
+  }
+  const release = { ...scene.authorize, id: `release-${runs}`, type: 'release_payment', payload }
+  let overtaken = false
+  const second = await processOf(async (where) => {
+    // It has just seen that the command is not answered.
+    if (where !== 'committed' || overtaken) return
+    overtaken = true
+    await first.deliver(release)
+  })
+  await second.deliver(release)
+  expect(second.replies).toMatchObject([{ type: 'payment.failed' }])
+  expect(await paymentOf(scene.orderId)).toMatchObject({ status: 'CAPTURED', attempt: 1 })
 })
