@@ -7,6 +7,15 @@ const refusing = new Set(['22', '23', '54'])
 /** Classes for what no retry mends: wrong login, missing database or table, no rights. */
 const unusable = new Set(['28', '3D', '3F', '42'])
 
+/**
+ * A deadlock that was broken, a snapshot that was overtaken, or a saga that another process made in this very moment: the
+ * statement has changed nothing, and finds out more when it is run again.
+ */
+export function isRace(error: unknown): boolean {
+  const { code, table } = error as { readonly code?: string; readonly table?: string }
+  return code === '40P01' || code === '40001' || (code === '23505' && table === 'saga')
+}
+
 export function describeError(error: unknown): Error {
   if (error instanceof StoreError || error instanceof RangeError) return error
   const { code = '', message = String(error) } = error as { readonly code?: string; readonly message?: string }
@@ -18,10 +27,10 @@ export function describeError(error: unknown): Error {
       `PostgreSQL cannot be used: ${message}. Check the URL and the role's rights.`,
       error,
     )
-  const why = message === '' ? code : message
+  const what = kind === '' ? 'PostgreSQL does not answer' : 'PostgreSQL cannot do it now'
   return new StoreError(
     'unavailable',
-    `PostgreSQL does not answer: ${why}. What was under way may or may not be stored.`,
+    `${what}: ${message === '' ? code : message}. What was under way may or may not be stored.`,
     error,
   )
 }

@@ -3,6 +3,7 @@ export const migrations: readonly string[] = [
   // Texts are compared by bytes (collate "C"): ids sort as they were made, in every locale.
   // `state` and `events` are text, not jsonb: they are never looked into here, and jsonb refuses an escaped NUL.
   // Room is left in each page so that a move can stay in it (heap-only tuple): no index changes while a saga runs.
+  // Indexes hold no more than they must, since each costs every start: the few that are as old are sorted when read.
   `create table S.saga (
      id text collate "C" primary key,
      definition text not null,
@@ -10,18 +11,19 @@ export const migrations: readonly string[] = [
      seq bigint not null,
      state text not null,
      owner text collate "C" not null,
-     key text collate "C" unique,
+     key text collate "C",
      fingerprint text not null,
      business_key text collate "C",
      created_at bigint not null,
      updated_at bigint not null,
-     status text not null,
+     status text collate "C" not null,
      live boolean not null
    ) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
-   create index saga_live on S.saga (owner, id) where live;
-   create index saga_newest on S.saga (created_at, id);
-   create index saga_status on S.saga (status, created_at, id);
-   create index saga_business on S.saga (business_key, created_at, id) where business_key is not null;
+   create unique index saga_key on S.saga (key) where key is not null;
+   create index saga_live on S.saga (owner) where live;
+   create index saga_newest on S.saga (created_at);
+   create index saga_status on S.saga (status, created_at);
+   create index saga_business on S.saga (business_key, created_at) where business_key is not null;
    create table S.saga_history (
      saga_id text collate "C" not null,
      seq bigint not null,

@@ -4,7 +4,7 @@
  * Plans are kept from depending on what the tables held when a statement was first prepared (an empty table is scanned,
  * and stays scanned): every session asks for index access and nested loops, which fit all that is done here.
  */
-import { createHash } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import type { SagaState } from '../../core/state.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
@@ -20,10 +20,14 @@ import type {
   StoredSaga,
 } from '../store.ts'
 import { StoreError } from '../store.ts'
-import { describeError } from './errors.ts'
-import { migrations } from './migrations.ts'
-import * as statements from './statements.ts'
+import { textArray } from './arrays.ts'
+import type { Batch } from './batch.ts'
+import { entryColumns, moveColumns, partsOf, startColumns } from './batch.ts'
+import { describeError, isRace } from './errors.ts'
+import { hintsOf, readHint } from './hints.ts'
 import { listen } from './listener.ts'
+import { ensureDatabase, migrate, quoted } from './schema.ts'
+import * as statements from './statements.ts'
 
 export interface PostgresStoreOptions {
   /** Such as `postgresql://user:password@host:5432/database`. */
@@ -60,16 +64,28 @@ const types = {
     oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
 }
 
-/** A notification carries at most 8,000 bytes. */
-const mostHinted = 7_900
+/** Index access and nested loops, planned once and for all; see the head of this file. */
+const planning = `
+  set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;
+  set plan_cache_mode = force_generic_plan`
+
+/** How often a commit that lost a race is run again before the caller is told. */
+const mostRaces = 10
+
+interface Written {
+  readonly moved: readonly string[] | null
+  readonly started: readonly string[] | null
+}
 
 class PostgresStore implements Store {
   readonly #options: PostgresStoreOptions
   readonly #schema: string
   readonly #channel: string
+  /** Tells this process's hints from those of others. */
+  readonly #self = randomUUID()
   readonly #texts = new Map<string, string>()
   #pool: pg.Pool | null = null
-  /** Another process was alive at the last heartbeat: it is told what moves here. */
+  /** Another process was alive lately: it is told what moves here. */
   #others = false
 
   constructor(options: PostgresStoreOptions) {
@@ -80,11 +96,19 @@ class PostgresStore implements Store {
 
   async open(): Promise<void> {
     if (this.#pool !== null) return
-    const pool = new pg.Pool({ ...this.#settings(), max: this.#options.maxConnections ?? 4 })
-    // A connection that breaks while idle is replaced at the next query; without a listener it would end the process.
+    const pool = new pg.Pool({
+      ...this.#settings(),
+      max: this.#options.maxConnections ?? 4,
+      onConnect: (client) => {
+        // A connection that breaks outside of a query says so by an event; unheard, that would end the process.
+        client.on('error', () => undefined)
+        return client.query(planning)
+      },
+    })
     pool.on('error', () => undefined)
     try {
-      await this.#migrate(pool)
+      await ensureDatabase(this.#settings())
+      await migrate(pool, this.#schema)
       this.#pool = pool
     } catch (error) {
       await pool.end()
@@ -92,22 +116,12 @@ class PostgresStore implements Store {
     }
   }
 
-  async commit(batch: {
-    readonly starts: readonly Start[]
-    readonly moves: readonly Move[]
-  }): ReturnType<Store['commit']> {
-    const { starts, moves } = batch
-    const rows = await this.#query<{ kind: string; id: string }>('commit', statements.commit, [
-      ...moveColumns(moves),
-      ...startColumns(starts),
-      this.#channel,
-      this.#others ? hintOf(moves) : '',
-    ])
-    const moved = new Set(rows.filter((row) => row.kind === 'm').map((row) => row.id))
-    const started = new Set(rows.filter((row) => row.kind === 's').map((row) => row.id))
+  async commit(batch: Batch): ReturnType<Store['commit']> {
+    const parts = partsOf(batch)
+    const written = await this.#retried((pool) => this.#writeAll(pool, parts))
     return {
-      starts: await this.#startResults(starts, started),
-      moves: moves.map((move) => (moved.has(move.id) ? 'moved' : 'stale')),
+      starts: await this.#startResults(batch.starts, written),
+      moves: batch.moves.map((move) => (written.has(move) ? 'moved' : 'stale')),
     }
   }
 
@@ -174,12 +188,22 @@ class PostgresStore implements Store {
   }
 
   watch(onHint: (sagaIds: readonly string[]) => void): Promise<{ close(): Promise<void> }> {
-    return listen(this.#settings(), this.#channel, (payload) => onHint(payload.split(',')))
+    return listen(
+      this.#settings(),
+      this.#channel,
+      (client) => client.query('select pg_notify($1, $2)', [this.#channel, hintsOf(this.#self, [])[0]]),
+      (payload) => {
+        const hint = readHint(payload)
+        if (hint === null || hint.from === this.#self) return
+        this.#others = true
+        if (hint.ids.length > 0) onHint(hint.ids)
+      },
+    )
   }
 
   async ready(): Promise<boolean> {
-    return this.#query(null, 'select 1', []).then(
-      () => true,
+    return this.#query<{ writable: boolean }>(null, statements.writable, []).then(
+      ([row]) => row?.writable === true,
       () => false,
     )
   }
@@ -190,7 +214,7 @@ class PostgresStore implements Store {
     await pool?.end()
   }
 
-  #settings(): pg.ClientConfig {
+  #settings(): pg.ClientConfig & { readonly connectionString: string } {
     return {
       connectionString: this.#options.connectionString,
       types,
@@ -198,60 +222,64 @@ class PostgresStore implements Store {
       connectionTimeoutMillis: 5_000,
       query_timeout: 30_000,
       application_name: 'ordersaga',
-      options: '-c enable_seqscan=off -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan',
     }
   }
 
-  async #migrate(pool: pg.Pool): Promise<void> {
+  /** The items of the batch that were written. */
+  async #writeAll(pool: pg.Pool, parts: readonly Batch[]): Promise<ReadonlySet<Start | Move>> {
+    const [only] = parts
+    if (only === undefined) return new Set()
+    if (parts.length === 1) return new Set(await this.#write(pool, only))
     const client = await pool.connect()
-    const schema = quoted(this.#schema)
     try {
       await client.query('begin')
-      // One process after the other; the lock goes with the transaction.
-      await client.query('select pg_advisory_xact_lock($1)', [lockOf(this.#schema)])
-      await client.query(
-        `create schema if not exists ${schema}; create table if not exists ${schema}.saga_schema (version int not null)`,
-      )
-      const { rows } = await client.query<{ version: number | null }>(
-        `select max(version) as version from ${schema}.saga_schema`,
-      )
-      const at = rows[0]?.version ?? 0
-      if (at > migrations.length)
-        throw new StoreError(
-          'unusable',
-          `Schema ${this.#schema} was made by a newer version (${at}, known ${migrations.length}). Use that version.`,
-        )
-      for (const migration of migrations.slice(at)) await client.query(migration.replaceAll('S.', `${schema}.`))
-      if (at < migrations.length)
-        await client.query(`insert into ${schema}.saga_schema values ($1)`, [migrations.length])
+      const written: (Start | Move)[] = []
+      for (const part of parts) written.push(...(await this.#write(client, part)))
       await client.query('commit')
       client.release()
+      return new Set(written)
     } catch (error) {
       client.release(true)
       throw error
     }
   }
 
-  async #startResults(starts: readonly Start[], started: ReadonlySet<string>): Promise<readonly StartResult[]> {
-    const seen = new Set<string>()
-    const fresh = starts.map(
-      ({ saga }) => started.has(saga.id) && !seen.has(saga.id) && seen.add(saga.id) !== undefined,
-    )
-    if (fresh.every(Boolean)) return starts.map(() => ({ kind: 'started' }))
-    const refused = starts.filter((_start, index) => fresh[index] !== true)
-    const rows = await this.#query<{ id: string; key: string | null; fingerprint: string }>(
+  async #write(to: pg.Pool | pg.PoolClient, { starts, moves }: Batch): Promise<readonly (Start | Move)[]> {
+    const hints =
+      this.#others && moves.length > 0
+        ? hintsOf(
+            this.#self,
+            moves.map(({ id }) => id),
+          )
+        : []
+    const { rows } = await to.query<Written>({
+      name: 'commit',
+      text: this.#placed(statements.commit),
+      values: [...moveColumns(moves), ...entryColumns(moves), ...startColumns(starts), this.#channel, textArray(hints)],
+    })
+    const moved = new Set(rows[0]?.moved)
+    const started = new Set(rows[0]?.started)
+    return [...starts.filter(({ saga }) => started.has(saga.id)), ...moves.filter(({ id }) => moved.has(id))]
+  }
+
+  async #startResults(starts: readonly Start[], written: ReadonlySet<Start | Move>): Promise<readonly StartResult[]> {
+    const refused = starts.filter((start) => !written.has(start)).map(({ saga }) => saga)
+    if (refused.length === 0) return starts.map(() => ({ kind: 'started' }))
+    const holders = await this.#query<{ id: string; key: string | null; fingerprint: string }>(
       'holders',
       statements.holders,
-      [refused.map(({ saga }) => saga.id), refused.map(({ saga }) => saga.key).filter((key) => key !== null)],
+      [refused.map(({ id }) => id), refused.map(({ key }) => key).filter((key) => key !== null)],
     )
-    return starts.map(({ saga }, index): StartResult => {
-      if (fresh[index] === true) return { kind: 'started' }
-      const holder =
-        rows.find((row) => saga.key !== null && row.key === saga.key) ?? rows.find((row) => row.id === saga.id)
+    const byId = new Map(holders.map((holder) => [holder.id, holder]))
+    const byKey = new Map(holders.map((holder) => [holder.key, holder]))
+    return starts.map((start): StartResult => {
+      if (written.has(start)) return { kind: 'started' }
+      const { id, key } = start.saga
+      const holder = (key === null ? undefined : byKey.get(key)) ?? byId.get(id)
       if (holder === undefined)
         throw new StoreError(
           'unavailable',
-          `Saga ${saga.id} was neither stored nor found; another one is just being removed. Try again.`,
+          `Saga ${id} was neither stored nor found; the one that held its key is just being removed. Try again.`,
         )
       return { kind: 'exists', id: holder.id, fingerprint: holder.fingerprint }
     })
@@ -267,67 +295,21 @@ class PostgresStore implements Store {
   }
 
   async #query<Row extends object>(name: string | null, text: string, values: readonly unknown[]): Promise<Row[]> {
-    if (this.#pool === null) throw new StoreError('unavailable', 'The PostgreSQL store is closed.')
-    try {
-      const query = { text: this.#placed(text), values: [...values] }
-      const { rows } = await this.#pool.query<Row>(name === null ? query : { ...query, name })
-      return rows
-    } catch (error) {
-      throw describeError(error)
+    const query = { text: this.#placed(text), values: [...values], ...(name === null ? {} : { name }) }
+    return this.#retried(async (pool) => (await pool.query<Row>(query)).rows)
+  }
+
+  /** Runs again what lost a race with another process and has therefore changed nothing. */
+  async #retried<T>(work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+    for (let races = 1; ; races++) {
+      if (this.#pool === null) throw new StoreError('unavailable', 'The PostgreSQL store is closed.')
+      try {
+        return await work(this.#pool)
+      } catch (error) {
+        if (!isRace(error) || races === mostRaces) throw describeError(error)
+      }
     }
   }
-}
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-
-const lockOf = (schema: string): number => createHash('sha256').update(`ordersaga:${schema}`).digest().readInt32BE()
-
-const moveColumns = (moves: readonly Move[]): unknown[] => [
-  moves.map((move) => move.id),
-  moves.map((move) => move.fromSeq),
-  moves.map((move) => move.toSeq),
-  moves.map((move) => JSON.stringify(move.state)),
-  moves.map((move) => move.state.status),
-  moves.map((move) => move.businessKey),
-  moves.map((move) => move.owner),
-  moves.map((move) => move.live),
-  moves.map((move) => move.updatedAt),
-  moves.map((move) => JSON.stringify(move.entries.map(entryRow))),
-]
-
-const entryRow = ({ seq, at, inputId, events }: HistoryEntry): unknown => ({
-  seq,
-  at,
-  input_id: inputId,
-  events: JSON.stringify(events),
-})
-
-const startColumns = (starts: readonly Start[]): unknown[] => [
-  starts.map(({ saga }) => saga.id),
-  starts.map(({ saga }) => saga.definition),
-  starts.map(({ saga }) => saga.version),
-  starts.map(({ saga }) => saga.seq),
-  starts.map(({ saga }) => JSON.stringify(saga.state)),
-  starts.map(({ saga }) => saga.owner),
-  starts.map(({ saga }) => saga.key),
-  starts.map(({ saga }) => saga.fingerprint),
-  starts.map(({ saga }) => saga.businessKey),
-  starts.map(({ saga }) => saga.createdAt),
-  starts.map(({ saga }) => saga.updatedAt),
-  starts.map(({ saga }) => saga.state.status),
-  starts.map(({ live }) => live),
-  starts.map(({ entry }) => entry.inputId),
-  starts.map(({ entry }) => JSON.stringify(entry.events)),
-]
-
-/** As many ids as fit: a subscriber that misses one sees the move with the saga's next. */
-function hintOf(moves: readonly Move[]): string {
-  let hint = ''
-  for (const { id } of moves) {
-    if (hint.length + id.length + 1 > mostHinted) break
-    hint = hint === '' ? id : `${hint},${id}`
-  }
-  return hint
 }
 
 const toSaga = (row: SagaRow): StoredSaga => ({

@@ -1,44 +1,58 @@
 /** One statement per job, plain arguments by position. `S` stands for the quoted schema name. */
+import { entryColumnTypes, moveColumnTypes, startColumnTypes } from './batch.ts'
 
 const columns = 'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
+const ended = `('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED')`
+
+/** Rows from one array for each column; the first of them is argument `first`. */
+function rows(alias: string, types: Readonly<Record<string, string>>, first: number): string {
+  const names = Object.keys(types)
+  const args = Object.values(types).map((type, index) => `$${first + index}::${type}[]`)
+  return `unnest(${args.join(', ')}) as ${alias}(${names.join(', ')})`
+}
+
+const firstEntry = 1 + Object.keys(moveColumnTypes).length
+const firstStart = firstEntry + Object.keys(entryColumnTypes).length
+const channel = firstStart + Object.keys(startColumnTypes).length
 
 /**
- * A whole batch in one round trip and one commit: starts, moves, their history, and a hint to other processes.
- * A move is written only where `seq` is the one it was decided on; history is written only for what was.
+ * A whole batch in one round trip and one commit: moves, starts, their history, and hints to other processes.
+ *
+ * A move is written only where `seq` is the one it was decided on, and history only for what was. A start is written
+ * only where neither id nor key is known; a rival that commits them in this very moment makes the statement fail as a
+ * whole, and it is run again (`on conflict` would need a join to know what it has left out).
  */
 export const commit = `
-with input as (
-  select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[], $9::bigint[], $10::text[])
-    as t(id, from_seq, to_seq, state, status, business_key, owner, live, updated_at, entries)
-), moved as (
+with moved as (
   update S.saga s
   set seq = i.to_seq, state = i.state, status = i.status, business_key = i.business_key, owner = i.owner,
-      live = i.live, updated_at = i.updated_at
-  from input i where s.id = i.id and s.seq = i.from_seq
-  returning s.id, i.entries
-), started as (
-  insert into S.saga (${columns}, status, live)
-  select id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at, status, live
-  from unnest($11::text[], $12::text[], $13::int[], $14::bigint[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bigint[], $21::bigint[], $22::text[], $23::boolean[])
-    as t(id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at, status, live)
-  on conflict do nothing
-  returning id, created_at
-), started_history as (
-  insert into S.saga_history (saga_id, seq, at, input_id, events)
-  select t.id, 1, t.at, t.input_id, t.events
-  from unnest($11::text[], $20::bigint[], $24::text[], $25::text[]) as t(id, at, input_id, events)
-  where t.id in (select id from started)
+      live = i.live = 1, updated_at = i.updated_at
+  from ${rows('i', moveColumnTypes, 1)}
+  where s.id = i.id and s.seq = i.from_seq
+  returning s.id, i.to_seq, i.at, i.input_id, i.events
 ), moved_history as (
   insert into S.saga_history (saga_id, seq, at, input_id, events)
-  select m.id, e.seq, e.at, e.input_id, e.events
-  from moved m cross join lateral json_to_recordset(m.entries::json) as e(seq bigint, at bigint, input_id text, events text)
+  select id, to_seq, at, input_id, events from moved
+  union all
+  select e.id, e.seq, e.at, e.input_id, e.events from ${rows('e', entryColumnTypes, firstEntry)}
+  where e.id in (select id from moved)
+), fresh as materialized (
+  select * from ${rows('t', startColumnTypes, firstStart)}
+  where not exists (select from S.saga s where s.id = t.id) and not exists (select from S.saga s where s.key = t.key)
+), started as (
+  insert into S.saga (${columns}, status, live) select ${columns}, status, live = 1 from fresh
+), started_history as (
+  insert into S.saga_history (saga_id, seq, at, input_id, events) select id, seq, at, input_id, events from fresh
 )
-select 'm' as kind, id from moved
-union all select 's', id from started
-union all select 'n', pg_notify($26, $27)::text where $27 <> ''`
+select
+  (select json_agg(id) from moved) as moved,
+  (select json_agg(id) from fresh) as started,
+  (select count(pg_notify($${channel}, hint)) from unnest($${channel + 1}::text[]) as hint) as told`
 
 export const holders = `
-select id, key, fingerprint from S.saga where id = any($1::text[]) or key = any($2::text[])`
+select id, key, fingerprint from S.saga where id = any($1::text[])
+union all
+select id, key, fingerprint from S.saga where key = any($2::text[])`
 
 export const load = `select ${columns} from S.saga where id = any($1::text[])`
 
@@ -47,11 +61,13 @@ export const findByKey = `select ${columns} from S.saga where key = $1`
 export const history = `
 select seq, at, input_id, events from S.saga_history where saga_id = $1 and seq > $2 order by seq limit $3`
 
-/** Says that the owner lives, on the database's clock, and tells whether others do. */
+/** Says that the owner lives, on the database's clock, tells whether others do, and forgets those long silent. */
 export const heartbeat = `
 with beat as (
   insert into S.saga_process (owner, beat_at) values ($1, clock_timestamp())
   on conflict (owner) do update set beat_at = excluded.beat_at
+), forgotten as (
+  delete from S.saga_process where beat_at < clock_timestamp() - interval '1 day' and owner <> $1
 )
 select exists (
   select from S.saga_process where owner <> $1 and beat_at > clock_timestamp() - interval '30 seconds'
@@ -77,7 +93,7 @@ with recursive owners as (
   )
 ), free as (
   select s.id from silent o cross join lateral (
-    select id from S.saga where live and owner = o.owner order by id limit $3 for update skip locked
+    select id from S.saga where live and owner = o.owner limit $3 for update skip locked
   ) s limit $3
 )
 update S.saga s set owner = $1 from free f where s.id = f.id
@@ -90,9 +106,12 @@ export const liveVersions = `
 select definition, version, count(*)::int as count from S.saga where live or status = 'PARKED'
 group by definition, version order by definition, version`
 
+/** A saga is never moved before it was made: its age in the index says where to look. */
 export const prune = `
 with old as (
-  select id from S.saga where not live and status <> 'PARKED' and updated_at < $1 limit $2 for update skip locked
+  select id from S.saga
+  where status in ${ended} and not live and created_at < $1 and updated_at < $1
+  limit $2 for update skip locked
 ), forgotten as (
   delete from S.saga_history h using old where h.saga_id = old.id
 ), gone as (
@@ -103,3 +122,5 @@ select count(*)::int as count from gone`
 export const list = (where: string): string => `select ${columns} from S.saga where ${where}`
 
 export const count = (where: string): string => `select count(*)::int as n from S.saga where ${where}`
+
+export const writable = `select current_setting('transaction_read_only') = 'off' as writable`
