@@ -154,7 +154,7 @@ async function places(): Promise<readonly Place[]> {
   const sqlite: Place = {
     name: 'SQLite',
     store: () => sqliteStore({ file: join(folder, `bench-${++files}.db`) }),
-    raw: rawSqlite,
+    raw: async (sagas) => rawSqlite(join(folder, `raw-${++files}.db`), sagas),
     close: () => rm(folder, { recursive: true }),
   }
   if ((await postgresUrl()) === null) {

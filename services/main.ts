@@ -42,11 +42,17 @@ function start(command: string, config: Config, log: ReturnType<typeof createLog
 
 const isService = (name: string): name is ServiceName => (serviceNames as readonly string[]).includes(name)
 
+/** When it was asked to stop, Unix milliseconds. */
+let stoppingSince: number | null = null
+
+/** One Ctrl-C may arrive twice, from the terminal and through npm; only one that comes later means "at once". */
+const sameSignalMs = 1000
+
 function stopOnSignal(system: System): void {
-  let stopping = false
   const stop = (): void => {
-    if (stopping) process.exit(1) // asked twice: at once
-    stopping = true
+    if (stoppingSince !== null && Date.now() - stoppingSince > sameSignalMs) process.exit(1)
+    if (stoppingSince !== null) return
+    stoppingSince = Date.now()
     system.close().then(() => process.exit(0), fail)
   }
   process.on('SIGINT', stop)
@@ -68,4 +74,7 @@ function fail(error: unknown): never {
   process.exit(known ? 2 : 1)
 }
 
-main(process.argv[2] ?? 'first-run').catch(fail)
+main(process.argv[2] ?? 'first-run').catch((error: unknown) => {
+  // Stopped in the middle of the first orders: they go on at the next start.
+  if (stoppingSince === null) fail(error)
+})

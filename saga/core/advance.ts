@@ -150,7 +150,7 @@ export const mayRemain = (turn: Turn): readonly string[] =>
 export function askUndo(turn: Turn, step: StepDefinition): true {
   const { phase, attempts, undoRound = 1 } = turn.step(step)
   const unknown = phase !== 'done' && phase !== 'undoing' && phase !== 'stuck'
-  if (unknown && !mayUndoBlind(step)) return parkAt(turn, step.name, turn.step(step).why ?? 'its outcome is unknown')
+  if (unknown && !mayUndoBlind(step)) return parkAt(turn, step.name, String(turn.step(step).why))
   const built = buildCommand(turn.definition, turn.state, step, 'undo')
   if (!built.ok) return parkAt(turn, step.name, built.why)
   turn.emit({

@@ -149,7 +149,7 @@ export function readReply(command: CommandContract, asked: unknown, reply: Reply
     if (spec === null || spec.type !== reply.type || !command.belongs(reply, asked)) return { kind: 'other' }
     const data = check(spec.data, reply.payload)
     if (!data.ok) return { kind: 'garbled', why: data.why }
-    if (spec !== command.done) return { kind: 'rejected', reason: command.rejected?.reason(data.value) ?? '' }
+    if (spec !== command.done) return { kind: 'rejected', reason: (spec as RejectedReply).reason(data.value) }
     const reason = command.verdict(data.value, asked)
     return reason === null ? { kind: 'done', data: data.value } : { kind: 'rejected', reason }
   } catch (error) {

@@ -21,7 +21,7 @@ export type Event =
       readonly attempt: number
       readonly round: number
       readonly at: number
-      readonly until: number | null
+      readonly until: number
     }
   | { readonly type: 'StepQueried'; readonly step: string; readonly attempt: number; readonly until: number }
   | { readonly type: 'StepDone'; readonly step: string; readonly reply: unknown }

@@ -50,9 +50,6 @@ function withStep(state: SagaState, name: string, change: Partial<StepState>): S
   return { ...state, steps: { ...state.steps, [name]: Object.assign(step, change) } }
 }
 
-/** `{ nextAt }`, or nothing where there is no next time: absent fields keep the JSON small. */
-const due = (nextAt: number | null): { readonly nextAt?: number } => (nextAt === null ? {} : { nextAt })
-
 const pause = (retryAt: number | null): Partial<StepState> =>
   retryAt === null ? {} : { nextAt: retryAt, paused: true }
 
@@ -67,7 +64,7 @@ function next(state: SagaState, event: Exclude<Event, { type: 'SagaStarted' }>):
         attempts: event.attempt,
         ...(event.round > 1 ? { round: event.round } : {}),
         ...(first ? { since: event.at } : {}),
-        ...due(event.until),
+        nextAt: event.until,
       })
     }
     case 'StepQueried':
@@ -146,7 +143,7 @@ function sagaLevel(state: SagaState, event: Event): SagaState {
       return {
         ...state,
         status: 'PARKED',
-        parked: { step: event.step, reason: event.reason, from: state.parked?.from ?? state.status },
+        parked: { step: event.step, reason: event.reason, from: state.status },
       }
     case 'SagaResumed':
       return { ...state, status: state.parked?.from ?? state.status, parked: null }

@@ -4,11 +4,12 @@ import { z } from 'zod'
 import { participantContract } from './contract.ts'
 import { decide, replay } from './decide.ts'
 import { defineSaga } from './define.ts'
+import type { Event } from './events.ts'
 import { evolve } from './evolve.ts'
-import { buildCommand, pending } from './pending.ts'
+import { buildCommand, pending, repliesOf } from './pending.ts'
 import { forever } from './retry.ts'
 import { ask, both, Data, Empty, foreignAsk, Run, steady, sure, undo } from './saga.testkit.ts'
-import { sagaStatuses } from './state.ts'
+import { isSettled, sagaStatuses } from './state.ts'
 
 const saga = (deadlineMs?: number) =>
   defineSaga('s', { version: 1, input: Empty, ...(deadlineMs === undefined ? {} : { deadlineMs }) })
@@ -786,6 +787,38 @@ describe('a mistake in a definition’s functions', () => {
     cancelling.act({ kind: 'retry' })
     expect(cancelling.open).toEqual(['S:a:undo'])
   })
+})
+
+test('a payload is built from what there is: no reply of a later or unknown step, no reason before there is one', () => {
+  const seen: unknown[] = []
+  const asks = saga()
+    .step('a', {
+      ...both('a'),
+      with: ({ replies }) => (
+        seen.push((replies as Record<string, unknown>)['b'], (replies as Record<string, unknown>)['?']),
+        {}
+      ),
+      undoWith: ({ reason, reply }) => (seen.push(reason, reply), {}),
+    })
+    .step('b', both('b'))
+    .end()
+  const run = new Run(asks).done('a', 'b')
+  seen.length = 0
+  const [first] = asks.steps
+  for (const direction of ['do', 'undo'] as const) first && buildCommand(asks, run.state, first, direction)
+  expect(seen).toEqual([undefined, undefined, '', { id: 'a-1' }])
+  expect(repliesOf(run.state)['b']).toEqual({ id: 'b-1' })
+})
+
+test('an event that does not fit leaves the state as it is', () => {
+  const { state, history } = new Run(two)
+  expect(evolve(state, { type: 'SagaResumed', by: 'x', reason: '' })).toEqual(state)
+  expect(evolve(state, history[0] as Event)).toBe(state)
+  expect(evolve(state, { type: 'CancelRefused', by: 'x', reason: '' })).toEqual(state)
+})
+
+test('ended or parked, a saga is settled; moving, it is not', () => {
+  expect(sagaStatuses.filter(isSettled)).toEqual(['COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED', 'PARKED'])
 })
 
 test('there are eight statuses', () => expect(new Set(sagaStatuses).size).toBe(8))
