@@ -72,17 +72,15 @@ const definition: fc.Arbitrary<SagaDefinition> = fc
     }) as Builder
     for (const [index, each] of plans.entries()) {
       const name = `s${index}`
-      builder = (
-        each.paired
-          ? builder.parallel((group) =>
-              group.step(name, optionsOf(name, each)).step(`${name}b`, optionsOf(`${name}b`, each)),
-            )
-          : builder.step(name, optionsOf(name, each))
-      ) as Builder
+      builder = each.paired
+        ? builder.parallel((group) =>
+            group.step(name, optionsOf(name, each)).step(`${name}b`, optionsOf(`${name}b`, each)),
+          )
+        : builder.step(name, optionsOf(name, each))
     }
-    if (wait) builder = builder.wait('w', { for: { type: 'event', data: Empty }, withinMs: 700 }) as Builder
+    if (wait) builder = builder.wait('w', { for: { type: 'event', data: Empty }, withinMs: 700 })
     if (pivot) {
-      builder = builder.step('p', { do: ask('p'), with: () => ({}), attemptMs: 300 }).pivot() as Builder
+      builder = builder.step('p', { do: ask('p'), with: () => ({}), attemptMs: 300 }).pivot()
       if (after)
         builder = builder.step('z', {
           do: sure('z'),
@@ -90,7 +88,7 @@ const definition: fc.Arbitrary<SagaDefinition> = fc
           onExhausted: 'continue',
           ...(late && plans[0]?.undo !== 'none' && plans[0]?.paired === false ? { thenCancelAfterMs: 900 } : {}),
           attemptMs: 300,
-        }) as Builder
+        })
     }
     return builder.end(
       late && plans[0]?.undo !== 'none' && plans[0]?.paired === false ? { cancelDecidedBy: 's0' as never } : {},
@@ -134,7 +132,7 @@ const gesture: fc.Arbitrary<Gesture> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('act' as const),
       action: fc.constantFrom('retry', 'skip', 'giveUp', 'resolve'),
-    }) as fc.Arbitrary<Gesture>,
+    }),
   },
   {
     weight: 1,

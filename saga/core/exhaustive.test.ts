@@ -66,9 +66,9 @@ const optionsOf = (kind: Kind): Options => ({
   attemptMs: 0,
 })
 
-const begin = (): Builder => defineSaga('s', { version: 1, input: anything }) as Builder
+const begin = (): Builder => defineSaga('s', { version: 1, input: anything })
 
-const add = (builder: Builder, name: string, kind: Kind = {}): Builder => builder.step(name, optionsOf(kind)) as Builder
+const add = (builder: Builder, name: string, kind: Kind = {}): Builder => builder.step(name, optionsOf(kind))
 
 const plain = (steps: number, kind: Kind = {}): SagaDefinition =>
   Array.from({ length: steps })

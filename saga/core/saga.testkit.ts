@@ -11,7 +11,7 @@ import type { RetryPolicy } from './retry.ts'
 import type { SagaState } from './state.ts'
 
 export const Data = z.looseObject({ id: z.string().optional() })
-export const failure = z.looseObject({ error: z.string() })
+const failure = z.looseObject({ error: z.string() })
 export const Empty = z.looseObject({})
 
 const shop = participantContract('shop', { tombstones: true })
