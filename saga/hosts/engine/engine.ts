@@ -37,6 +37,8 @@ export interface EngineOptions {
   /** Replicas of one orchestrator share a group; it names the subscription to the participants' replies. */
   readonly group?: string
   readonly clock?: Clock
+  /** Batches under way at once; 1 over an embedded store, 2 over others, whose commits take time elsewhere. */
+  readonly lanes?: number
   /** Most inputs committed together; 256. */
   readonly maxBatch?: number
   /** Most inputs that wait before callers are pushed back; 10,000. */
@@ -166,6 +168,7 @@ class DurableEngine implements Engine {
     this.#loop = new Loop({
       mover: this.#mover,
       clock,
+      lanes: options.lanes ?? (options.store.exclusive === true ? 1 : 2),
       maxBatch: options.maxBatch ?? 256,
       maxQueued: options.maxQueued ?? 10_000,
       onProblem,

@@ -1,6 +1,9 @@
 /**
- * The engine's one loop: while one batch commits, the next gathers (natural group commit). At low load a batch is one
- * input and costs one commit; under load it is hundreds, for about the same price.
+ * The engine's loop: while a batch commits, the next gathers (natural group commit). At low load a batch is one input and
+ * costs one commit; under load it is hundreds, for about the same price.
+ *
+ * Over a database in another process two batches are under way at once (lanes): one is decided while the other commits.
+ * A saga is in one lane at a time, and its inputs keep their order.
  */
 import { StoreError } from '../../stores/store.ts'
 import type { Clock } from './clock.ts'
@@ -10,6 +13,8 @@ import type { Job, Mover } from './mover.ts'
 export interface LoopOptions {
   readonly mover: Mover
   readonly clock: Clock
+  /** Batches under way at once. */
+  readonly lanes: number
   /** Most inputs that are decided and committed together. */
   readonly maxBatch: number
   /** Most inputs that wait; beyond, callers are pushed back. */
@@ -19,11 +24,17 @@ export interface LoopOptions {
 
 export class Loop {
   readonly #options: LoopOptions
+  readonly #lanes = new Set<Promise<void>>()
+  /** Sagas of the batches under way. */
+  readonly #busy = new Set<string>()
+  readonly #pauses = new Set<() => void>()
   #queue: Job[] = []
-  #running: Promise<void> | null = null
+  /** Lanes that will look at the queue again. */
+  #active = 0
+  /** A lane is about to take what has gathered. */
+  #gathering = false
   #stopping = false
   #room: (() => void)[] = []
-  #pausing: { cancel(): void; end(): void } | null = null
 
   constructor(options: LoopOptions) {
     this.#options = options
@@ -44,7 +55,9 @@ export class Loop {
   /** Takes an input whatever waits: what the engine itself caused, or what came after `room`. */
   put(job: Job): void {
     this.#queue.push(job)
-    this.#running ??= this.#run()
+    if (this.#gathering || this.#active >= this.#options.lanes) return
+    const lane = this.#run().finally(() => this.#lanes.delete(lane))
+    this.#lanes.add(lane)
   }
 
   /** Resolves when the queue has room: what reads from a broker waits here instead of reading on. */
@@ -52,28 +65,48 @@ export class Loop {
     while (this.#queue.length >= this.#options.maxQueued) await new Promise<void>((resolve) => this.#room.push(resolve))
   }
 
-  /** Finishes what waits and the batch in flight, then refuses everything. */
+  /** Finishes what waits and the batches under way, then refuses everything. */
   async stop(): Promise<void> {
     this.#stopping = true
-    this.#pausing?.end()
-    while (this.#running !== null) await this.#running
+    this.#pauses.forEach((end) => end())
+    while (this.#lanes.size > 0) await Promise.all(this.#lanes)
   }
 
   async #run(): Promise<void> {
+    this.#active += 1
+    this.#gathering = true
     // What the same tick still brings belongs to this batch.
     await new Promise<void>((resolve) => setImmediate(resolve))
+    this.#gathering = false
     let failures = 0
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, this.#options.maxBatch)
+    for (let batch = this.#take(); batch.length > 0; batch = this.#take()) {
+      const sagas = batch.map((job) => job.sagaId)
+      sagas.forEach((id) => this.#busy.add(id))
       try {
         this.#queue.unshift(...(await this.#options.mover.run(batch)))
         failures = 0
       } catch (error) {
         await this.#failed(batch, error, ++failures)
       }
+      sagas.forEach((id) => this.#busy.delete(id))
       this.#room.splice(0).forEach((resolve) => resolve())
     }
-    this.#running = null
+    this.#active -= 1 // in the same turn in which nothing was left to take: what comes next starts a new lane
+  }
+
+  /** The oldest inputs whose sagas are in no other lane; those of the others are taken by that lane when it comes back. */
+  #take(): readonly Job[] {
+    const { maxBatch } = this.#options
+    if (this.#busy.size === 0) return this.#queue.splice(0, maxBatch)
+    const batch: Job[] = []
+    const left: Job[] = []
+    for (const job of this.#queue) {
+      const free = batch.length < maxBatch && !this.#busy.has(job.sagaId)
+      if (free) batch.push(job)
+      else left.push(job)
+    }
+    this.#queue = left
+    return batch
   }
 
   /** The outcome of the batch is unknown: it is run again from what is stored, for as long as it takes. */
@@ -94,10 +127,14 @@ export class Loop {
 
   async #pause(ms: number): Promise<void> {
     await new Promise<void>((resolve) => {
-      const timer = this.#options.clock.after(ms, resolve)
-      this.#pausing = { cancel: () => timer.cancel(), end: resolve }
+      const end = (): void => {
+        timer.cancel()
+        this.#pauses.delete(end)
+        resolve()
+      }
+      const timer = this.#options.clock.after(ms, end)
+      this.#pauses.add(end)
     })
-    this.#pausing = null
   }
 }
 
