@@ -1,26 +1,264 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll } from 'vitest'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/parts.ts'
-import { storeContract } from '../store.contract.ts'
+import { moveOf, startOf, storeContract } from '../store.contract.ts'
+import type { Move, Start, Store } from '../store.ts'
+import { StoreError } from '../store.ts'
 import { postgresStore } from './postgres-store.ts'
 
 suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
   let database: Awaited<ReturnType<typeof freshDatabase>>
+  /** A connection beside the store's. */
+  let admin: pg.Client
+  const opened: Store[] = []
 
   beforeAll(async () => {
     database = await freshDatabase()
+    admin = new pg.Client({ connectionString: database.url })
+    await admin.connect()
   })
-  afterAll(() => database.drop())
+  afterAll(async () => {
+    await admin.end()
+    await database.drop()
+  })
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await store.close()
+  })
+
+  const newSchema = (): string => `test_${randomUUID()}`
+
+  async function open(schema: string): Promise<Store> {
+    const store = postgresStore({ connectionString: database.url, schema })
+    await store.open()
+    opened.push(store)
+    return store
+  }
+
+  const cutAll = (): Promise<unknown> =>
+    admin.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and application_name = 'ordersaga'`,
+    )
 
   storeContract('PostgreSQL', { durable: true, shared: true }, () => {
-    const schema = `test_${randomUUID()}`
-    return Promise.resolve({
-      open: async () => {
-        const store = postgresStore({ connectionString: database.url, schema })
-        await store.open()
-        return store
-      },
-      drop: () => Promise.resolve(), // goes with the database
+    const schema = newSchema()
+    return Promise.resolve({ open: () => open(schema), drop: () => Promise.resolve() }) // goes with the database
+  })
+
+  describe('connections', () => {
+    test('may be cut during commits under load: nothing acknowledged is lost, and the store goes on by itself', async () => {
+      const store = await open(newSchema())
+      const sagas = 400
+      const workers = 8
+      const moves = 5
+      let acknowledged = 0
+      let broken = 0
+      let begun = 0
+
+      /** Commits for as long as it takes; after a broken connection it looks whether the commit took effect. */
+      async function surely(batch: { starts: Start[]; moves: Move[] }, id: string, seq: number): Promise<void> {
+        for (;;) {
+          try {
+            const { starts: started, moves: moved } = await store.commit(batch)
+            // After a cut, what was committed all the same is known or stale now.
+            expect([...started.map(({ kind }) => kind), ...moved]).toHaveLength(1)
+            const [saga] = await read(id)
+            if (saga?.seq !== seq) throw new Error(`saga ${id} should be at ${seq} and is at ${saga?.seq}`)
+            acknowledged++
+            return
+          } catch (error) {
+            if (!(error instanceof StoreError) || error.code !== 'unavailable') throw error
+            broken++
+          }
+        }
+      }
+
+      async function read(id: string): ReturnType<Store['load']> {
+        for (;;) {
+          try {
+            return await store.load([id])
+          } catch (error) {
+            if (!(error instanceof StoreError) || error.code !== 'unavailable') throw error
+            broken++
+          }
+        }
+      }
+
+      const ids: string[] = []
+      async function work(): Promise<void> {
+        while (begun < sagas) {
+          begun++
+          const start = startOf({ key: `key-${begun}` })
+          ids.push(start.saga.id)
+          await surely({ starts: [start], moves: [] }, start.saga.id, 1)
+          for (let seq = 1; seq <= moves; seq++)
+            await surely({ starts: [], moves: [moveOf({ ...start.saga, seq })] }, start.saga.id, seq + 1)
+        }
+      }
+
+      let cuts = 0
+      let working = true
+      async function cut(): Promise<void> {
+        for (let next = 50; working;) {
+          if (acknowledged >= next) {
+            await cutAll()
+            cuts++
+            next = acknowledged + 50
+          } else await new Promise((resolve) => setImmediate(resolve))
+        }
+      }
+      const cutting = cut()
+      await Promise.all(Array.from({ length: workers }, work))
+      working = false
+      await cutting
+
+      expect(cuts).toBeGreaterThan(10)
+      expect(broken).toBeGreaterThan(0)
+      expect(ids).toHaveLength(sagas)
+      expect(await store.count({})).toBe(sagas)
+      for (const id of ids) expect((await store.history(id)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6])
+      expect(await store.ready()).toBe(true)
     })
+
+    test('that are idle may be cut: the next call gets a new one, at the latest after one refusal', async () => {
+      const store = await open(newSchema())
+      await store.load([])
+      await cutAll()
+      await vi.waitFor(() => store.load([]), 10_000)
+    })
+
+    test('that listen are made again, and hints are heard again', async () => {
+      const schema = newSchema()
+      const [here, there] = [await open(schema), await open(schema)]
+      const hints = new Set<string>()
+      const watching = await there.watch?.((ids) => ids.forEach((id) => hints.add(id)))
+      const { saga } = startOf()
+      await cutAll()
+      await vi.waitFor(() => here.commit({ starts: [startOf({ id: saga.id })], moves: [] }), 10_000)
+      await Promise.all([there.heartbeat('there'), here.heartbeat('here')])
+      await here.heartbeat('here')
+      let { seq } = saga
+      await vi.waitFor(
+        async () => {
+          await here.commit({ starts: [], moves: [moveOf({ ...saga, seq: seq++ })] })
+          expect(hints).toContain(saga.id)
+        },
+        { timeout: 10_000 },
+      )
+      await watching?.close()
+    })
+  })
+
+  test('a process that begins to watch is told of moves without waiting for the next heartbeat', async () => {
+    const schema = newSchema()
+    const here = await open(schema)
+    const listening = await here.watch?.(() => undefined)
+    await here.heartbeat('here') // alone
+    const there = await open(schema)
+    const hints = new Set<string>()
+    const watching = await there.watch?.((ids) => ids.forEach((id) => hints.add(id)))
+    const { saga, ...start } = startOf()
+    await here.commit({ starts: [{ saga, ...start }], moves: [] })
+    let { seq } = saga
+    await vi.waitFor(async () => {
+      await here.commit({ starts: [], moves: [moveOf({ ...saga, seq: seq++ })] })
+      expect(hints).toContain(saga.id)
+    }, 10_000)
+    await Promise.all([listening?.close(), watching?.close()])
+  })
+
+  test('a row that the database refuses takes its batch with it, and the store says so', async () => {
+    const store = await open(newSchema())
+    const [first, second] = [startOf({ key: 'k' }), startOf()]
+    await store.commit({ starts: [first, second], moves: [] })
+    const batch = {
+      starts: [startOf()],
+      moves: [moveOf(first.saga), moveOf(second.saga, { businessKey: 'a NUL \u0000 in a text' })],
+    }
+    await expect(store.commit(batch)).rejects.toMatchObject({ name: 'StoreError', code: 'refused' })
+    expect(await store.count({})).toBe(2)
+    expect(await store.findByKey('k')).toEqual(first.saga)
+    expect((await store.commit({ starts: [], moves: [moveOf(first.saga)] })).moves).toEqual(['moved'])
+  })
+
+  test('no statement scans a table, although each was prepared while the tables were empty', async () => {
+    const schema = newSchema()
+    const store = await open(schema)
+    const figures = async (): Promise<{ scans: number; written: number }> => {
+      const { rows } = await admin.query<{ scans: string; written: string }>(
+        `select sum(seq_scan) as scans, sum(n_tup_ins + n_tup_upd + n_tup_del) as written
+         from pg_stat_user_tables where schemaname = $1 and relname in ('saga', 'saga_history')`,
+        [schema],
+      )
+      return { scans: Number(rows[0]?.scans), written: Number(rows[0]?.written) }
+    }
+    await store.close() // what it counts is published when a connection ends
+    const made = await vi.waitFor(figures)
+    await store.open()
+    const starts = Array.from({ length: 500 }, (_, index) =>
+      startOf(
+        { key: `k${index}`, businessKey: `b${index}`, status: index < 250 ? 'COMPLETED' : 'STARTED' },
+        index >= 250,
+      ),
+    )
+    const everything = async (batch: readonly Start[]): Promise<void> => {
+      const ids = batch.map(({ saga }) => saga.id)
+      await store.commit({ starts: batch, moves: [] })
+      await store.commit({ starts: batch, moves: batch.map(({ saga }) => moveOf(saga, { status: saga.state.status })) })
+      await store.load(ids)
+      await store.findByKey('k1')
+      for (const filter of [{}, { status: 'COMPLETED' as const }, { businessKey: 'b1' }, { createdFrom: 1 }]) {
+        const page = await store.list(filter, { limit: 10 })
+        if (page.next !== null) await store.list(filter, { limit: 10, after: page.next })
+        await store.count(filter)
+      }
+      await store.history(ids[0] ?? '')
+      await store.claim('heir', 0, 100)
+      await store.liveVersions()
+      await store.prune(1, 100)
+    }
+    await everything([])
+    await everything(starts)
+    await store.close()
+    await vi.waitFor(async () => expect((await figures()).written - made.written).toBeGreaterThanOrEqual(2000), 10_000)
+    expect((await figures()).scans - made.scans).toBe(0)
+  })
+
+  test('a database that does not exist is made, also by several at once', async () => {
+    const url = new URL(database.url)
+    url.pathname = `/${url.pathname.slice(1)}_made`
+    const stores = Array.from({ length: 4 }, () => postgresStore({ connectionString: url.href }))
+    try {
+      await Promise.all(stores.map((store) => store.open()))
+      expect(await Promise.all(stores.map((store) => store.ready()))).toEqual([true, true, true, true])
+    } finally {
+      await Promise.all(stores.map((store) => store.close()))
+      await admin.query(`drop database if exists "${url.pathname.slice(1)}" with (force)`)
+    }
+  })
+
+  test('a schema of a newer version is refused and left as it is', async () => {
+    const schema = newSchema()
+    await (await open(schema)).close()
+    await admin.query(`insert into "${schema}".saga_schema values (999)`)
+    await expect(postgresStore({ connectionString: database.url, schema }).open()).rejects.toMatchObject({
+      code: 'unusable',
+      message: expect.stringContaining('newer version (999') as string,
+    })
+  })
+
+  test('a server that is not there is unavailable', async () => {
+    const store = postgresStore({ connectionString: 'postgres://nobody@127.0.0.1:1/nothing' })
+    await expect(store.open()).rejects.toMatchObject({ code: 'unavailable' })
+    expect(await store.ready()).toBe(false)
+  })
+
+  test('a store that was closed answers nothing more, and says so', async () => {
+    const store = await open(newSchema())
+    await store.close()
+    await store.close()
+    expect(await store.ready()).toBe(false)
+    await expect(store.load(['x'])).rejects.toMatchObject({ code: 'unavailable' })
   })
 })

@@ -2,7 +2,8 @@
  * Keeps sagas in PostgreSQL: one statement, one round trip, one commit for a whole batch. Any number of processes.
  *
  * Plans are kept from depending on what the tables held when a statement was first prepared (an empty table is scanned,
- * and stays scanned): every session asks for index access and nested loops, which fit all that is done here.
+ * and stays scanned): every session asks for index access and nested loops, which fit all that is done here. Statements are
+ * prepared by name, so between here and the server there may be a pooler of sessions, but not one of transactions.
  */
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
@@ -66,8 +67,8 @@ const types = {
 
 /** Index access and nested loops, planned once and for all; see the head of this file. */
 const planning = `
-  set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;
-  set plan_cache_mode = force_generic_plan`
+  set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+  set jit = off; set plan_cache_mode = force_generic_plan`
 
 /** How often a commit that lost a race is run again before the caller is told. */
 const mostRaces = 10

@@ -103,8 +103,11 @@ returning ${columns
   .join(', ')}`
 
 export const liveVersions = `
-select definition, version, count(*)::int as count from S.saga where live or status = 'PARKED'
-group by definition, version order by definition, version`
+select definition, version, count(*)::int as count from (
+  select definition, version from S.saga where live
+  union all
+  select definition, version from S.saga where status = 'PARKED' and not live
+) s group by definition, version order by definition, version`
 
 /** A saga is never moved before it was made: its age in the index says where to look. */
 export const prune = `

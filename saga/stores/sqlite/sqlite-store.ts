@@ -54,6 +54,9 @@ type Statement = Libsql.Statement
 
 const columns = 'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
 
+/** Made once: a text put together for each row would be hashed for each row. */
+const insertSaga = `insert into saga (${columns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`
+
 class SqliteStore implements Store {
   readonly exclusive = true
   readonly #file: string
@@ -213,9 +216,7 @@ class SqliteStore implements Store {
   }
 
   #start({ saga, entry, live }: Start): StartResult {
-    const { changes } = this.#sql(
-      `insert into saga (${columns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`,
-    ).run(
+    const { changes } = this.#sql(insertSaga).run(
       saga.id,
       saga.definition,
       saga.version,
