@@ -1,0 +1,60 @@
+/** Checks a saga store by its two tables: every saga ended or parked, every history whole and true. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Event } from 'ordersaga/events'
+import { replay } from 'ordersaga/history'
+import { isSettled, type SagaState } from 'ordersaga/state'
+import type { Tables } from './tables.ts'
+
+export interface StoredSagas {
+  readonly rows: readonly {
+    readonly id: string
+    readonly seq: number
+    readonly status: string
+    readonly state: SagaState
+  }[]
+  readonly history: ReadonlyMap<string, readonly { readonly seq: number; readonly events: readonly Event[] }[]>
+}
+
+export async function readSagas(tables: Tables): Promise<StoredSagas> {
+  const schema = tables.kind === 'postgres' ? 'ordersaga.' : ''
+  const rows = await tables.rows<{ id: string; seq: number; status: string; state: string }>(
+    `select id, seq, status, state from ${schema}saga`,
+  )
+  const entries = await tables.rows<{ saga_id: string; seq: number; events: string }>(
+    `select saga_id, seq, events from ${schema}saga_history order by saga_id, seq`,
+  )
+  const history = new Map<string, { seq: number; events: readonly Event[] }[]>()
+  for (const { saga_id, seq, events } of entries) {
+    const list = history.get(saga_id) ?? []
+    list.push({ seq, events: JSON.parse(events) as readonly Event[] })
+    history.set(saga_id, list)
+  }
+  return { rows: rows.map((row) => ({ ...row, state: JSON.parse(row.state) as SagaState })), history }
+}
+
+/** A sentence for each problem. */
+export function historyProblems({ rows, history }: StoredSagas): readonly string[] {
+  const known = new Set(rows.map(({ id }) => id))
+  return [
+    ...[...history.keys()].filter((id) => !known.has(id)).map((id) => `there is a history of saga ${id}, but no saga`),
+    ...rows.flatMap((row) => rowProblems(row, history.get(row.id) ?? [])),
+  ]
+}
+
+function rowProblems(
+  { id, seq, status, state }: StoredSagas['rows'][number],
+  entries: readonly { readonly seq: number; readonly events: readonly Event[] }[],
+): readonly string[] {
+  const found: string[] = []
+  if (state.status !== status || state.id !== id)
+    found.push(`saga ${id} is listed as ${status}, but its state says ${state.id} ${state.status}`)
+  if (!isSettled(state.status)) found.push(`saga ${id} is ${state.status}: neither ended nor parked`)
+  const seqs = entries.map((entry) => entry.seq)
+  if (seqs.length !== seq || seqs.some((each, index) => each !== index + 1))
+    found.push(`saga ${id} has made ${seq} moves, but its history has ${seqs.join(', ')}`)
+  const folded = replay(entries.flatMap(({ events }) => events))
+  // By way of JSON, as it was stored: fields that are undefined are absent there.
+  if (!isDeepStrictEqual(JSON.parse(JSON.stringify(folded)), state))
+    found.push(`the history of saga ${id} does not fold to its state`)
+  return found
+}
