@@ -9,12 +9,12 @@ import pg from 'pg'
 import { v7 as uuidv7 } from 'uuid'
 
 /** Moves of one saga, its start included. */
-export const movesPerSaga = 6
+const movesPerSaga = 6
 /** Sagas that start with each batch; with those that run, a batch is 6 x 43 = 258 moves. */
 const startsPerBatch = 43
 
-export const stateText = JSON.stringify({ input: { text: 'x'.repeat(480) }, reply: { ref: 'r'.repeat(170) } })
-export const eventsText = JSON.stringify([{ type: 'StepDone', step: 'one', reply: { ref: 'r'.repeat(150) } }])
+const stateText = JSON.stringify({ input: { text: 'x'.repeat(480) }, reply: { ref: 'r'.repeat(170) } })
+const eventsText = JSON.stringify([{ type: 'StepDone', step: 'one', reply: { ref: 'r'.repeat(150) } }])
 
 interface Row {
   readonly id: string
@@ -22,7 +22,7 @@ interface Row {
 }
 
 /** Batches that together take `sagas` sagas from their start to their last move. */
-export function* batches(sagas: number): Generator<{ readonly starts: readonly Row[]; readonly moves: readonly Row[] }> {
+function* batches(sagas: number): Generator<{ readonly starts: readonly Row[]; readonly moves: readonly Row[] }> {
   const running: Row[][] = []
   for (let begun = 0; begun < sagas || running.length > 0; begun += startsPerBatch) {
     const starts = begun < sagas ? Array.from({ length: startsPerBatch }, () => ({ id: uuidv7(), seq: 1 })) : []
@@ -54,13 +54,13 @@ export function rawSqlite(file: string, sagas: number): number {
   database.exec('pragma journal_mode = wal')
   database.exec('pragma synchronous = full')
   database.exec(`${tables('integer')} without rowid; ${historyTable('integer')} without rowid`)
-  const insert = database.prepare<unknown[]>(
+  const insert = database.prepare(
     `insert into saga (${columns}, status, live) values (?,'raw',1,?,?,'owner',?,'fingerprint',?,?,?,?,?)`,
   )
-  const update = database.prepare<unknown[]>(
+  const update = database.prepare(
     `update saga set seq = ?, state = ?, status = ?, business_key = ?, owner = 'owner', live = ?, updated_at = ? where id = ? and seq = ?`,
   )
-  const append = database.prepare<unknown[]>('insert into saga_history values (?,?,?,?,?)')
+  const append = database.prepare('insert into saga_history values (?,?,?,?,?)')
   const begin = database.prepare('begin immediate')
   const commit = database.prepare('commit')
   let moved = 0

