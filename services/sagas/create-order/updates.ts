@@ -1,6 +1,9 @@
 /**
  * A saga's moves as an event stream (server-sent events, WHATWG HTML section 9.2): past ones first, then live ones, until
  * the saga ends or parks. A client that was cut off resumes with `Last-Event-ID`; each event's id is the move's number.
+ *
+ * An end in the past is none where the saga went on after it (a cancel after completion, a late answer, an operator). A
+ * client that has seen the last move of a saga at rest is answered 204, which tells an EventSource not to come again.
  */
 import type { Engine, Update } from 'ordersaga/engine'
 import { isSettled } from 'ordersaga/state'
@@ -29,7 +32,10 @@ export function addUpdates(server: HttpServer, engine: Engine): void {
       },
       async (request, reply) => {
         const { saga_id } = request.params
-        if ((await engine.get(saga_id)) === null) throw new HttpError(404, `There is no saga ${saga_id}.`)
+        const after = request.headers['last-event-id'] ?? 0
+        const saga = await engine.get(saga_id)
+        if (saga === null) throw new HttpError(404, `There is no saga ${saga_id}.`)
+        if (isSettled(saga.state.status) && after >= saga.seq) return reply.code(204).send()
         if (open >= mostStreams) throw new HttpError(503, `${open} streams are open already. Try again in a while.`, 5)
         const gone = new AbortController()
         reply.raw.on('close', () => gone.abort())
@@ -41,10 +47,9 @@ export function addUpdates(server: HttpServer, engine: Engine): void {
         })
         open += 1
         try {
-          const after = request.headers['last-event-id'] ?? 0
           for await (const update of engine.updates(saga_id, after, AbortSignal.any([gone.signal, ending.signal]))) {
             reply.raw.write(eventOf(update))
-            if (isSettled(update.state.status)) break
+            if (isSettled(update.state.status) && (await isLast(engine, saga_id, update))) break
           }
         } finally {
           open -= 1
@@ -52,6 +57,11 @@ export function addUpdates(server: HttpServer, engine: Engine): void {
         }
       },
     )
+}
+
+async function isLast(engine: Engine, sagaId: string, { seq }: Update): Promise<boolean> {
+  const saga = await engine.get(sagaId)
+  return saga === null || saga.seq <= seq
 }
 
 function eventOf({ seq, at, state, events }: Update): string {

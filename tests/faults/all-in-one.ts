@@ -1,0 +1,29 @@
+/** All services in one process of its own, as `npm run service -- all` starts them. */
+import { startChild, type Child } from './child.ts'
+import type { Place } from './tables.ts'
+import { until } from './until.ts'
+
+export interface AllInOne extends Child {
+  /** Where the Create Order saga listens, once it does. @throws Error with its output where it ended instead */
+  ready(): Promise<string>
+}
+
+const startMs = 60_000
+
+export function startAllInOne(place: Place): AllInOne {
+  let url: string | null = null
+  const ports = { USER_PORT: '0', ORDER_PORT: '0', PAYMENT_PORT: '0', TIMER_PORT: '0', CREATE_ORDER_PORT: '0' }
+  const data: Record<string, string> =
+    place.kind === 'sqlite' ? { ORDERSAGA_DIR: place.folder } : { DATABASE_URL: place.url }
+  const child = startChild('services/main.ts', ['all'], { ...ports, ...data }, (line) => {
+    if (url === null && line.includes('"listening"')) url = (JSON.parse(line) as { url: string }).url
+  })
+  return {
+    ...child,
+    async ready() {
+      await until('the services listen', startMs, () => url !== null || child.ended() !== null, child.tail)
+      if (url === null) throw new Error(`the services ended without listening:\n${child.tail()}`)
+      return url
+    },
+  }
+}
