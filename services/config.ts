@@ -9,7 +9,10 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-const port = (value: number): z.ZodType<number> => z.coerce.number().int().min(0).max(65_535).default(value)
+const portError = 'must be a port number from 0 to 65535'
+const port = (value: number): z.ZodType<number> =>
+  z.coerce.number(portError).int(portError).min(0, portError).max(65_535, portError).default(value)
+const minutesError = 'must be a number of minutes, more than 0 and at most 10080'
 const httpUrl = (value: string): z.ZodType<string> =>
   z.url({ protocol: /^https?$/, error: 'must be an http URL' }).default(value)
 
@@ -32,9 +35,8 @@ const Environment = z.object({
   /** Where the participants send replies that were not ready in time, and events. */
   CREATE_ORDER_SAGA_URL: httpUrl('http://127.0.0.1:3101'),
   /** How long a runner has to accept an order. */
-  ORDER_TIMER_MINUTES: z.coerce.number().positive().max(10_080).default(30),
+  ORDER_TIMER_MINUTES: z.coerce.number(minutesError).positive(minutesError).max(10_080, minutesError).default(30),
   STRIPE_SECRET_KEY: z.string().min(1).optional(),
-  STRIPE_WEBHOOK_SECRET: z.string().min(1).optional(),
   KAFKA_BOOTSTRAP_SERVERS: z
     .undefined('is set, but this version moves messages in the process or by HTTP; unset it')
     .optional(),

@@ -67,7 +67,7 @@ export async function startParticipantService<S extends InboxTables>(
     opened.push(() => server.close())
     routes(server)
     if (options.receiver !== undefined) mountMessages(server, options.receiver)
-    const url = await listen(server, options.host, options.port)
+    const url = await listen(server, options.host, options.port, `${service.participant.toUpperCase()}_PORT`)
 
     const inbox = kyselyInbox(database)
     const subscription = await participant({

@@ -121,10 +121,8 @@ function startParticipant(
   }
 }
 
-function stripeOf(config: Config): { stripe?: { secretKey: string; webhookSecret?: string } } {
-  const { STRIPE_SECRET_KEY: secretKey, STRIPE_WEBHOOK_SECRET: webhookSecret } = config
-  if (secretKey === undefined) return {}
-  return { stripe: webhookSecret === undefined ? { secretKey } : { secretKey, webhookSecret } }
+function stripeOf({ STRIPE_SECRET_KEY: secretKey }: Config): { stripe?: { secretKey: string } } {
+  return secretKey === undefined ? {} : { stripe: { secretKey } }
 }
 
 function startSagas(

@@ -69,7 +69,9 @@ export function moneyMover(db: Kysely<PaymentTables>, gateway: Gateway): MoneyMo
       const current = await findPayment(db, row.payment_id)
       if (current?.status === 'REVERTING' || current?.status === 'REVERTED') {
         // The undo has asked under the same key and lets go by itself; this is for a gateway that has forgotten the key.
-        if (answer.ok) await gateway.cancel(answer.intentId, reasonOf(current), attemptKey('cancel', current))
+        // Such a gateway gives another intent, so the intent is part of the key.
+        const key = `${attemptKey('cancel', current)}:${answer.ok ? answer.intentId : ''}`
+        if (answer.ok) await gateway.cancel(answer.intentId, reasonOf(current), key)
         return null
       }
       if (!answer.ok) {

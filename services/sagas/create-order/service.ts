@@ -43,11 +43,13 @@ export async function startCreateOrderService(
   })
   addRoutes(server, { engine, definition })
   addUpdates(server, engine)
+  // Where the original has its API page (contract 1.1).
+  server.get('/apidocs/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs/'))
   if (options.receiver !== undefined) mountMessages(server, options.receiver)
   const expiries = await transport.subscribe(eventChannel('timer'), `${group}-expiries`, (batch) =>
     Promise.all(batch.filter(isExpiry).map((message) => expire(engine, message))).then(() => undefined),
   )
-  const url = await listen(server, options.host, options.port)
+  const url = await listen(server, options.host, options.port, 'CREATE_ORDER_PORT')
   log.info({ url }, 'listening')
   return {
     name: 'create-order-saga',
