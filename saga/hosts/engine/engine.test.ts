@@ -300,6 +300,25 @@ describe('several processes on one store', () => {
     expect((await second.get(saga.id))?.owner).toBe(second.owner)
   })
 
+  test('a result is found although another process ended the saga and no hint came', async () => {
+    const clock = handClock()
+    const store: Store = { ...memoryStore(clock.now) }
+    delete (store as { exclusive?: true }).exclusive
+    const transport = memoryTransport()
+    const working = await started({ store, transport, clock })
+    const watching = await started({ store, transport: memoryTransport(), clock })
+    const { saga } = await working.start(shopSaga, milk)
+    const result = watching.result(saga.id)
+    await shopkeeper(transport)
+    await working.result(saga.id)
+    let ended: SagaStatus | null = null
+    void result.then(({ status }) => (ended = status))
+    await until(() => {
+      clock.advance(2000)
+      expect(ended).toBe('COMPLETED')
+    })
+  })
+
   test('two that both believe they own a saga do no harm', async () => {
     const store = memoryStore()
     const transport = memoryTransport()

@@ -179,6 +179,9 @@ class DurableEngine implements Engine {
       clock,
       heartbeatMs: options.heartbeatMs ?? 2000,
       resume: (saga) => this.#mover.resume(saga),
+      onBeat: () => {
+        if (options.store.exclusive !== true) this.#hint(this.#feed.followedLong())
+      },
       onProblem,
     })
   }

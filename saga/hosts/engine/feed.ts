@@ -54,6 +54,7 @@ export class Feed {
   readonly #store: Store
   readonly #subscribers = new Map<string, Set<Subscriber>>()
   readonly #awaited = new Map<string, Set<(state: SagaState | null) => void>>()
+  #followed: ReadonlySet<string> = new Set()
   #stopped = false
 
   constructor(store: Store) {
@@ -73,6 +74,17 @@ export class Feed {
     const awaited = sagaIds.filter((id) => this.#awaited.has(id))
     if (awaited.length === 0) return
     for (const { id, state } of await this.#store.load(awaited)) if (isSettled(state.status)) this.#settle(id, state)
+  }
+
+  /**
+   * Ids that were followed at the last call already: for a slow look at what other processes may have moved, since a hint
+   * can be lost while its connection is.
+   */
+  followedLong(): readonly string[] {
+    const now = new Set([...this.#subscribers.keys(), ...this.#awaited.keys()])
+    const long = [...now].filter((id) => this.#followed.has(id))
+    this.#followed = now
+    return long
   }
 
   /** The state in which the saga ends or parks from now on; null when the wait is ended before. */

@@ -13,6 +13,8 @@ export interface TakeoverOptions {
   readonly clock: Clock
   readonly heartbeatMs: number
   readonly resume: (saga: StoredSaga) => void
+  /** Called with each heartbeat. */
+  readonly onBeat: () => void
   readonly onProblem: (what: string, cause: unknown) => void
 }
 
@@ -57,6 +59,7 @@ export class Takeover {
       await this.#options.store.heartbeat(this.#options.owner)
       await this.#claim(this.#silentMs)
       this.#failing = false
+      this.#options.onBeat()
     } catch (error) {
       if (!this.#failing)
         this.#options.onProblem('the heartbeat could not be written; others may take this process for dead', error)
