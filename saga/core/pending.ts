@@ -119,7 +119,7 @@ function payloadOf(definition: SagaDefinition, state: SagaState, step: StepDefin
     sagaId: state.id,
     commandId: commandId(state, step.name, 'do'),
     input: state.input,
-    replies: repliesBefore(definition, state, step),
+    replies: repliesOf(definition, state, step.stage),
     since: stepOf(state, step.name).since,
   }
   if (direction === 'do') return step.with(context)
@@ -128,15 +128,21 @@ function payloadOf(definition: SagaDefinition, state: SagaState, step: StepDefin
   return step.undoWith({ ...context, reply: stepOf(state, step.name).reply, reason })
 }
 
-/** Answers of the steps before one, by name. Looked up when read: the 200th step costs what the first does. */
-const repliesBefore = (definition: SagaDefinition, state: SagaState, step: StepDefinition): Record<string, unknown> =>
-  lookUp((name) => {
-    const earlier = definition.byName.get(name)
-    return earlier !== undefined && earlier.stage < step.stage ? stepOf(state, name).reply : undefined
-  })
+interface Replies {
+  readonly definition: SagaDefinition
+  readonly state: SagaState
+  /** Answers of this stage and later ones are not seen. */
+  readonly before: number
+}
 
-/** All answers so far, by name; looked up when read. */
-export const repliesOf = (state: SagaState): Record<string, unknown> => lookUp((name) => stepOf(state, name).reply)
+/** Answers are looked up when read, so that a payload of the 200th step costs what the first one's does. */
+const lookUp: ProxyHandler<Replies> = {
+  get({ definition, state, before }, name) {
+    const step = definition.byName.get(String(name))
+    return step !== undefined && step.stage < before ? stepOf(state, step.name).reply : undefined
+  },
+}
 
-const lookUp = (find: (name: string) => unknown): Record<string, unknown> =>
-  new Proxy<Record<string, unknown>>({}, { get: (_target, name) => find(String(name)) })
+/** Answers by step name, of the steps before a stage; of all where none is given. */
+export const repliesOf = (definition: SagaDefinition, state: SagaState, before = Infinity): Record<string, unknown> =>
+  new Proxy({ definition, state, before }, lookUp) as unknown as Record<string, unknown>

@@ -807,7 +807,7 @@ test('a payload is built from what there is: no reply of a later or unknown step
   for (const step of asks.steps.slice(0, 1))
     for (const direction of ['do', 'undo'] as const) buildCommand(asks, run.state, step, direction)
   expect(seen).toEqual([undefined, undefined, '', { id: 'a-1' }])
-  expect(repliesOf(run.state)['b']).toEqual({ id: 'b-1' })
+  expect(repliesOf(asks, run.state)['b']).toEqual({ id: 'b-1' })
 })
 
 test('an event that does not fit leaves the state as it is', () => {

@@ -5,7 +5,7 @@
  * Any number of such processes may share a store; `seq` keeps them right, and the owner is only a hint for who sends and
  * wakes. A process that dies is noticed by its missing heartbeat, and its sagas are taken over.
  */
-import { createHash, randomInt } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
 import type { Action } from '../../core/act.ts'
 import { check } from '../../core/contract.ts'
@@ -209,16 +209,11 @@ class DurableEngine implements Engine {
     const checked = check(definition.input, input)
     if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${definition.name}: ${checked.why}`)
     const id = uuidv7()
-    const outcome = await this.#ask(
-      id,
-      { type: 'start', id, input: checked.value, seed: randomInt(2 ** 31) },
-      `start:${id}`,
-      {
-        definition: known,
-        key: options.key ?? null,
-        fingerprint: fingerprintOf([definition.name, checked.value]),
-      },
-    )
+    const outcome = await this.#ask(id, { type: 'start', id, input: checked.value, seed: seedOf(id) }, `start:${id}`, {
+      definition: known,
+      key: options.key ?? null,
+      fingerprint: fingerprintOf([definition.name, checked.value]),
+    })
     return { saga: outcome.saga, fresh: outcome.fresh }
   }
 
@@ -369,6 +364,9 @@ function replyTypes(step: StepDefinition): readonly string[] {
     .flatMap(({ done, rejected }) => [done.type, ...(rejected === null ? [] : [rejected.type])])
     .concat(events)
 }
+
+/** For jitter: the last 32 bits of a UUID v7 are random. */
+const seedOf = (id: string): number => Number.parseInt(id.slice(-8), 16)
 
 /** The same for the same JSON value, whatever the order of its keys. */
 function fingerprintOf(value: unknown): string {

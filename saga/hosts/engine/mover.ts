@@ -330,7 +330,7 @@ function asked(entries: readonly HistoryEntry[], commands: readonly Command[]): 
 
 function businessKeyOf(definition: SagaDefinition, state: SagaState): string | null {
   try {
-    return definition.businessKey({ input: state.input, replies: repliesOf(state) })
+    return definition.businessKey({ input: state.input, replies: repliesOf(definition, state) })
   } catch {
     return null // only a label for lists: a saga must not fail for it
   }
