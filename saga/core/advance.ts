@@ -58,11 +58,10 @@ function complete(turn: Turn): boolean {
 export function ask(turn: Turn, step: StepDefinition, attempt = 1, round = turn.step(step).round ?? 1): true {
   const until = turn.now + step.attemptMs
   const asked = { type: 'StepAsked', step: step.name, attempt, round, at: turn.now, until } as const
-  if (step.do !== null) {
-    const built = buildCommand(turn.definition, evolve(turn.state, asked) as SagaState, step, 'do')
-    if (!built.ok) return parkAt(turn, step.name, built.why)
-  }
-  turn.emit(asked)
+  const folded = evolve(turn.state, asked) as SagaState
+  const built = step.do === null ? null : buildCommand(turn.definition, folded, step, 'do')
+  if (built?.ok === false) return parkAt(turn, step.name, built.why)
+  turn.emit(asked, folded)
   return true
 }
 

@@ -31,27 +31,37 @@ export type Input =
   /** The host could not carry out a move of this saga; it parks alone. */
   | { readonly type: 'fault'; readonly reason: string }
 
+/** What follows from an input, and the state after it. */
+export interface Transition {
+  readonly events: readonly Event[]
+  /** Null where nothing has started. */
+  readonly state: SagaState | null
+}
+
 /**
  * @param state null before the start; the input must be checked against the definition's schema by the host
  * @param now Unix milliseconds
  */
-export function decide(
+export const decide = (
   definition: SagaDefinition,
   state: SagaState | null,
   input: Input,
   now: number,
-): readonly Event[] {
-  if (state === null) return input.type === 'start' ? start(definition, input, now) : []
+): readonly Event[] => transition(definition, state, input, now).events
+
+/** `decide`, with the state that folding its events gives: a host that keeps the state need not fold them again. */
+export function transition(definition: SagaDefinition, state: SagaState | null, input: Input, now: number): Transition {
+  if (state === null) return input.type === 'start' ? start(definition, input, now) : { events: [], state }
   const turn = new Turn(definition, state, now)
   respond(turn, input)
   advance(turn)
-  return turn.events
+  return turn
 }
 
 /** Folds a history; null where it is empty. */
 export const replay = (events: readonly Event[]): SagaState | null => events.reduce<SagaState | null>(evolve, null)
 
-function start(definition: SagaDefinition, input: Input & { type: 'start' }, now: number): readonly Event[] {
+function start(definition: SagaDefinition, input: Input & { type: 'start' }, now: number): Transition {
   const first: Event = {
     type: 'SagaStarted',
     id: input.id,
@@ -64,7 +74,7 @@ function start(definition: SagaDefinition, input: Input & { type: 'start' }, now
   }
   const turn = new Turn(definition, evolve(null, first) as SagaState, now)
   advance(turn)
-  return [first, ...turn.events]
+  return { events: [first, ...turn.events], state: turn.state }
 }
 
 function respond(turn: Turn, input: Input): void {

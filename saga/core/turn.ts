@@ -24,9 +24,10 @@ export class Turn {
     return this.#state
   }
 
-  emit(event: Event): void {
+  /** `folded` spares the fold where the caller has it already. */
+  emit(event: Event, folded = evolve(this.#state, event) as SagaState): void {
     this.events.push(event)
-    this.#state = evolve(this.#state, event) as SagaState
+    this.#state = folded
   }
 
   step(step: StepDefinition): StepState {

@@ -7,11 +7,10 @@
  *   nothing where they had taken effect;
  * - a saga that cannot be decided or stored parks alone; the rest of its batch goes on.
  */
-import type { Input } from '../../core/decide.ts'
-import { decide } from '../../core/decide.ts'
+import type { Input, Transition } from '../../core/decide.ts'
+import { transition } from '../../core/decide.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
-import { evolve } from '../../core/evolve.ts'
 import type { Command, Pending } from '../../core/pending.ts'
 import { pending, repliesOf } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
@@ -160,22 +159,22 @@ export class Mover {
 
   #decide(draft: Draft, job: Job): void {
     const at = this.#options.now()
-    const events = this.#decideSafely(draft, job.input, at)
+    const { events, state } = this.#decideSafely(draft, job.input, at)
     draft.outcomes.push(events)
     if (events.length === 0) return
-    draft.state = events.reduce<SagaState | null>(evolve, draft.state ?? null) as SagaState
+    draft.state = state as SagaState
     const seq = (draft.before?.seq ?? 0) + draft.entries.length + 1
     draft.entries.push({ sagaId: job.sagaId, seq, at, inputId: job.inputId, events })
   }
 
   /** The core is total; should it fail all the same, the saga parks alone. */
-  #decideSafely(draft: Draft, input: Input, at: number): readonly Event[] {
+  #decideSafely(draft: Draft, input: Input, at: number): Transition {
     const state = draft.state ?? null
     try {
-      return decide(draft.definition, state, input, at)
+      return transition(draft.definition, state, input, at)
     } catch (error) {
       this.#options.onProblem(`saga ${state?.id ?? 'that starts'} could not be decided; it is parked`, error)
-      return state === null ? [] : decide(draft.definition, state, { type: 'fault', reason: String(error) }, at)
+      return transition(draft.definition, state, { type: 'fault', reason: String(error) }, at)
     }
   }
 
