@@ -2,9 +2,10 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pino } from 'pino'
+
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readConfig } from '../../services/config.ts'
+import { createLog } from '../../services/log/log.ts'
 import { startAll } from '../../services/system.ts'
 import { auditServices } from './auditor.ts'
 import { openTables, targetOf } from './tables.ts'
@@ -15,7 +16,7 @@ let copies = 0
 
 beforeAll(async () => {
   const ports = { USER_PORT: '0', ORDER_PORT: '0', PAYMENT_PORT: '0', TIMER_PORT: '0', CREATE_ORDER_PORT: '0' }
-  const system = await startAll(readConfig({ ORDERSAGA_DIR: healthy, ...ports }), pino({ level: 'silent' }))
+  const system = await startAll(readConfig({ ORDERSAGA_DIR: healthy, ...ports }), createLog('audit', 'silent'))
   const url = system.services.find(({ name }) => name === 'create-order-saga')?.url ?? ''
   for (const customer_id of ['cust_123', 'cust_declined', 'cust_123']) {
     const response = await fetch(`${url}/orders`, {
