@@ -7,8 +7,9 @@
  */
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
-import type { SagaState } from '../../core/state.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
+import type { SagaRow } from '../rows.ts'
+import { condition, toSaga } from '../rows.ts'
 import type {
   HistoryEntry,
   Move,
@@ -43,19 +44,7 @@ export function postgresStore(options: PostgresStoreOptions): Store {
   return new PostgresStore(options)
 }
 
-interface SagaRow {
-  readonly id: string
-  readonly definition: string
-  readonly version: number
-  readonly seq: number
-  readonly state: string
-  readonly owner: string
-  readonly key: string | null
-  readonly fingerprint: string
-  readonly business_key: string | null
-  readonly created_at: number
-  readonly updated_at: number
-}
+const argument = (n: number): string => `$${n}`
 
 const int8 = 20
 
@@ -137,7 +126,7 @@ class PostgresStore implements Store {
 
   async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
     const limit = pageLimit(page.limit)
-    const { where, values } = condition(filter)
+    const { where, values } = condition(filter, argument)
     const after = page.after === undefined ? null : parseKey(page.after)
     const from = after === null ? '' : ` and (created_at, id) < ($${values.length + 1}, $${values.length + 2})`
     const keyed = after === null ? values : [...values, after.createdAt, after.id]
@@ -146,7 +135,7 @@ class PostgresStore implements Store {
   }
 
   async count(filter: SagaFilter): Promise<number> {
-    const { where, values } = condition(filter)
+    const { where, values } = condition(filter, argument)
     return (await this.#query<{ n: number }>(null, statements.count(where), values))[0]?.n ?? 0
   }
 
@@ -328,33 +317,4 @@ class PostgresStore implements Store {
 
 const end = async ({ work, lists }: Pools): Promise<void> => {
   await Promise.all([work.end(), lists.end()])
-}
-
-const toSaga = (row: SagaRow): StoredSaga => ({
-  id: row.id,
-  definition: row.definition,
-  version: row.version,
-  seq: row.seq,
-  state: JSON.parse(row.state) as SagaState,
-  owner: row.owner,
-  key: row.key,
-  fingerprint: row.fingerprint,
-  businessKey: row.business_key,
-  createdAt: row.created_at,
-  updatedAt: row.updated_at,
-})
-
-function condition(filter: SagaFilter): { readonly where: string; readonly values: readonly (string | number)[] } {
-  const parts: [string, string | number | undefined][] = [
-    ['definition =', filter.definition],
-    ['status =', filter.status],
-    ['business_key =', filter.businessKey],
-    ['created_at >=', filter.createdFrom],
-    ['created_at <', filter.createdBefore],
-  ]
-  const used = parts.filter(([, value]) => value !== undefined)
-  return {
-    where: ['true', ...used.map(([text], index) => `${text} $${index + 1}`)].join(' and '),
-    values: used.map(([, value]) => value as string | number),
-  }
 }

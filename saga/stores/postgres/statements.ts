@@ -1,8 +1,6 @@
 /** One statement per job, plain arguments by position. `S` stands for the quoted schema name. */
+import { endedStatuses, sagaColumns } from '../rows.ts'
 import { entryColumnTypes, moveColumnTypes, startColumnTypes } from './batch.ts'
-
-const columns = 'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
-const ended = `('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED')`
 
 /** Rows from one array for each column; the first of them is argument `first`. */
 function rows(alias: string, types: Readonly<Record<string, string>>, first: number): string {
@@ -40,7 +38,7 @@ with moved as (
   select * from ${rows('t', startColumnTypes, firstStart)}
   where not exists (select from S.saga s where s.id = t.id) and not exists (select from S.saga s where s.key = t.key)
 ), started as (
-  insert into S.saga (${columns}, status, live) select ${columns}, status, live = 1 from fresh
+  insert into S.saga (${sagaColumns}, status, live) select ${sagaColumns}, status, live = 1 from fresh
 ), started_history as (
   insert into S.saga_history (saga_id, seq, at, input_id, events) select id, seq, at, input_id, events from fresh
 )
@@ -54,9 +52,9 @@ select id, key, fingerprint from S.saga where id = any($1::text[])
 union all
 select id, key, fingerprint from S.saga where key = any($2::text[])`
 
-export const load = `select ${columns} from S.saga where id = any($1::text[])`
+export const load = `select ${sagaColumns} from S.saga where id = any($1::text[])`
 
-export const findByKey = `select ${columns} from S.saga where key = $1`
+export const findByKey = `select ${sagaColumns} from S.saga where key = $1`
 
 export const history = `
 select seq, at, input_id, events from S.saga_history where saga_id = $1 and seq > $2 order by seq limit $3`
@@ -97,7 +95,7 @@ with recursive owners as (
   ) s limit $3
 )
 update S.saga s set owner = $1 from free f where s.id = f.id
-returning ${columns
+returning ${sagaColumns
   .split(', ')
   .map((column) => `s.${column}`)
   .join(', ')}`
@@ -113,7 +111,7 @@ select definition, version, count(*)::int as count from (
 export const prune = `
 with old as (
   select id from S.saga
-  where status in ${ended} and not live and created_at < $1 and updated_at < $1
+  where status in ${endedStatuses} and not live and created_at < $1 and updated_at < $1
   limit $2 for update skip locked
 ), forgotten as (
   delete from S.saga_history h using old where h.saga_id = old.id
@@ -122,7 +120,7 @@ with old as (
 )
 select count(*)::int as count from gone`
 
-export const list = (where: string): string => `select ${columns} from S.saga where ${where}`
+export const list = (where: string): string => `select ${sagaColumns} from S.saga where ${where}`
 
 export const count = (where: string): string => `select count(*)::int as n from S.saga where ${where}`
 

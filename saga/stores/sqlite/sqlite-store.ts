@@ -7,8 +7,9 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import Libsql from 'libsql'
-import type { SagaState } from '../../core/state.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
+import type { SagaRow } from '../rows.ts'
+import { condition, endedStatuses, sagaColumns, toSaga } from '../rows.ts'
 import type {
   HistoryEntry,
   Move,
@@ -34,28 +35,12 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
   return new SqliteStore(options.file, options.now ?? Date.now)
 }
 
-interface SagaRow {
-  readonly id: string
-  readonly definition: string
-  readonly version: number
-  readonly seq: number
-  readonly state: string
-  readonly owner: string
-  readonly key: string | null
-  readonly fingerprint: string
-  readonly business_key: string | null
-  readonly created_at: number
-  readonly updated_at: number
-}
-
 type Database = InstanceType<typeof Libsql>
 /** Values are bound by position. */
 type Statement = Libsql.Statement
 
-const columns = 'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
-
 /** Made once: a text put together for each row would be hashed for each row. */
-const insertSaga = `insert into saga (${columns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`
+const insertSaga = `insert into saga (${sagaColumns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`
 
 class SqliteStore implements Store {
   readonly exclusive = true
@@ -99,7 +84,7 @@ class SqliteStore implements Store {
 
   async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
     return this.#guard(() => {
-      const one = this.#sql(`select ${columns} from saga where id = ?`)
+      const one = this.#sql(`select ${sagaColumns} from saga where id = ?`)
       return ids
         .map((id) => one.get(id) as SagaRow | undefined)
         .filter((row) => row !== undefined)
@@ -109,20 +94,20 @@ class SqliteStore implements Store {
 
   async findByKey(key: string): Promise<StoredSaga | null> {
     return this.#guard(() => {
-      const row = this.#sql(`select ${columns} from saga where key = ?`).get(key) as SagaRow | undefined
+      const row = this.#sql(`select ${sagaColumns} from saga where key = ?`).get(key) as SagaRow | undefined
       return row === undefined ? null : toSaga(row)
     })
   }
 
   async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
     const limit = pageLimit(page.limit)
-    const { where, values } = condition(filter)
+    const { where, values } = condition(filter, () => '?')
     const after = page.after === undefined ? null : parseKey(page.after)
     const from = after === null ? '' : 'and (created_at, id) < (?, ?)'
     return this.#guard(() => {
       const rows = this.#sql(
         // The ids come from an index alone; only the rows of the page are read.
-        `select ${columns} from saga where id in (
+        `select ${sagaColumns} from saga where id in (
            select id from saga where ${where} ${from} order by created_at desc, id desc limit ?
          ) order by created_at desc, id desc`,
       ).all(...values, ...(after === null ? [] : [after.createdAt, after.id]), limit + 1) as SagaRow[]
@@ -131,7 +116,7 @@ class SqliteStore implements Store {
   }
 
   async count(filter: SagaFilter): Promise<number> {
-    const { where, values } = condition(filter)
+    const { where, values } = condition(filter, () => '?')
     return this.#guard(
       () => (this.#sql(`select count(*) as n from saga where ${where}`).get(...values) as { n: number }).n,
     )
@@ -169,7 +154,7 @@ class SqliteStore implements Store {
         const rows = this.#sql(
           `update saga set owner = ?1 where id in (
              select id from saga where live = 1 and owner <> ?1 and owner not in (select value from json_each(?2)) limit ?3
-           ) returning ${columns}`,
+           ) returning ${sagaColumns}`,
         ).all(owner, JSON.stringify(alive), limit) as SagaRow[]
         return rows.map(toSaga)
       }),
@@ -194,7 +179,7 @@ class SqliteStore implements Store {
         const ids = this.#sql(
           // A saga is never moved before it was made: its age in the index says where to look.
           `select id from saga
-           where status in ('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED') and created_at < ?1 and live = 0 and updated_at < ?1
+           where status in ${endedStatuses} and created_at < ?1 and live = 0 and updated_at < ?1
            limit ?2`,
         ).all(before, limit) as { id: string }[]
         for (const { id } of ids) {
@@ -327,35 +312,6 @@ function prepareFile(database: Database, file: string): void {
   for (const migration of migrations.slice(at)) database.exec(migration)
   database.exec(`pragma user_version = ${migrations.length}`)
   database.exec('commit')
-}
-
-const toSaga = (row: SagaRow): StoredSaga => ({
-  id: row.id,
-  definition: row.definition,
-  version: row.version,
-  seq: row.seq,
-  state: JSON.parse(row.state) as SagaState,
-  owner: row.owner,
-  key: row.key,
-  fingerprint: row.fingerprint,
-  businessKey: row.business_key,
-  createdAt: row.created_at,
-  updatedAt: row.updated_at,
-})
-
-function condition(filter: SagaFilter): { readonly where: string; readonly values: readonly (string | number)[] } {
-  const parts: [string, string | number | undefined][] = [
-    ['definition = ?', filter.definition],
-    ['status = ?', filter.status],
-    ['business_key = ?', filter.businessKey],
-    ['created_at >= ?', filter.createdFrom],
-    ['created_at < ?', filter.createdBefore],
-  ]
-  const used = parts.filter(([, value]) => value !== undefined)
-  return {
-    where: ['true', ...used.map(([text]) => text)].join(' and '),
-    values: used.map(([, value]) => value as string | number),
-  }
 }
 
 function describe(error: unknown, file: string): unknown {
