@@ -1,19 +1,22 @@
 /**
  * The raw limit: the same rows written in the same batches through the bare drivers, without an engine or a store.
  *
- * A batch is what an engine under load commits: as many starts as sagas end, and one move of each saga that runs. The
- * tables have the columns of ours and what no such table could do without (primary keys, a unique key), no more.
+ * A batch is what an engine under load commits: as many starts as sagas end, and one move of each saga that runs. Tables
+ * and indexes are those of the stores, durability is the same; the JSON is made beforehand and nothing is read back.
  */
 import Libsql from 'libsql'
 import pg from 'pg'
 import { v7 as uuidv7 } from 'uuid'
+import { migrations as postgresTables } from '../saga/stores/postgres/migrations.ts'
+import { migrations as sqliteTables } from '../saga/stores/sqlite/migrations.ts'
 
 /** Moves of one saga, its start included. */
 const movesPerSaga = 6
 /** Sagas that start with each batch; with those that run, a batch is 6 x 43 = 258 moves. */
 const startsPerBatch = 43
 
-const stateText = JSON.stringify({ input: { text: 'x'.repeat(480) }, reply: { ref: 'r'.repeat(170) } })
+/** About 900 bytes, as the state of five steps halfway. */
+const stateText = JSON.stringify({ input: { text: 'x'.repeat(480) }, replies: 'r'.repeat(370) })
 const eventsText = JSON.stringify([{ type: 'StepDone', step: 'one', reply: { ref: 'r'.repeat(150) } }])
 
 interface Row {
@@ -36,24 +39,14 @@ function* batches(sagas: number): Generator<{ readonly starts: readonly Row[]; r
 
 const columns = 'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
 
-const tables = (int8: string): string => `
-  create table saga (
-    id text primary key, definition text not null, version integer not null, seq ${int8} not null, state text not null,
-    owner text not null, key text unique, fingerprint text not null, business_key text, created_at ${int8} not null,
-    updated_at ${int8} not null, status text not null, live integer not null
-  )`
-const historyTable = (int8: string): string => `
-  create table saga_history (
-    saga_id text not null, seq ${int8} not null, at ${int8} not null, input_id text not null, events text not null,
-    primary key (saga_id, seq)
-  )`
-
 /** Moves per second on a SQLite file that does not exist yet: WAL, synchronous=FULL, one transaction a batch. */
 export function rawSqlite(file: string, sagas: number): number {
   const database = new Libsql(file)
+  database.exec('pragma page_size = 8192')
+  database.exec('pragma locking_mode = exclusive')
   database.exec('pragma journal_mode = wal')
   database.exec('pragma synchronous = full')
-  database.exec(`${tables('integer')} without rowid; ${historyTable('integer')} without rowid`)
+  for (const migration of sqliteTables) database.exec(migration)
   const insert = database.prepare(
     `insert into saga (${columns}, status, live) values (?,'raw',1,?,?,'owner',?,'fingerprint',?,?,?,?,?)`,
   )
@@ -87,12 +80,12 @@ export function rawSqlite(file: string, sagas: number): number {
 
 const batch = `
 with moved as (
-  update raw.saga s set seq = i.seq, state = i.state, status = i.status, business_key = i.id, owner = 'owner', live = i.live, updated_at = i.at
+  update raw.saga s set seq = i.seq, state = i.state, status = i.status, business_key = i.id, owner = 'owner', live = i.live = 1, updated_at = i.at
   from unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::int[], $6::int8[]) as i(id, seq, state, status, live, at)
   where s.id = i.id and s.seq = i.seq - 1
 ), started as (
   insert into raw.saga (${columns}, status, live)
-  select id, 'raw', 1, 1, state, 'owner', id, 'fingerprint', id, at, at, 'STARTED', 1
+  select id, 'raw', 1, 1, state, 'owner', id, 'fingerprint', id, at, at, 'STARTED', true
   from unnest($7::text[], $8::text[], $9::int8[]) as t(id, state, at)
 )
 insert into raw.saga_history
@@ -105,8 +98,8 @@ export async function rawPostgres(connectionString: string, sagas: number): Prom
     options: '-c enable_seqscan=off -c jit=off -c plan_cache_mode=force_generic_plan',
   })
   await client.connect()
-  await client.query(`drop schema if exists raw cascade; create schema raw; set search_path = raw;
-    ${tables('int8')} with (fillfactor = 60); ${historyTable('int8')}`)
+  await client.query(`drop schema if exists raw cascade; create schema raw`)
+  for (const migration of postgresTables) await client.query(migration.replaceAll('S.', 'raw.'))
   let moved = 0
   const from = performance.now()
   for (const { starts, moves } of batches(sagas)) {
