@@ -16,7 +16,7 @@ const keyOf = (saga: StoredSaga): string => `${saga.createdAt}_${saga.id}`
 
 /** @throws RangeError where the text is not the `next` of an earlier page */
 export function parseKey(after: string): PageKey {
-  const match = /^(\d+)_(.+)$/.exec(after)
+  const match = /^(\d{1,16})_([^\0]+)$/.exec(after)
   if (match === null)
     throw new RangeError(`'${after}' is not the 'next' of an earlier page; leave it out for the first page.`)
   return { createdAt: Number(match[1]), id: match[2] as string }

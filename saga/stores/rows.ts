@@ -1,6 +1,7 @@
 /** The saga's row as SQL stores keep it: its columns, its form in our words, and the conditions of lists and counts. */
 import type { SagaState } from '../core/state.ts'
-import type { SagaFilter, StoredSaga } from './store.ts'
+import type { Move, SagaFilter, Start, StoredSaga } from './store.ts'
+import { StoreError } from './store.ts'
 
 export const sagaColumns =
   'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
@@ -36,6 +37,34 @@ export const toSaga = (row: SagaRow): StoredSaga => ({
   updatedAt: row.updated_at,
 })
 
+/** Text columns hold no NUL and no half of a surrogate pair (in JSON both are escaped). */
+export const isStorable = (text: string | null): boolean => text === null || !/\0|\p{Surrogate}/u.test(text)
+
+/**
+ * Databases differ in what they make of such texts: some refuse, some keep another text, under which nothing is found.
+ *
+ * @throws StoreError `refused`
+ */
+export function refuseOddNames({ starts, moves }: { starts: readonly Start[]; moves: readonly Move[] }): void {
+  for (const { saga, entry } of starts) {
+    const { id, definition, owner, key, fingerprint, businessKey } = saga
+    refuseOdd(id, { id, definition, owner, key, fingerprint, businessKey, inputId: entry.inputId })
+  }
+  for (const { id, owner, businessKey, entries } of moves) {
+    refuseOdd(id, { owner, businessKey })
+    for (const { inputId } of entries) refuseOdd(id, { inputId })
+  }
+}
+
+function refuseOdd(id: string, names: Readonly<Record<string, string | null>>): void {
+  for (const [field, text] of Object.entries(names))
+    if (!isStorable(text))
+      throw new StoreError(
+        'refused',
+        `The ${field} of saga ${JSON.stringify(id)} has a NUL or half a surrogate pair in it: ${JSON.stringify(text)}. Leave it out.`,
+      )
+}
+
 /** @param argument how the database writes the n-th argument, from 1 */
 export function condition(
   filter: SagaFilter,
@@ -49,6 +78,7 @@ export function condition(
     ['created_at <', filter.createdBefore],
   ]
   const used = parts.filter(([, value]) => value !== undefined)
+  if (used.some(([, value]) => typeof value === 'string' && !isStorable(value))) return { where: 'false', values: [] }
   return {
     where: ['true', ...used.map(([text], index) => `${text} ${argument(index + 1)}`)].join(' and '),
     values: used.map(([, value]) => value as string | number),

@@ -4,11 +4,13 @@
  * A store is made anew for each test, in a place of its own. Nothing here waits for time to pass: whether an owner is
  * silent is asked with the silence that the test needs (0 ms: everybody is; a minute: nobody is who has just spoken).
  */
+import { isDeepStrictEqual } from 'node:util'
 import { v7 as uuidv7 } from 'uuid'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Event } from '../core/events.ts'
 import type { SagaState, SagaStatus } from '../core/state.ts'
 import type { HistoryEntry, Move, SagaFilter, Start, Store, StoredSaga } from './store.ts'
+import { StoreError } from './store.ts'
 
 /** Where one test keeps its sagas. */
 export interface StorePlace {
@@ -137,6 +139,20 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           for (const { answer } of answers) if (answer?.kind === 'exists') expect(answer.id).toBe(winners[0]?.own)
         }
         expect(await store.count({})).toBe(keys.length)
+      })
+
+      test('that is committed several times at once, as after a broken connection, is stored once', async () => {
+        const rivals = traits.shared ? [store, await open(), await open()] : [store, store, store]
+        const starts = Array.from({ length: 40 }, (_, index) => startOf({ key: index % 2 === 0 ? `k${index}` : null }))
+        const results = await Promise.all(
+          // Each in a commit of its own, the same three at the same time.
+          starts.map((start) => Promise.all(rivals.map((rival) => rival.commit({ starts: [start], moves: [] })))),
+        )
+        for (const [index, { saga, entry }] of starts.entries()) {
+          const kinds = results[index]?.map(({ starts: [answer] }) => answer?.kind)
+          expect(kinds?.toSorted()).toEqual(['exists', 'exists', 'started'])
+          expect(await store.history(saga.id)).toEqual([entry])
+        }
       })
     })
 
@@ -304,7 +320,8 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 
       test('refuse a page key that is none, and keep the limit between 1 and 1,000', async () => {
         await started(startOf(), startOf())
-        await expect(store.list({}, { after: 'nonsense' })).rejects.toThrow(RangeError)
+        for (const after of ['nonsense', '', '_', '12_', '_id', '1e3_id', '-1_id', `${'9'.repeat(30)}_id`, '1_\0'])
+          await expect(store.list({}, { after }), after).rejects.toThrow(RangeError)
         expect((await store.list({}, { limit: 0 })).items).toHaveLength(1)
         expect((await store.list({}, { limit: 1e9 })).items).toHaveLength(2)
       })
@@ -517,6 +534,67 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         expect((await store.history(saga.id)).slice(1)).toEqual(move.entries)
       })
 
+      test.each(['a NUL \0 in it', 'half \ud83d of a pair'])(
+        'named with %j is kept as it is or refused',
+        async (text) => {
+          const saga = await one({ key: 'k' })
+          const named = { id: `id ${text}`, key: `key ${text}`, businessKey: `b ${text}`, owner: `o ${text}` }
+          for (const [field, value] of Object.entries(named)) {
+            const start = startOf({ [field]: value })
+            expect(await keptOrRefused({ starts: [start], moves: [] }, start.saga.id), field).toBe(true)
+          }
+          for (const odd of [{ businessKey: text }, { owner: text }, { inputId: text }]) {
+            const { seq } = (await loaded(saga.id)) ?? saga
+            const move = moveOf({ ...saga, seq }, odd)
+            expect(await keptOrRefused({ starts: [], moves: [move] }, saga.id, move), JSON.stringify(odd)).toBe(true)
+          }
+          // Nothing is found under another name, and to ask is no error.
+          const other = text.replace('\ud83d', '\ufffd').replace('\0', '')
+          expect(await store.load([`id ${other}`])).toEqual([])
+          expect(await store.findByKey(`key ${other}`)).toBeNull()
+          const found = await store.load([saga.id, `id ${text}`])
+          expect(found.map(({ id }) => id)).toContain(saga.id)
+          expect(await store.findByKey(`other ${text}`)).toBeNull()
+          expect(await store.history(`other ${text}`)).toEqual([])
+          expect(await listed({ businessKey: `other ${text}` })).toEqual([])
+          expect(await store.count({ definition: `other ${text}` })).toBe(0)
+        },
+      )
+
+      /** True where the batch was stored as it is, or refused and nothing changed. */
+      async function keptOrRefused(batch: Parameters<Store['commit']>[0], id: string, move?: Move): Promise<boolean> {
+        const before = await store.load([id])
+        try {
+          await store.commit(batch)
+        } catch (error) {
+          expect(error).toBeInstanceOf(StoreError)
+          expect(error).toMatchObject({ code: 'refused' })
+          expect(await store.load([id])).toEqual(before)
+          return true
+        }
+        const [saga] = await store.load([id])
+        const [start] = batch.starts
+        expect(await store.history(id)).toEqual(
+          expect.arrayContaining([...(move?.entries ?? []), start?.entry].filter(Boolean)),
+        )
+        return start === undefined
+          ? saga?.owner === move?.owner && saga?.businessKey === move?.businessKey
+          : isDeepStrictEqual(saga, start.saga)
+      }
+
+      test('of ids with line breaks, quotes and separators is paged like any other', async () => {
+        const odd = ['a\nb', '1_2', '_', `'"`, 'ü%25', ' '].map((id) => startOf({ id }))
+        await started(...odd)
+        const seen: string[] = []
+        for (let after: string | undefined; seen.length <= odd.length;) {
+          const page = await store.list({}, { limit: 1, after })
+          seen.push(...page.items.map(({ id }) => id))
+          if (page.next === null) break
+          after = page.next
+        }
+        expect(seen.toSorted()).toEqual(odd.map(({ saga }) => saga.id).toSorted())
+      })
+
       test('of 500,000 characters comes back as it was', async () => {
         const saga = await one({ input: 'näh "x" '.repeat(62_500) })
         const move = moveOf(saga, { reply: 'y\n"'.repeat(100_000) })
@@ -542,7 +620,27 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
       expect(await loaded(saga.id)).toEqual(saga)
     })
 
-    if (traits.durable)
+    if (traits.durable) {
+      test('once closed, it refuses every call as unavailable, and is not ready', async () => {
+        const saga = await one()
+        await store.close()
+        await store.close()
+        const calls: [string, () => Promise<unknown>][] = [
+          ['commit', () => store.commit({ starts: [startOf()], moves: [] })],
+          ['load', () => store.load([saga.id])],
+          ['findByKey', () => store.findByKey('k')],
+          ['list', () => store.list({})],
+          ['count', () => store.count({})],
+          ['history', () => store.history(saga.id)],
+          ['claim', () => store.claim('heir', 0, 1)],
+          ['liveVersions', () => store.liveVersions()],
+          ['prune', () => store.prune(at, 1)],
+        ]
+        for (const [call, run] of calls)
+          await expect(run(), call).rejects.toMatchObject({ name: 'StoreError', code: 'unavailable' })
+        expect(await store.ready()).toBe(false)
+      })
+
       test('everything is there after it was closed and opened again', async () => {
         const start = startOf({ key: 'k', businessKey: 'b', owner: 'gone' })
         await started(start)
@@ -557,12 +655,13 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         expect((await store.commit({ starts: [startOf({ key: 'k' })], moves: [] })).starts[0]?.kind).toBe('exists')
         expect(await store.claim('heir', minute, 10)).toHaveLength(1)
       })
+    }
 
     if (traits.shared) {
       test('several may open a new place at once', async () => {
         const fresh = await makePlace()
         try {
-          const all = await Promise.all(Array.from({ length: 5 }, () => fresh.open()))
+          const all = await Promise.all(Array.from({ length: 8 }, () => fresh.open()))
           const start = startOf()
           await all[0]?.commit({ starts: [start], moves: [] })
           for (const each of all) expect(await each.load([start.saga.id])).toEqual([start.saga])

@@ -13,7 +13,7 @@ const unusable = new Set(['28', '3D', '3F', '42'])
  */
 export function isRace(error: unknown): boolean {
   const { code, table } = error as { readonly code?: string; readonly table?: string }
-  return code === '40P01' || code === '40001' || (code === '23505' && table === 'saga')
+  return code === '40P01' || code === '40001' || (code === '23505' && (table === 'saga' || table === 'saga_history'))
 }
 
 export function describeError(error: unknown): Error {

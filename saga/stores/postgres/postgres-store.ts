@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import type { SagaRow } from '../rows.ts'
-import { condition, toSaga } from '../rows.ts'
+import { condition, isStorable, refuseOddNames, toSaga } from '../rows.ts'
 import type {
   HistoryEntry,
   Move,
@@ -107,6 +107,7 @@ class PostgresStore implements Store {
   }
 
   async commit(batch: Batch): ReturnType<Store['commit']> {
+    refuseOddNames(batch)
     const parts = partsOf(batch)
     const written = await this.#retried(({ work }) => this.#writeAll(work, parts))
     return {
@@ -116,10 +117,11 @@ class PostgresStore implements Store {
   }
 
   async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
-    return (await this.#query<SagaRow>('load', statements.load, [ids])).map(toSaga)
+    return (await this.#query<SagaRow>('load', statements.load, [ids.filter(isStorable)])).map(toSaga)
   }
 
   async findByKey(key: string): Promise<StoredSaga | null> {
+    if (!isStorable(key)) return null
     const [row] = await this.#query<SagaRow>('findByKey', statements.findByKey, [key])
     return row === undefined ? null : toSaga(row)
   }
@@ -146,6 +148,7 @@ class PostgresStore implements Store {
       readonly input_id: string
       readonly events: string
     }
+    if (!isStorable(sagaId)) return []
     const rows = await this.#query<Row>('history', statements.history, [sagaId, afterSeq, limit])
     return rows.map((row) => ({
       sagaId,

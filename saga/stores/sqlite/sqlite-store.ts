@@ -9,7 +9,7 @@ import { dirname } from 'node:path'
 import Libsql from 'libsql'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import type { SagaRow } from '../rows.ts'
-import { condition, endedStatuses, sagaColumns, toSaga } from '../rows.ts'
+import { condition, endedStatuses, isStorable, refuseOddNames, sagaColumns, toSaga } from '../rows.ts'
 import type {
   HistoryEntry,
   Move,
@@ -74,18 +74,20 @@ class SqliteStore implements Store {
     readonly starts: readonly Start[]
     readonly moves: readonly Move[]
   }): ReturnType<Store['commit']> {
-    return this.#guard(() =>
-      this.#transaction(() => ({
+    return this.#guard(() => {
+      refuseOddNames(batch)
+      return this.#transaction(() => ({
         starts: batch.starts.map((start) => this.#start(start)),
         moves: batch.moves.map((move) => this.#move(move)),
-      })),
-    )
+      }))
+    })
   }
 
   async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
     return this.#guard(() => {
       const one = this.#sql(`select ${sagaColumns} from saga where id = ?`)
       return ids
+        .filter(isStorable)
         .map((id) => one.get(id) as SagaRow | undefined)
         .filter((row) => row !== undefined)
         .map(toSaga)
@@ -94,6 +96,7 @@ class SqliteStore implements Store {
 
   async findByKey(key: string): Promise<StoredSaga | null> {
     return this.#guard(() => {
+      if (!isStorable(key)) return null
       const row = this.#sql(`select ${sagaColumns} from saga where key = ?`).get(key) as SagaRow | undefined
       return row === undefined ? null : toSaga(row)
     })
