@@ -5,10 +5,8 @@
  * silent is asked with the silence that the test needs (0 ms: everybody is; a minute: nobody is who has just spoken).
  */
 import { isDeepStrictEqual } from 'node:util'
-import { v7 as uuidv7 } from 'uuid'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Event } from '../core/events.ts'
-import type { SagaState, SagaStatus } from '../core/state.ts'
+import { at, moveOf, startOf, stepDone, type SagaOverrides } from './sagas.testkit.ts'
 import type { HistoryEntry, Move, SagaFilter, Start, Store, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
 
@@ -26,7 +24,6 @@ export interface StoreTraits {
   readonly shared: boolean
 }
 
-const at = 1_790_000_000_000
 const minute = 60_000
 
 export function storeContract(name: string, traits: StoreTraits, makePlace: () => Promise<StorePlace>): void {
@@ -702,86 +699,3 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 }
 
 const byId = (a: StoredSaga, b: StoredSaga): number => (a.id < b.id ? -1 : 1)
-
-export type SagaOverrides = Partial<Omit<StoredSaga, 'state'>> & {
-  readonly status?: SagaStatus
-  readonly input?: unknown
-}
-
-/** A start as the engine makes it, with what a test wants otherwise. */
-export function startOf(overrides: SagaOverrides = {}, live = true): Start {
-  const { status = 'STARTED', input = { text: 'input' }, ...rest } = overrides
-  const id = rest.id ?? uuidv7()
-  const saga: StoredSaga = {
-    id,
-    definition: 'test',
-    version: 1,
-    seq: 1,
-    state: stateOf(id, { status, input }),
-    owner: 'owner',
-    key: null,
-    fingerprint: 'fingerprint',
-    businessKey: null,
-    createdAt: at,
-    updatedAt: at,
-    ...rest,
-  }
-  const event: Event = { type: 'SagaStarted', id, definition: 'test', version: 1, seed: 1, input, at, deadline: null }
-  return { saga, live, entry: { sagaId: id, seq: 1, at: saga.createdAt, inputId: `start:${id}`, events: [event] } }
-}
-
-/** The next move of a saga as the engine makes it, with what a test wants otherwise. */
-export function moveOf(
-  saga: StoredSaga,
-  overrides: Partial<Pick<Move, 'owner' | 'businessKey' | 'live' | 'updatedAt'>> & {
-    readonly status?: SagaStatus
-    readonly entries?: number
-    readonly input?: unknown
-    readonly reply?: unknown
-    readonly inputId?: string
-  } = {},
-): Move {
-  const { status = 'STARTED', entries = 1, input = saga.state.input, reply = 'reply', inputId, ...rest } = overrides
-  return {
-    id: saga.id,
-    fromSeq: saga.seq,
-    toSeq: saga.seq + entries,
-    state: {
-      ...stateOf(saga.id, { status, input }),
-      steps: { one: { phase: 'done', attempts: 1, since: at, reply } },
-    },
-    businessKey: saga.businessKey,
-    owner: saga.owner,
-    live: true,
-    updatedAt: at,
-    entries: Array.from({ length: entries }, (_, index) => ({
-      sagaId: saga.id,
-      seq: saga.seq + 1 + index,
-      at: at + index,
-      inputId: inputId ?? `input-${saga.seq + 1 + index}`,
-      events: [stepDone(reply)],
-    })),
-    ...rest,
-  }
-}
-
-const stepDone = (reply: unknown): Event => ({ type: 'StepDone', step: 'one', reply })
-
-const stateOf = (id: string, { status, input }: { status: SagaStatus; input: unknown }): SagaState => ({
-  id,
-  definition: 'test',
-  version: 1,
-  seed: 1,
-  input,
-  status,
-  stage: 0,
-  steps: {},
-  startedAt: at,
-  endedAt: null,
-  deadline: null,
-  error: null,
-  cancel: null,
-  parked: status === 'PARKED' ? { step: 'one', reason: 'test', from: 'STARTED' } : null,
-  expiresAt: null,
-  leftBehind: [],
-})

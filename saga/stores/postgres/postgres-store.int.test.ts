@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/parts.ts'
-import { moveOf, startOf, storeContract } from '../store.contract.ts'
+import { moveOf, startOf } from '../sagas.testkit.ts'
+import { storeContract } from '../store.contract.ts'
 import type { Move, Start, Store } from '../store.ts'
 import { StoreError } from '../store.ts'
 import { postgresStore } from './postgres-store.ts'
@@ -245,6 +246,53 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
     await expect(postgresStore({ connectionString: database.url, schema }).open()).rejects.toMatchObject({
       code: 'unusable',
       message: expect.stringContaining('newer version (999') as string,
+    })
+  })
+
+  test('eight stores that open a new place at once make it once', async () => {
+    const schema = newSchema()
+    const stores = await Promise.all(Array.from({ length: 8 }, () => open(schema)))
+    const starts = stores.map(() => startOf())
+    await Promise.all(stores.map((store, index) => store.commit({ starts: starts.slice(index, index + 1), moves: [] })))
+    for (const store of stores) expect(await store.count({})).toBe(8)
+    const { rows } = await admin.query(`select version from "${schema}".saga_schema`)
+    expect(rows).toHaveLength(1)
+  })
+
+  describe('a role', () => {
+    const asRole = (role: string, name = ''): string => {
+      const url = new URL(database.url)
+      url.username = role
+      url.password = 'secret'
+      if (name !== '') url.pathname = `/${name}`
+      return url.href
+    }
+
+    test('that the server does not know is refused for good, with a word on what to check', async () => {
+      const store = postgresStore({ connectionString: asRole('nobody_of_this_name') })
+      await expect(store.open()).rejects.toMatchObject({
+        code: 'unusable',
+        message: expect.stringMatching(/nobody_of_this_name.*Check the URL and the role's rights/) as string,
+      })
+    })
+
+    test('that may not make the database or the schema is told which right is missing', async () => {
+      const role = `r${randomUUID().replaceAll('-', '')}`
+      await admin.query(`create role ${role} login password 'secret'`)
+      try {
+        const missing = postgresStore({ connectionString: asRole(role, 'missing_database') })
+        await expect(missing.open()).rejects.toMatchObject({
+          code: 'unusable',
+          message: expect.stringContaining('Database missing_database does not exist and could not be made') as string,
+        })
+        const forbidden = postgresStore({ connectionString: asRole(role), schema: newSchema() })
+        await expect(forbidden.open()).rejects.toMatchObject({
+          code: 'unusable',
+          message: expect.stringContaining('permission denied') as string,
+        })
+      } finally {
+        await admin.query(`drop role ${role}`)
+      }
     })
   })
 

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import Libsql from 'libsql'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { moveOf, startOf, storeContract } from '../store.contract.ts'
+import { moveOf, startOf } from '../sagas.testkit.ts'
+import { storeContract } from '../store.contract.ts'
 import { sqliteStore } from './sqlite-store.ts'
 
 const makeFolder = (): string => mkdtempSync(join(tmpdir(), 'ordersaga-store-'))
