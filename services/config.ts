@@ -12,6 +12,7 @@ export class ConfigError extends Error {
 const portError = 'must be a port number from 0 to 65535'
 const port = (value: number): z.ZodType<number> =>
   z.coerce.number(portError).int(portError).min(0, portError).max(65_535, portError).default(value)
+const daysError = 'must be a number of days from 30 to 3650'
 const minutesError = 'must be a number of minutes, more than 0 and at most 10080'
 const httpUrl = (value: string): z.ZodType<string> =>
   z.url({ protocol: /^https?$/, error: 'must be an http URL' }).default(value)
@@ -36,6 +37,8 @@ const Environment = z.object({
   CREATE_ORDER_SAGA_URL: httpUrl('http://127.0.0.1:3101'),
   /** How long a runner has to accept an order. */
   ORDER_TIMER_MINUTES: z.coerce.number(minutesError).positive(minutesError).max(10_080, minutesError).default(30),
+  /** How long ended sagas and their idempotency keys are kept; 30 days at least (design section 4). */
+  SAGA_RETENTION_DAYS: z.coerce.number(daysError).min(30, daysError).max(3650, daysError).default(365),
   STRIPE_SECRET_KEY: z.string().min(1).optional(),
   KAFKA_BOOTSTRAP_SERVERS: z
     .undefined('is set, but this version moves messages in the process or by HTTP; unset it')

@@ -139,6 +139,7 @@ function startSagas(
     port: config.CREATE_ORDER_PORT,
     log: log.child({ service: 'create-order-saga' }),
     timerMs: config.ORDER_TIMER_MINUTES * 60_000,
+    retainMs: config.SAGA_RETENTION_DAYS * 86_400_000,
     ...(receiver === undefined ? {} : { receiver }),
   })
 }

@@ -357,6 +357,25 @@ describe('several processes on one store', () => {
   })
 })
 
+test('ended sagas are removed when their time is up; live ones stay', async () => {
+  const clock = handClock()
+  const store = memoryStore(clock.now)
+  const transport = memoryTransport()
+  const shop = await shopkeeper(transport)
+  const engine = await started({ store, transport, clock, retainMs: 60_000 })
+  const ended = await engine.start(shopSaga, milk, { key: 'k' })
+  await engine.result(ended.saga.id)
+  shop.say.reserve = 'nothing'
+  const live = await engine.start(shopSaga, milk)
+  expect(await engine.count({})).toBe(2)
+  await until(async () => {
+    clock.advance(2000)
+    expect(await engine.get(ended.saga.id)).toBeNull()
+  })
+  expect(await engine.get(live.saga.id)).not.toBeNull()
+  expect((await engine.start(shopSaga, milk, { key: 'k' })).fresh).toBe(true)
+})
+
 test('stopping finishes what was taken in: every accepted start is stored', async () => {
   const store = memoryStore()
   const engine = await started({ store })

@@ -49,6 +49,8 @@ export interface EngineOptions {
   readonly repeatsPerSecond?: number
   /** Milliseconds between heartbeats; 2,000. Another process takes over after three are missed. */
   readonly heartbeatMs?: number
+  /** Ended sagas are removed this many milliseconds after their last move, with their keys; never where none is given. */
+  readonly retainMs?: number
   /** Told what an operator should know: one sentence and the cause. */
   readonly onProblem?: (what: string, cause: unknown) => void
 }
@@ -113,6 +115,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   await engine.begin()
   return engine
 }
+
+/** Few at once, so that an embedded store is not held up. */
+const prunedAtOnce = 200
 
 const keyOf = (name: string, version: number): string => `${name}@${version}`
 
@@ -181,6 +186,7 @@ class DurableEngine implements Engine {
       resume: (saga) => this.#mover.resume(saga),
       onBeat: () => {
         if (options.store.exclusive !== true) this.#hint(this.#feed.followedLong())
+        if (options.retainMs !== undefined) this.#prune(clock.now() - options.retainMs)
       },
       onProblem,
     })
@@ -324,6 +330,12 @@ class DurableEngine implements Engine {
   #wake(sagaId: string): void {
     this.#put(sagaId, { type: 'time' }, `time:${this.#clock.now()}`).catch((error: unknown) => {
       this.#onProblem(`saga ${sagaId} could not be woken`, error)
+    })
+  }
+
+  #prune(before: number): void {
+    this.#store.prune(before, prunedAtOnce).catch((error: unknown) => {
+      this.#onProblem('ended sagas could not be removed; tried again with the next heartbeat', error)
     })
   }
 

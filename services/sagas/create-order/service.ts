@@ -14,6 +14,8 @@ import { createOrderSaga, type CreateOrderOptions } from './saga.ts'
 
 export interface CreateOrderServiceOptions extends Omit<ServiceOptions, 'database' | 'now'>, CreateOrderOptions {
   readonly store: Store
+  /** Ended sagas are kept this long after their last move, in milliseconds; for ever where none is given. */
+  readonly retainMs?: number
 }
 
 /** The consumer group of every replica (contract 1). */
@@ -29,6 +31,7 @@ export async function startCreateOrderService(
     transport,
     definitions: [definition],
     group,
+    ...(options.retainMs === undefined ? {} : { retainMs: options.retainMs }),
     onProblem: (what, cause) => log.warn({ err: cause }, what),
   })
   const server = await createHttpServer({
