@@ -36,7 +36,7 @@ export function sqliteStore(options: SqliteStoreOptions): Store {
 }
 
 type Database = InstanceType<typeof Libsql>
-/** Values are bound by position. */
+/** Values are bound by position; as one array where it counts, since the driver flattens a list of them. */
 type Statement = Libsql.Statement
 
 /** Made once: a text put together for each row would be hashed for each row. */
@@ -216,7 +216,7 @@ class SqliteStore implements Store {
   }
 
   #start({ saga, entry, live }: Start): StartResult {
-    const { changes } = this.#sql(insertSaga).run(
+    const { changes } = this.#sql(insertSaga).run([
       saga.id,
       saga.definition,
       saga.version,
@@ -230,7 +230,7 @@ class SqliteStore implements Store {
       saga.updatedAt,
       saga.state.status,
       live ? 1 : 0,
-    )
+    ])
     if (changes === 0) return this.#holder(saga)
     this.#append(entry)
     return { kind: 'started' }
@@ -250,7 +250,7 @@ class SqliteStore implements Store {
     const { changes } = this.#sql(
       `update saga set seq = ?, state = ?, status = ?, business_key = ?, owner = ?, live = ?, updated_at = ?
        where id = ? and seq = ?`,
-    ).run(
+    ).run([
       move.toSeq,
       JSON.stringify(move.state),
       move.state.status,
@@ -260,20 +260,20 @@ class SqliteStore implements Store {
       move.updatedAt,
       move.id,
       move.fromSeq,
-    )
+    ])
     if (changes === 0) return 'stale'
     for (const entry of move.entries) this.#append(entry)
     return 'moved'
   }
 
   #append(entry: HistoryEntry): void {
-    this.#sql('insert into saga_history (saga_id, seq, at, input_id, events) values (?,?,?,?,?)').run(
+    this.#sql('insert into saga_history (saga_id, seq, at, input_id, events) values (?,?,?,?,?)').run([
       entry.sagaId,
       entry.seq,
       entry.at,
       entry.inputId,
       JSON.stringify(entry.events),
-    )
+    ])
   }
 
   #sql(text: string): Statement {
