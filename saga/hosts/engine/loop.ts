@@ -83,7 +83,9 @@ export class Loop {
       const sagas = batch.map((job) => job.sagaId)
       sagas.forEach((id) => this.#busy.add(id))
       try {
-        this.#queue.unshift(...(await this.#options.mover.run(batch)))
+        // Read before it is put back: meanwhile another lane may have given the queue a new list.
+        const again = await this.#options.mover.run(batch)
+        this.#queue.unshift(...again)
         failures = 0
       } catch (error) {
         await this.#failed(batch, error, ++failures)
