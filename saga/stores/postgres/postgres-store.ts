@@ -59,6 +59,9 @@ const planning = `
   set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
   set jit = off; set plan_cache_mode = force_generic_plan`
 
+/** Lists follow the index that has their order, also where statistics are missing; a bitmap would be sorted as a whole. */
+const inOrder = 'set enable_seqscan = off; set enable_bitmapscan = off; set jit = off'
+
 /** How often a commit that lost a race is run again before the caller is told. */
 const mostRaces = 10
 
@@ -94,7 +97,7 @@ class PostgresStore implements Store {
     if (this.#pools !== null) return
     const pools = {
       work: this.#pool(this.#options.maxConnections ?? 4, planning),
-      lists: this.#pool(2, 'set enable_seqscan = off; set jit = off'),
+      lists: this.#pool(2, inOrder),
     }
     try {
       await ensureDatabase(this.#settings())
