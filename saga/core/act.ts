@@ -27,10 +27,9 @@ export function act(turn: Turn, action: Action, by: string, reason: string): voi
       leftBehind: mayRemain(turn),
       reason: `${by} gave up: ${reason}`,
     })
-  const step = turn.definition.byName.get(parked.step)
+  const step = turn.definition.byName.get(parked.step) as StepDefinition // a saga parks at a step of its own
   if (action.kind === 'resolve') return resolve(turn, step, action.reply, by, reason)
   turn.emit({ type: 'SagaResumed', by, reason })
-  if (step === undefined) return
   if (action.kind === 'retry') retry(turn, step)
   else skip(turn, step, by, reason)
 }
@@ -49,15 +48,24 @@ function retry(turn: Turn, step: StepDefinition): void {
 function skip(turn: Turn, step: StepDefinition, by: string, why: string): void {
   const forward = turn.state.status === 'STARTED'
   const reason = `${by} skipped it: ${why}`
-  const possible = step.place === 'after' && turn.step(step).exhausted === true
-  const effect = possible ? 'possible' : 'denied'
+  const effect = effectOf(turn, step)
   turn.emit({ type: 'StepSkipped', step: step.name, reason, effect, expiresAt: null })
   if (forward && step.place !== 'after') beginUndo(turn, step.name, reason)
 }
 
-function resolve(turn: Turn, step: StepDefinition | undefined, reply: unknown, by: string, reason: string): void {
+/**
+ * What an operator's word leaves open. Where the outcome was known, its answer is not news if it comes again. After the
+ * pivot a success only completes the step: it is no reason to undo anything.
+ */
+function effectOf(turn: Turn, step: StepDefinition): 'none' | 'possible' | 'denied' {
+  const { phase } = turn.step(step)
+  if (phase !== 'asked' && phase !== 'unknown') return 'none'
+  return step.place === 'after' ? 'possible' : 'denied'
+}
+
+function resolve(turn: Turn, step: StepDefinition, reply: unknown, by: string, reason: string): void {
   const action = { kind: 'resolve', reply } as const
-  if (step?.do == null || turn.step(step).phase !== 'unknown')
+  if (step.do === null || turn.step(step).phase !== 'unknown')
     return refuse(turn, action, 'only a command whose outcome is unknown can be resolved; retry or skip this one')
   const data = check(step.do.done.data, reply)
   if (!data.ok) return refuse(turn, action, `the answer does not fit its contract: ${data.why}`)

@@ -107,7 +107,7 @@ function backwardOnce(turn: Turn): boolean {
   const steps = turn.begun()
   if (steps.some((step) => turn.step(step).phase === 'undoing')) return false // one undo at a time
   const stuck = steps.find((step) => turn.step(step).phase === 'stuck')
-  if (stuck !== undefined) return parkAt(turn, stuck.name, `its undo was given up: ${turn.step(stuck).why ?? ''}`)
+  if (stuck !== undefined) return parkAt(turn, stuck.name, `its undo was given up: ${String(turn.step(stuck).why)}`)
   const decider = turn.state.cancel?.after === true ? turn.definition.cancelDecidedBy : null
   const deciding = decider === null ? undefined : steps.find((step) => step.name === decider)
   if (deciding !== undefined && turn.step(deciding).phase === 'done') return askUndo(turn, deciding)

@@ -16,6 +16,11 @@ const mistakes: readonly (readonly [mistake: string, declare: () => unknown, say
   ],
   ['a name that cannot be part of an id', () => saga().step('a:b', both('a')).end(), /use only letters, digits/],
   [
+    'a name that every object has',
+    () => saga().step('toString', both('a')).end(),
+    /every JavaScript object has something of this name/,
+  ],
+  [
     'an undo after the pivot',
     () =>
       afterPivot()

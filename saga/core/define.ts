@@ -207,6 +207,7 @@ export class SagaBuilder<Input, Replies> {
     const fail = (why: string): never => this.#fail(`step ${step.name}: ${why}`)
     if (!/^[\w-]+$/.test(step.name))
       fail('use only letters, digits, - and _ in its name; it becomes part of command ids.')
+    if (step.name in {}) fail('every JavaScript object has something of this name already; choose another.')
     if (all.some((other) => other.name === step.name && other.index < step.index))
       fail('there are two steps of this name; rename one.')
     checkTiming(step, fail)
@@ -262,6 +263,7 @@ export class GroupBuilder<Input, Replies, Added> {
 type ErasedStepOptions = StepOptions<unknown, unknown, unknown, unknown, unknown, unknown, unknown, 'stop' | 'continue'>
 
 const nothing = (): null => null
+const itself = (reply: unknown): unknown => reply
 
 function commandStep(name: string, options: ErasedStepOptions): Draft {
   const fail = (why: string): never => {
@@ -296,7 +298,7 @@ function commandStep(name: string, options: ErasedStepOptions): Draft {
     undoRetry: options.undoRetry ?? retry,
     attemptMs: options.attemptMs ?? 10_000,
     stepMs: options.stepMs ?? null,
-    keep: options.keep ?? ((reply) => reply),
+    keep: options.keep ?? itself,
   }
 }
 
@@ -318,7 +320,7 @@ function waitStep(name: string, options: WaitOptions<unknown, 'stop' | 'continue
     undoRetry: defaultRetry,
     attemptMs: options.withinMs,
     stepMs: null,
-    keep: (reply) => reply,
+    keep: itself,
   }
 }
 

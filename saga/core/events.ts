@@ -29,7 +29,7 @@ export type Event =
   | { readonly type: 'StepRejected'; readonly step: string; readonly reason: string; readonly retryAt: number | null }
   /** No answer in time: the outcome is unknown. `retryAt` is null where the tries are used up. */
   | { readonly type: 'StepUnknown'; readonly step: string; readonly reason: string; readonly retryAt: number | null }
-  /** `effect`: `possible` where nobody knows, `denied` where an operator says that there is none (left). */
+  /** `effect`: `possible` where nobody knows, `denied` where an operator says, against what nobody knows, that there is none. */
   | {
       readonly type: 'StepSkipped'
       readonly step: string

@@ -92,6 +92,7 @@ function next(state: SagaState, event: Exclude<Event, { type: 'SagaStarted' }>):
     case 'UndoFailed':
       return withStep(state, event.step, {
         phase: event.retryAt === null ? 'stuck' : 'undoing',
+        why: event.reason,
         ...(event.refused ? { undoRound: (stepOf(state, event.step).undoRound ?? 1) + 1 } : {}),
         ...pause(event.retryAt),
       })
@@ -122,6 +123,7 @@ function effectFound(state: SagaState, step: string, reply: unknown): SagaState 
     status: undoing,
     parked: null,
     endedAt: null,
+    leftBehind: [], // it is undone after all, or parks again
   }
 }
 
@@ -143,7 +145,8 @@ function sagaLevel(state: SagaState, event: Event): SagaState {
       return {
         ...state,
         status: 'PARKED',
-        parked: { step: event.step, reason: event.reason, from: state.status },
+        // Parked already, it goes back to where it was before the first parking, never to being parked.
+        parked: { step: event.step, reason: event.reason, from: state.parked?.from ?? state.status },
       }
     case 'SagaResumed':
       return { ...state, status: state.parked?.from ?? state.status, parked: null }
@@ -172,6 +175,7 @@ function cancelRefused(state: SagaState): SagaState {
     ...state,
     status: after ? 'COMPLETED' : state.status,
     cancel: null,
+    parked: null, // a saga that was parked while it asked has its answer now
     expiresAt: after ? null : state.expiresAt,
     steps,
   }

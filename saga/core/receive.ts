@@ -36,6 +36,7 @@ const ignore = (turn: Turn, reply: ReplyMessage, why: string): void =>
 
 /** A step that waits for an event takes it by its type. */
 function waitedFor(turn: Turn, reply: ReplyMessage): boolean {
+  if (hasEnded(turn.state.status)) return false
   const waiting = turn.begun().find((step) => step.event?.type === reply.type && turn.step(step).phase === 'asked')
   if (waiting?.event == null) return false
   const data = check(waiting.event.data, reply.payload)
@@ -62,12 +63,12 @@ const read = (step: StepDefinition, direction: Direction, built: Built, reply: R
 
 function awaits(turn: Turn, step: StepDefinition, direction: Direction): boolean {
   const state = turn.step(step)
+  if (direction === 'do' && undoneBlind(step, state)) return true // evidence of an effect, even after the end
+  if (hasEnded(turn.state.status) && turn.state.status !== 'COMPLETED') return false
   if (direction === 'query') return state.querying === true
   if (direction === 'undo') return state.phase === 'undoing' || state.phase === 'stuck'
   if (step.do === null) return false
-  if (undoneBlind(step, state)) return true
-  if (state.phase === 'skipped') return state.exhausted === true
-  return (state.phase === 'asked' || state.phase === 'unknown') && !hasEnded(turn.state.status)
+  return state.phase === 'asked' || state.phase === 'unknown' || (state.phase === 'skipped' && state.exhausted === true)
 }
 
 /** Undone, or said to be without effect, although nobody knew; and nothing at the participant keeps the command out. */
@@ -95,7 +96,8 @@ function refused(turn: Turn, { step, direction }: Match, reason: string, reply: 
   if (state.phase !== 'asked' && state.phase !== 'unknown')
     return ignore(turn, reply, 'it confirms that the step had no effect')
   resumeFrom(turn, step)
-  const again = step.onRejected === 'retry' && turn.state.status === 'STARTED' && !exhausted(turn, step)
+  const forward = (turn.state.parked?.from ?? turn.state.status) === 'STARTED' // parked for another step, it goes on later
+  const again = step.onRejected === 'retry' && forward && !exhausted(turn, step)
   const retryAt = again ? turn.retryAt(step.retry, step, state.attempts) : null
   turn.emit({ type: 'StepRejected', step: step.name, reason, retryAt })
   if (retryAt === null) leaveOut(turn, step, reason, 'none')

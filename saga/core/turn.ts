@@ -38,9 +38,11 @@ export class Turn {
     return begun(this.definition, this.#state)
   }
 
-  /** The step that the saga is at, for messages. */
+  /** The newest step that the saga waits for. */
   currentStep(): string {
-    return this.definition.stages[this.#state.stage]?.[0]?.name ?? ''
+    let current = ''
+    for (const step of this.begun()) if (this.step(step).nextAt !== undefined) current = step.name
+    return current
   }
 
   /** When the next attempt may go out, in Unix milliseconds; a step's own deadline ends the pause. */

@@ -4,7 +4,8 @@
  *
  * The network is the growing set of messages ever sent: any of them may arrive at any time, any number of times, or
  * never. That covers loss, delay, duplicates and reordering at once. All durations are 0 and the time is always 0, so an
- * armed wake-up may fire at any moment. A cancel comes once, at any point. What is checked in each state is in `faultsOf`.
+ * armed wake-up may fire at any moment. A cancel comes once, at any point. Where asked for, the host fails once, and an
+ * operator acts once on a parked saga. What is checked in each state is in `faultsOf`.
  */
 import type { SagaDefinition, StepDefinition } from './definition.ts'
 import type { Input } from './decide.ts'
@@ -32,6 +33,8 @@ interface World {
   /** How often each step was asked in its current round, counted here and not by the rules. */
   readonly asks: Readonly<Record<string, number>>
   readonly cancelled: boolean
+  readonly faulted: boolean
+  readonly acted: boolean
 }
 
 interface Sent {
@@ -48,9 +51,10 @@ export interface Rules {
   /** A participant as it should be stores answers, and keeps out what was undone before it came. */
   readonly stores: boolean
   readonly tombstones: boolean
+  readonly heedsTombstones: boolean
 }
 
-export const rules: Rules = { decide, evolve, pending, stores: true, tombstones: true }
+export const rules: Rules = { decide, evolve, pending, stores: true, tombstones: true, heedsTombstones: true }
 
 export interface Walk {
   readonly states: number
@@ -61,10 +65,13 @@ export interface Walk {
   readonly path: readonly string[]
 }
 
-/** @param most gives up beyond so many states, as a fault */
-export function walk(definition: SagaDefinition, under: Rules = rules, most = 200_000): Walk {
-  return new Walker(definition, under, most).run()
+/** @param operated whether the host may fail and an operator act, each once */
+export function walk(definition: SagaDefinition, under: Rules = rules, operated = false): Walk {
+  return new Walker(definition, under, operated).run()
 }
+
+/** More states than this are a fault: a walk that does not end shows nothing. */
+const most = 200_000
 
 interface Node {
   readonly world: World
@@ -75,17 +82,17 @@ interface Node {
 class Walker {
   readonly #definition: SagaDefinition
   readonly #rules: Rules
-  readonly #most: number
+  readonly #operated: boolean
   readonly #nodes: Node[] = []
   readonly #known = new Map<string, number>()
   readonly #edges: number[][] = []
   #fault: string | null = null
   #failedAt: number | null = null
 
-  constructor(definition: SagaDefinition, under: Rules, most: number) {
+  constructor(definition: SagaDefinition, under: Rules, operated: boolean) {
     this.#definition = definition
     this.#rules = under
-    this.#most = most
+    this.#operated = operated
   }
 
   run(): Walk {
@@ -111,28 +118,39 @@ class Walker {
     const start: Input = { type: 'start', id: 's', input: {}, seed: 0 }
     const events = this.#rules.decide(this.#definition, null, start, 0)
     const saga = events.reduce<SagaState | null>(this.#rules.evolve, null) as SagaState
-    const empty: World = { saga, sent: {}, stored: {}, effects: {}, replies: [], asks: {}, cancelled: false }
-    this.#add(this.#afterEvents(empty, saga, events), -1, 'start')
+    const nothing = { sent: {}, stored: {}, effects: {}, replies: [], asks: {} }
+    const spent = { cancelled: false, faulted: !this.#operated, acted: !this.#operated }
+    this.#add(this.#afterEvents({ saga, ...nothing, ...spent }, saga, events), -1, 'start')
   }
 
   #expand(at: number): void {
     const { world } = this.#nodes[at] as Node
     for (const [id, sent] of Object.entries(world.sent))
-      for (const [next, by] of this.#deliver(world, id, sent)) this.#add(next, at, by)
+      for (const [next, by] of this.#deliver(world, id, sent)) if (next !== world) this.#add(next, at, by)
     for (const reply of world.replies) this.#input(at, replyInput(reply), `reply ${reply}`)
     for (const { event } of this.#definition.steps)
       if (event !== null) this.#input(at, { type: 'reply', reply: { type: event.type, payload: {} } }, event.type)
     if (this.#rules.pending(this.#definition, world.saga).wakeAt !== null) this.#input(at, { type: 'time' }, 'time')
-    if (!world.cancelled) this.#input(at, { type: 'cancel', by: 'c', reason: 'r' }, 'cancel')
+    if (!world.cancelled) this.#input(at, { type: 'cancel', by: 'c', reason: 'r' }, 'cancel', { cancelled: true })
+    if (!world.faulted) this.#input(at, { type: 'fault', reason: 'f' }, 'fault', { faulted: true })
+    if (world.saga.parked !== null && !world.acted) this.#operate(at, world, world.saga.parked.step)
   }
 
-  #input(at: number, input: Input, by: string): void {
+  /** An operator tells the truth: skips only what is not in effect. What is still on its way may prove them wrong. */
+  #operate(at: number, world: World, step: string): void {
+    const actions = ['retry', 'giveUp', ...((world.effects[step] ?? 0) === 0 ? ['skip'] : [])] as const
+    for (const kind of actions as readonly ('retry' | 'giveUp' | 'skip')[])
+      this.#input(at, { type: 'act', action: { kind }, by: 'o', reason: 'r' }, kind, { acted: true })
+  }
+
+  #input(at: number, input: Input, by: string, spends: Partial<World> = {}): void {
     const { world } = this.#nodes[at] as Node
     const events = this.#rules.decide(this.#definition, world.saga, input, 0)
     const saga = events.reduce<SagaState | null>(this.#rules.evolve, world.saga) as SagaState
-    const cancelled = world.cancelled || input.type === 'cancel'
+    if (saga === world.saga) return // nothing changed: what was spent on it may as well come later
     const fault = orderFault(this.#definition, world, events)
-    this.#add(this.#afterEvents({ ...world, cancelled }, saga, events), at, by)
+    const asks = input.type === 'act' ? freshTries(world, events) : world.asks
+    this.#add(this.#afterEvents({ ...world, asks, ...spends }, saga, events), at, by)
     if (fault !== null && this.#fault === null) this.#fail(fault)
   }
 
@@ -159,8 +177,9 @@ class Walker {
       if (contract.undo?.rejected != null) undone.push(replied(keep(world, id, 'rejected'), id, 'rejected'))
       return undone.map((next) => [next, `undo ${id}`])
     }
-    if (kept === 'tombstone') return [[replied(world, id, 'rejected'), `too late ${id}`]]
-    if (kept !== undefined && this.#rules.stores) return [[replied(world, id, kept), `again ${id}`]]
+    if (kept === 'tombstone' && this.#rules.heedsTombstones) return [[replied(world, id, kept), `too late ${id}`]]
+    if (kept !== undefined && kept !== 'tombstone' && this.#rules.stores)
+      return [[replied(world, id, kept), `again ${id}`]]
     const done = replied(
       { ...keep(world, id, 'done'), effects: { ...world.effects, [step]: Math.min(effect + 1, 2) } },
       id,
@@ -189,7 +208,7 @@ class Walker {
     this.#nodes.push({ world, from, by })
     const fault = this.#faultsOf(world)
     if (fault !== null) this.#fail(fault)
-    else if (this.#nodes.length > this.#most) this.#fail(`more than ${this.#most} states`)
+    else if (this.#nodes.length > most) this.#fail(`more than ${most} states`)
   }
 
   #fail(fault: string): void {
@@ -202,6 +221,8 @@ class Walker {
     const { commands, wakeAt } = this.#rules.pending(this.#definition, saga)
     const twice = Object.keys(effects).find((step) => (effects[step] ?? 0) > 1)
     if (twice !== undefined) return `${twice} took effect twice`
+    if ((saga.parked !== null) !== (saga.status === 'PARKED') || saga.parked?.from === 'PARKED')
+      return 'it is parked without a way out'
     if (!hasEnded(saga.status) && saga.status !== 'PARKED' && commands.length === 0 && wakeAt === null)
       return 'it has neither ended nor parked and nothing will move it'
     if (saga.status === 'COMPLETED') {
@@ -212,11 +233,12 @@ class Walker {
     }
     if (!hasEnded(saga.status)) return null
     for (const step of this.#definition.steps) {
-      if (effects[step.name] !== 1 || step.undo === null) continue
-      // Without tombstones nothing can keep a late command out; its answer must then reopen the saga.
+      if (effects[step.name] !== 1 || step.undo === null || saga.leftBehind.includes(step.name)) continue
+      // Without tombstones, or without an undo since an operator skipped it, nothing keeps a late command out; its answer
+      // must then reopen the saga.
+      const unguarded = step.do?.tombstones === false || stepOf(saga, step.name).phase === 'skipped'
       const evidence =
-        step.do?.tombstones === false &&
-        replies.some((reply) => reply.startsWith(`s:${step.name}:do`) && this.#reopens(saga, reply))
+        unguarded && replies.some((reply) => reply.startsWith(`s:${step.name}:do`) && this.#reopens(saga, reply))
       if (!evidence) return `it is ${saga.status}, but ${step.name} is still in effect`
     }
     return null
@@ -249,6 +271,14 @@ class Walker {
   }
 }
 
+/** What an operator has asked again has all its tries again. */
+const freshTries = (world: World, events: readonly Event[]): World['asks'] =>
+  Object.fromEntries(
+    Object.entries(world.asks).filter(
+      ([step]) => !events.some((event) => event.type === 'StepAsked' && event.step === step),
+    ),
+  )
+
 const keep = (world: World, id: string, what: Stored): World => ({ ...world, stored: { ...world.stored, [id]: what } })
 
 function replied(world: World, id: string, what: Stored): World {
@@ -263,18 +293,27 @@ function replyInput(reply: string): Input {
   return { type: 'reply', reply: { type: what === 'rejected' ? 'refused' : 'done', payload, causationId } }
 }
 
-const keyOf = ({ saga, sent, stored, effects, replies, asks, cancelled }: World): string =>
+/** A delivery changes no saga: most states share theirs with another. */
+const sagaKeys = new WeakMap<SagaState, string>()
+
+function sagaKeyOf(saga: SagaState): string {
+  const { status, stage, steps, error, cancel, parked, expiresAt, leftBehind } = saga
+  const known = sagaKeys.get(saga)
+  const by = [error?.step, cancel?.after, cancel?.by, parked?.step, parked?.from, expiresAt, leftBehind]
+  const key = known ?? JSON.stringify([status, stage, Object.entries(steps), by])
+  sagaKeys.set(saga, key)
+  return key
+}
+
+const keyOf = ({ saga, sent, stored, effects, replies, asks, cancelled, faulted, acted }: World): string =>
+  sagaKeyOf(saga) +
   JSON.stringify([
-    saga.status,
-    saga.stage,
-    Object.entries(saga.steps),
-    [saga.error?.step, saga.cancel?.after, saga.cancel?.by, saga.parked?.step, saga.parked?.from, saga.expiresAt],
     Object.keys(sent).toSorted(),
     Object.entries(stored).toSorted(),
     Object.entries(effects).toSorted(),
     replies,
     Object.entries(asks).toSorted(),
-    cancelled,
+    [cancelled, faulted, acted],
   ])
 
 const mayRemain = ({ phase, exhausted }: StepState): boolean =>
@@ -308,7 +347,7 @@ function undoFault(definition: SagaDefinition, state: SagaState, name: string, w
   const pivot = definition.steps.find((other) => other.place === 'pivot')
   if (pivot !== undefined && stepOf(state, pivot.name).phase === 'done' && state.cancel?.after !== true)
     return `${name} is undone after the pivot`
-  if (phase === 'undoing') return null // a repeat; what was found since is undone after it
+  if (phase === 'undoing' || phase === 'stuck') return null // a repeat; what was found since is undone after it
   const newer = definition.steps.find(
     (other) => other.index > step.index && other.undo !== null && mayRemain(stepOf(state, other.name)),
   )
