@@ -1,4 +1,5 @@
 /** All services in one process of its own, as `npm run service -- all` starts them. */
+import { fileURLToPath } from 'node:url'
 import { startChild, type Child } from './child.ts'
 import type { Place } from './tables.ts'
 import { until } from './until.ts'
@@ -8,6 +9,8 @@ export interface AllInOne extends Child {
   ready(): Promise<string>
 }
 
+const main = fileURLToPath(import.meta.resolve('../../services/main.ts'))
+
 const startMs = 60_000
 
 export function startAllInOne(place: Place): AllInOne {
@@ -15,7 +18,7 @@ export function startAllInOne(place: Place): AllInOne {
   const ports = { USER_PORT: '0', ORDER_PORT: '0', PAYMENT_PORT: '0', TIMER_PORT: '0', CREATE_ORDER_PORT: '0' }
   const data: Record<string, string> =
     place.kind === 'sqlite' ? { ORDERSAGA_DIR: place.folder } : { DATABASE_URL: place.url }
-  const child = startChild('services/main.ts', ['all'], { ...ports, ...data }, (line) => {
+  const child = startChild(main, ['all'], { ...ports, ...data }, (line) => {
     if (url === null && line.includes('"listening"')) url = (JSON.parse(line) as { url: string }).url
   })
   return {

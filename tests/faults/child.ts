@@ -20,7 +20,7 @@ export interface Child {
   stop(): Promise<number | null>
 }
 
-/** Runs a TypeScript file of this checkout. `onLine` gets each line of its output. */
+/** Runs a TypeScript file. `onLine` gets each line of its output. */
 export function startChild(
   file: string,
   args: readonly string[],
@@ -29,7 +29,7 @@ export function startChild(
 ): Child {
   const child: ChildProcess = spawn(
     process.execPath,
-    ['--conditions=source', '--import', 'tsx', join(root, file), ...args],
+    ['--conditions=source', '--import', 'tsx', file, ...args],
     // Nothing of the surrounding environment but what finds programs and caches: what a test sets is all there is.
     { cwd: root, env: { PATH: process.env['PATH'] ?? '', ...variables }, stdio: ['ignore', 'pipe', 'pipe'] },
   )
