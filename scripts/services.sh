@@ -1,81 +1,146 @@
 #!/usr/bin/env bash
-# The real parts that the integration tests talk to, without a container engine: `services.sh start | stop | status`.
+# The real parts that the integration tests talk to, without a container engine:
+#
+#   services.sh start | stop | status | kill | installed [part...]        all parts unless some are named
 #
 # Installs what is missing (Debian, as root), gives each part its own port and data folder, waits until it answers, and
-# stops only what this checkout started. Starting twice is harmless. One line per part: name, version, port, folder, seconds.
-# A part is one function that gets the verb; add it to `parts`.
+# stops only what this checkout started. Starting twice is harmless. One line per part: name, version, port, seconds, folder.
+# `kill` ends a part without warning (SIGKILL), for tests of faults; `installed` says whether its programs are there.
 #
-#   ORDERSAGA_POSTGRES_PORT   PostgreSQL's port; 54329 unless said otherwise
-#   ORDERSAGA_PARTS           where the data folders are; .parts/ of this checkout unless said otherwise
+#   ORDERSAGA_POSTGRES_PORT   54329 unless said otherwise
+#   ORDERSAGA_REDIS_PORT      63790
+#   ORDERSAGA_RABBITMQ_PORT   56720
+#   ORDERSAGA_KAFKA_PORT      19092; its controller has the next port
+#   ORDERSAGA_PARTS           where the data folders are; .parts/ of this checkout
+#   ORDERSAGA_DOWNLOADS       where downloads are kept between runs; .parts/downloads/ of this checkout
+#
+# A part is a file in parts/ that sets its name and defines:
+#   <part>_installed  true where its programs are there        <part>_answers   true once it serves
+#   <part>_install    gets them, or says how to                <part>_pid       prints its process id
+#   <part>_version    prints its version
+#   <part>_launch     starts it in $folder on $port, in the background; its output goes to $folder/server.log
+# and may define <part>_account (who runs it; the one who runs this) and <part>_stop_signal (TERM).
 set -euo pipefail
 export LC_ALL=C
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 folder_of_parts=${ORDERSAGA_PARTS:-$root/.parts}
+downloads=${ORDERSAGA_DOWNLOADS:-$root/.parts/downloads}
 # A checkout has its own folder in the fallback too, so that `stop` never reaches another checkout's servers.
-fallback=/var/tmp/ordersaga-parts/$(printf '%s' "$root" | cksum | cut -d ' ' -f 1)
-parts=(postgresql)
+fallback=/var/tmp/ordersaga-parts/$(printf '%s' "$folder_of_parts" | cksum | cut -d ' ' -f 1)
+all_parts=(postgresql redis rabbitmq kafka)
+patience=120 # seconds
 
-postgresql() {
-  local verb=$1 port=${ORDERSAGA_POSTGRES_PORT:-54329} bin version account folder data
-  if ! bin=$(postgresql_programs); then
-    [ "$verb" = start ] || { line PostgreSQL '' "$port" '' 'not installed'; [ "$verb" = stop ]; return; }
-    install_debian PostgreSQL postgresql 'initdb and pg_ctl on the PATH, or point TEST_POSTGRES_URL at a server of your own'
-    bin=$(postgresql_programs) || fail 'PostgreSQL was installed, but initdb and pg_ctl are not to be found'
-  fi
-  version=$("$bin/postgres" --version | grep -oE '[0-9]+(\.[0-9]+)?' | head -n 1)
-  account=$(as_root && echo postgres || id -un) # PostgreSQL refuses to run as root
-  folder=$(owned_folder "postgresql-${version%%.*}" "$account") || exit 2
-  data=$folder/data
+declare -A port_of=(
+  [postgresql]=${ORDERSAGA_POSTGRES_PORT:-54329}
+  [redis]=${ORDERSAGA_REDIS_PORT:-63790}
+  [rabbitmq]=${ORDERSAGA_RABBITMQ_PORT:-56720}
+  [kafka]=${ORDERSAGA_KAFKA_PORT:-19092}
+)
+declare -A title_of=([postgresql]=PostgreSQL [redis]=Redis [rabbitmq]=RabbitMQ [kafka]=Kafka)
 
+main() {
+  local verb=${1:-} worst=0 part
   case $verb in
-    start)
-      if ! postgresql_answers; then
-        [ -f "$data/PG_VERSION" ] || as "$account" "$folder" "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --no-locale \
-          >"$folder/initdb.log" 2>&1 || fail "PostgreSQL: initdb failed, see $folder/initdb.log"
-        # No socket: its default folder may be missing, and one of ours may be longer than a socket's name can be.
-        as "$account" "$folder" "$bin/pg_ctl" -D "$data" -l "$folder/server.log" -w -t 60 start \
-          -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200" >/dev/null 2>&1 || true
-        postgresql_answers || fail "PostgreSQL does not answer on port $port: see $folder/server.log, or set ORDERSAGA_POSTGRES_PORT"
-      fi
-      line PostgreSQL "$version" "$port" "$(postgresql_is_ours && echo "$folder" || echo 'started elsewhere')" "$(elapsed) s"
-      ;;
-    stop)
-      if postgresql_is_ours; then
-        as "$account" "$folder" "$bin/pg_ctl" -D "$data" -m fast -w stop >/dev/null || fail "PostgreSQL did not stop: see $folder/server.log"
-        line PostgreSQL "$version" "$port" "$folder" 'stopped'
-      else
-        line PostgreSQL "$version" "$port" "$folder" 'not started here'
-      fi
-      ;;
-    status)
-      if postgresql_answers; then
-        line PostgreSQL "$version" "$port" "$(postgresql_is_ours && echo "$folder" || echo 'started elsewhere')" 'answers'
-      else
-        line PostgreSQL "$version" "$port" "$folder" 'does not answer'
-        return 1
-      fi
-      ;;
+    start | stop | status | kill | installed) shift ;;
+    *) fail "unknown verb '$verb': use start, stop, status, kill or installed" ;;
   esac
-}
-
-# The folder that holds initdb and pg_ctl; Debian keeps them off the PATH.
-postgresql_programs() {
-  local candidate
-  for candidate in $(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -rV) "$(dirname "$(command -v initdb || echo /)")"; do
-    if [ -x "$candidate/initdb" ] && [ -x "$candidate/pg_ctl" ]; then echo "$candidate" && return; fi
+  [ $# -gt 0 ] || set -- "${all_parts[@]}"
+  for part in "$@"; do
+    [ -n "${port_of[$part]:-}" ] || fail "unknown part '$part': use ${all_parts[*]}"
+    # shellcheck source=/dev/null
+    . "$root/scripts/parts/$part.sh"
+    title=${title_of[$part]} port=${port_of[$part]} began=$(now_ms)
+    "$verb" "$part" || worst=1
   done
-  return 1
+  return $worst
 }
 
-# A statement, not pg_isready: that one is also content with a server that refuses us.
-postgresql_answers() {
-  PGCONNECT_TIMEOUT=3 "$bin/psql" -X -q -t -h 127.0.0.1 -p "$port" -U postgres -w -d postgres -c 'select 1' >/dev/null 2>&1
+start() {
+  local part=$1
+  "${part}_installed" || "${part}_install"
+  place "$part"
+  if ! "${part}_answers"; then
+    "${part}_launch" || fail "$title could not be started: see $folder/server.log"
+    wait_until "${part}_answers" ||
+      fail "$title does not answer on port $port: see $folder/server.log, or set ORDERSAGA_${part^^}_PORT to another port"
+  fi
+  line "$("${part}_version")" "$(ours "$part" && echo "$folder" || echo 'started elsewhere')" "$(elapsed) s"
 }
 
-postgresql_is_ours() { as "$account" "$folder" "$bin/pg_ctl" -D "$data" status >/dev/null 2>&1; }
+stop() { end "$1" "$(if declare -F "${1}_stop_signal" >/dev/null; then "${1}_stop_signal"; else echo TERM; fi)" stopped; }
+
+kill() { end "$1" KILL killed; }
+
+end() {
+  local part=$1 signal=$2 done=$3 pid processes
+  place "$part"
+  if ours "$part"; then
+    pid=$("${part}_pid")
+    # Its children too: what is left of a killed server keeps the next one from its memory and files.
+    processes=("$pid" $(cat "/proc/$pid/task/$pid/children"))
+    command kill -s "$signal" "$pid"
+    wait_until gone "${processes[@]}" || fail "$title did not stop: see $folder/server.log"
+    line '' "$folder" "$done"
+  else
+    line '' "$folder" 'not started here'
+  fi
+}
+
+installed() { "$1_installed"; }
+
+status() {
+  local part=$1
+  place "$part"
+  if "${part}_answers"; then
+    line '' "$(ours "$part" && echo "$folder" || echo 'started elsewhere')" 'answers'
+  else
+    line '' "$folder" 'does not answer'
+    return 1
+  fi
+}
 
 # --- what every part needs ---
+
+# Sets $account and $folder.
+place() {
+  account=$(if declare -F "${1}_account" >/dev/null; then "${1}_account"; else id -un; fi)
+  folder=$(owned_folder "$1" "$account") || exit 2
+}
+
+# A folder among the parts where the account can reach it, else under /var/tmp.
+owned_folder() {
+  local name=$1 account=$2 folder
+  # An account that does not exist yet owns nothing, and runs nothing.
+  id "$account" >/dev/null 2>&1 || { echo "$folder_of_parts/$name" && return; }
+  for folder in "$folder_of_parts/$name" "$fallback/$name"; do
+    mkdir -p "$folder"
+    [ "$account" = "$(id -un)" ] || chown "$account" "$folder" 2>/dev/null || continue
+    if as "$account" / test -w "$folder" -a -x "$folder"; then echo "$folder" && return; fi
+  done
+  fail "account $account can write neither $folder_of_parts nor $fallback"
+}
+
+ours() {
+  local pid
+  pid=$("${1}_pid" 2>/dev/null) && [ -n "$pid" ] && ! gone "$pid"
+}
+
+# True where none of the processes runs any more.
+gone() {
+  local pid
+  for pid in "$@"; do
+    [ ! -d "/proc/$pid" ] || grep -q '^State:\s*Z' "/proc/$pid/status" 2>/dev/null || return 1
+  done
+}
+
+wait_until() {
+  local until=$((SECONDS + patience))
+  while ! "$@"; do
+    [ "$SECONDS" -lt "$until" ] || return 1
+    sleep 0.1
+  done
+}
 
 as_root() { [ "$(id -u)" = 0 ]; }
 
@@ -86,26 +151,26 @@ as() {
   if [ "$account" = "$(id -un)" ]; then (cd "$folder" && "$@"); else (cd "$folder" && runuser -u "$account" -- "$@"); fi
 }
 
-# A folder among the parts where the account can reach it, else under /var/tmp.
-owned_folder() {
-  local name=$1 account=$2 folder
-  for folder in "$folder_of_parts/$name" "$fallback/$name"; do
-    mkdir -p "$folder"
-    [ "$account" = "$(id -un)" ] || chown "$account" "$folder" 2>/dev/null || continue
-    if as "$account" / test -w "$folder" -a -x "$folder"; then echo "$folder" && return; fi
-  done
-  fail "account $account can write neither $folder_of_parts nor $fallback"
+# Runs a command as the part's account, in its folder, apart from this terminal: Ctrl-C here is not for the servers.
+launch() {
+  as "$account" "$folder" setsid "$@" >>"$folder/server.log" 2>&1 </dev/null &
+  disown
 }
+
+# True where something takes connections there, whatever it says.
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 
 install_debian() {
-  local part=$1 package=$2 otherwise=$3
-  as_root && command -v apt-get >/dev/null || fail "$part is not installed: install it ($otherwise); as root on Debian this script does it"
+  local package=$1 otherwise=$2
+  as_root && command -v apt-get >/dev/null ||
+    fail "$title is not installed: install it ($otherwise); as root on Debian this script does it"
   [ -n "${apt_updated:-}" ] || apt-get update -qq >&2
   apt_updated=yes
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >/dev/null || fail "$part could not be installed: apt-get install $package failed"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >/dev/null ||
+    fail "$title could not be installed: apt-get install $package failed"
 }
 
-line() { printf '%-12s %-8s port %-6s %-12s %s\n' "$1" "$2" "$3" "$5" "$4"; }
+line() { printf '%-12s %-8s port %-6s %-16s %s\n' "$title" "$1" "$port" "$3" "$2"; }
 
 fail() {
   printf 'services: %s\n' "$1" >&2
@@ -119,14 +184,4 @@ elapsed() {
   printf '%d.%d' $((ms / 1000)) $((ms % 1000 / 100))
 }
 
-case ${1:-} in
-  start | stop | status) ;;
-  *) fail "unknown verb '${1:-}': use start, stop or status" ;;
-esac
-
-worst=0
-for part in "${parts[@]}"; do
-  began=$(now_ms)
-  "$part" "$1" || worst=1
-done
-exit $worst
+main "$@"

@@ -5,7 +5,13 @@ import { expect, test } from 'vitest'
 
 const anyPackage = String.raw`(?![./])(?!saga/|services/|tests/|bench/|scripts/).+`
 const shared = String.raw`services/(http|database|money|time|log)/.+|services/(?!main|system)[^/]+\.ts`
-const drivers: Record<string, string> = { sqlite: 'libsql', postgres: 'pg' }
+const drivers: Record<string, string> = {
+  sqlite: 'libsql',
+  postgres: 'pg',
+  redis: 'ioredis',
+  kafka: 'kafkajs',
+  rabbitmq: 'amqplib',
+}
 
 /** Folder (the first that matches), and what its files may import: paths from the root, packages as they are written. */
 const table: readonly [folder: RegExp, imports: (group: readonly string[]) => string][] = [

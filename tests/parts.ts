@@ -5,20 +5,55 @@
  * by not running.
  */
 import { randomUUID } from 'node:crypto'
+import { connect } from 'node:net'
 import pg from 'pg'
 import { describe, test } from 'vitest'
 
-const port = process.env['ORDERSAGA_POSTGRES_PORT'] ?? '54329'
-const local = `postgres://postgres:postgres@127.0.0.1:${port}/postgres`
+/** A server that suites run against: where it is said to be, and where `npm run services` starts it. */
+interface Part {
+  readonly said: string | undefined
+  readonly local: string
+  readonly answers: (url: string) => Promise<boolean>
+}
 
-/** The server of TEST_POSTGRES_URL, else the one `npm run services` starts; null where neither is to be had. */
-export async function postgresUrl(): Promise<string | null> {
-  const given = process.env['TEST_POSTGRES_URL']
-  if (given !== undefined && given !== '') return given
+const portOf = (name: string, usual: number): string => process.env[`ORDERSAGA_${name}_PORT`] ?? String(usual)
+
+const parts = {
+  postgres: {
+    said: process.env['TEST_POSTGRES_URL'],
+    local: `postgres://postgres:postgres@127.0.0.1:${portOf('POSTGRES', 54329)}/postgres`,
+    answers: postgresAnswers,
+  },
+  redis: {
+    said: process.env['TEST_REDIS_URL'],
+    local: `redis://127.0.0.1:${portOf('REDIS', 63790)}`,
+    answers: listens,
+  },
+  rabbitmq: {
+    said: process.env['TEST_RABBITMQ_URL'],
+    local: `amqp://guest:guest@127.0.0.1:${portOf('RABBITMQ', 56720)}`,
+    answers: listens,
+  },
+  kafka: {
+    said: process.env['TEST_KAFKA_BROKERS'],
+    local: `127.0.0.1:${portOf('KAFKA', 19092)}`,
+    answers: (brokers) => listens(`kafka://${brokers.split(',')[0] ?? ''}`),
+  },
+} satisfies Record<string, Part>
+
+/** The server that the environment names, else the one that `npm run services` starts; null where neither is to be had. */
+async function found({ said, local, answers }: Part): Promise<string | null> {
+  if (said !== undefined && said !== '') return said
   return (await answers(local)) ? local : null
 }
 
-async function answers(url: string): Promise<boolean> {
+export const postgresUrl = (): Promise<string | null> => found(parts.postgres)
+export const redisUrl = (): Promise<string | null> => found(parts.redis)
+export const rabbitmqUrl = (): Promise<string | null> => found(parts.rabbitmq)
+/** `host:port,host:port`, as `KAFKA_BOOTSTRAP_SERVERS` has it. */
+export const kafkaBrokers = (): Promise<string | null> => found(parts.kafka)
+
+async function postgresAnswers(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
   client.on('error', () => undefined)
   try {
@@ -29,6 +64,19 @@ async function answers(url: string): Promise<boolean> {
   } finally {
     await client.end().catch(() => undefined)
   }
+}
+
+/** Whether something takes connections there; that it is the right thing, its suite finds out. */
+function listens(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url)
+  return new Promise((resolve) => {
+    const socket = connect({ host: hostname, port: Number(port), timeout: 3_000 })
+    const end = (answer: boolean) => () => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.on('connect', end(true)).on('error', end(false)).on('timeout', end(false))
+  })
 }
 
 /** A database of its own, so that suites neither see nor wait for each other; `drop` also cuts whoever is still in it. */
@@ -52,7 +100,8 @@ async function run(url: string, statement: string): Promise<void> {
   }
 }
 
-const remedy = 'start it with `npm run services`, or name a server in TEST_POSTGRES_URL'
+const remedy =
+  'start it with `npm run services`, or name a server of your own (TEST_POSTGRES_URL, TEST_REDIS_URL, TEST_RABBITMQ_URL, TEST_KAFKA_BROKERS)'
 
 /**
  * Describes a suite on a real part.
@@ -60,10 +109,10 @@ const remedy = 'start it with `npm run services`, or name a server in TEST_POSTG
  * @example
  * suiteOn('PostgreSQL', await postgresUrl(), 'the PostgreSQL store', () => storeContract('postgres', open))
  */
-export function suiteOn(part: string, url: string | null, name: string, body: (url: string) => void): void {
-  if (url !== null) {
+export function suiteOn<Where>(part: string, where: Where | null, name: string, body: (where: Where) => void): void {
+  if (where !== null) {
     describe(name, () => {
-      body(url)
+      body(where)
     })
   } else if (process.env['CI'] === 'true') {
     test(name, () => {

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../parts.ts'
 import { startChild, type Child } from './child.ts'
 import { historyProblems, readSagas } from './histories.ts'
-import { postgresPrograms, startPrivatePostgres } from './private-postgres.ts'
+import { installedPart, startPrivatePart } from './private-part.ts'
 import { openTables } from './tables.ts'
 import { until } from './until.ts'
 
@@ -167,9 +167,9 @@ suiteOn('PostgreSQL', await postgresUrl(), 'two engines on one PostgreSQL', () =
   )
 })
 
-suiteOn('PostgreSQL', postgresPrograms(), 'engines on a PostgreSQL of their own', (programs) => {
+suiteOn('PostgreSQL', await installedPart('postgresql'), 'engines on a PostgreSQL of their own', (part) => {
   test('a server that crashes under load loses nothing that was acknowledged', { timeout: 180_000 }, async () => {
-    const server = await startPrivatePostgres(programs)
+    const server = await startPrivatePart(part)
     removals.push(server.remove)
     const settings = { heartbeatMs: 1_000, atATime: 50 }
     const [one, other] = await Promise.all([
@@ -178,7 +178,8 @@ suiteOn('PostgreSQL', postgresPrograms(), 'engines on a PostgreSQL of their own'
     ])
     for (let crash = 1; crash <= 5; crash += 1) {
       await Promise.all([underWay(one), underWay(other)])
-      await server.crashAndRestart()
+      await server.kill()
+      await server.start()
     }
     await Promise.all([underWay(one), underWay(other)])
     await restAndCheck(server.url, [one, other])
@@ -187,8 +188,12 @@ suiteOn('PostgreSQL', postgresPrograms(), 'engines on a PostgreSQL of their own'
   describe('connections that are cut', () => {
     test('also during COMMIT, lose nothing and double nothing', { timeout: 180_000 }, async () => {
       // Commits take 2 ms longer, so that many a cut falls into one.
-      const server = await startPrivatePostgres(programs, { commit_delay: '2000', commit_siblings: '0' })
+      const server = await startPrivatePart(part)
       removals.push(server.remove)
+      const superuser = await connect(server.url)
+      await superuser.query('alter system set commit_delay = 2000')
+      await superuser.query('alter system set commit_siblings = 0')
+      await superuser.query('select pg_reload_conf()')
       const settings = { heartbeatMs: 1_000, atATime: 50 }
       const [one, other] = await Promise.all([
         startEngineProcess(server.url, settings),

@@ -1,11 +1,11 @@
 import { suiteOn } from '../parts.ts'
 import { killContract } from './kill.contract.ts'
-import { postgresPrograms, startPrivatePostgres } from './private-postgres.ts'
+import { installedPart, startPrivatePart } from './private-part.ts'
 
 // A server of its own: all services in one process name their databases on it themselves.
-suiteOn('PostgreSQL', postgresPrograms(), 'with a PostgreSQL of its own', (programs) => {
+suiteOn('PostgreSQL', await installedPart('postgresql'), 'with a PostgreSQL of its own', (part) => {
   killContract('PostgreSQL', async () => {
-    const server = await startPrivatePostgres(programs)
+    const server = await startPrivatePart(part)
     return { kind: 'postgres', url: server.url, remove: () => server.remove() }
   })
 })
