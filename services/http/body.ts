@@ -1,5 +1,5 @@
 /**
- * Reads request bodies: JSON only, and only what every store can keep.
+ * Reads request bodies: JSON in UTF-8 only, and only what every store can keep.
  *
  * PostgreSQL refuses text with NUL and JSON with half a surrogate pair, and JSON.stringify overflows its stack on JSON that
  * is nested too deeply (JSON.parse does not): each would be our fault (500) later, so each is the client's here (400).
@@ -11,25 +11,41 @@ const deepest = 100
 
 const unkeepable = /[\0\p{Cs}]/u
 
+/** Bytes that are no UTF-8 would otherwise be stored as question marks, without a word. */
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
+export const undeclared = 'the body is not declared as JSON: send it with the header Content-Type: application/json'
+
 export function readJsonBodies(server: HttpServer): void {
-  const parseJson = server.getDefaultJsonParser('error', 'error')
   server.removeAllContentTypeParsers()
-  server.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    const text = body.toString()
-    if (text.trim() === '') return done(null, undefined)
-    return parseJson(request, text, (error, value: unknown) => {
-      if (error !== null)
-        return done(new HttpError(400, `the body is not JSON (${error.message}): send one JSON object`))
-      const flaw = flawOf(value, 0)
-      return done(flaw === null ? null : new HttpError(400, `the body ${flaw}`), value)
-    })
+  server.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
+    const text = textOf(body)
+    if (text.trim() === '') return undefined
+    const value = jsonOf(text)
+    const flaw = flawOf(value, 0)
+    if (flaw !== null) throw new HttpError(400, `the body ${flaw}`)
+    return value
   })
-  server.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
-    if (body.length === 0) return done(null, undefined)
-    return done(
-      new HttpError(415, 'the body is not declared as JSON: send it with the header Content-Type: application/json'),
-    )
+  server.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
+    if (body.length > 0) throw new HttpError(415, undeclared)
+    return undefined
   })
+}
+
+function textOf(body: Buffer): string {
+  try {
+    return utf8.decode(body)
+  } catch {
+    throw new HttpError(400, 'the body is not UTF-8: encode its text so')
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new HttpError(400, `the body is not JSON (${(error as Error).message}): send one JSON object`)
+  }
 }
 
 function flawOf(value: unknown, depth: number): string | null {
@@ -39,10 +55,17 @@ function flawOf(value: unknown, depth: number): string | null {
   if (typeof value !== 'object' || value === null) return null
   if (depth === deepest) return `is nested more than ${deepest} levels deep: send a flatter one`
   for (const [key, inner] of Object.entries(value)) {
-    const flaw = textFlaw(key) ?? flawOf(inner, depth + 1)
+    const flaw = keyFlaw(key, inner) ?? flawOf(inner, depth + 1)
     if (flaw !== null) return flaw
   }
   return null
+}
+
+/** Copied into another object, these would change what that object is. */
+function keyFlaw(key: string, inner: unknown): string | null {
+  const isPrototype =
+    key === '__proto__' || (key === 'constructor' && Object.hasOwn(Object(inner) as object, 'prototype'))
+  return isPrototype ? `holds a field named ${key}, which is not taken: leave it out` : textFlaw(key)
 }
 
 const textFlaw = (text: string): string | null =>

@@ -6,6 +6,7 @@
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Socket } from 'node:net'
+import { undeclared } from './body.ts'
 import { HttpError } from './http-error.ts'
 import { shapeSentence } from './issue.ts'
 import type { HttpServer } from './server.ts'
@@ -25,7 +26,7 @@ declare module 'fastify' {
 export function answerFailures(server: HttpServer, errorBody: ErrorBody): void {
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const answer = answerTo(error, request)
-    if (answer.status === 500) request.log.error({ err: error, requestId: request.id }, 'a request failed unexpectedly')
+    if (answer.status === 500) request.log.error({ err: error }, 'a request failed unexpectedly')
     send(request, reply, answer)
   })
   server.setNotFoundHandler((request, reply) => {
@@ -51,6 +52,10 @@ function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
     const limit = request.routeOptions.bodyLimit ?? request.server.initialConfig.bodyLimit
     return new HttpError(413, `the body is larger than ${limit} bytes, the most that is taken here: send less at once`)
   }
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new HttpError(415, undeclared)
+  // The client hung up in the middle of its body, or was too slow with it: nobody reads this, and nobody here is to blame.
+  if (request.raw.destroyed && !request.raw.complete)
+    return new HttpError(400, 'the request was cut off before its end: send it again')
   const status = error.statusCode ?? 500
   // The framework's own complaints about a request (a length that is wrong, a path that cannot be decoded).
   if (status < 500 && error.code?.startsWith('FST_')) return new HttpError(status, error.message)

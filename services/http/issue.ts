@@ -22,7 +22,14 @@ const kinds: Readonly<Record<string, string>> = {
   array: 'a list',
   undefined: 'nothing',
   null: 'null',
-  nan: 'not a number',
+  nonoptional: 'a value',
+}
+
+const bounds: Readonly<Record<string, string>> = {
+  '>=': 'at least',
+  '<=': 'at most',
+  '>': 'more than',
+  '<': 'less than',
 }
 
 /** Null where the error is not about the shape of a request. */
@@ -40,12 +47,22 @@ function sentence(finding: ZodFastifySchemaValidationError, whole: string): stri
   if (finding.keyword === 'unrecognized_keys')
     return `${field} has fields that are not known here: ${lowerFirst(message)}`
   const expected = expectedOf(finding)
-  if (expected === null) return `${field}: ${lowerFirst(message)}`
+  if (expected === null) return boundSentence(field, message) ?? `${field}: ${lowerFirst(message)}`
   const received = /received (\S+)$/.exec(message)?.[1]
   // The framework hands over a missing body as null.
   const missing = received === 'undefined' || (received === 'null' && field === wholes['body'])
   if (missing) return `${field} is missing: send ${expected}`
-  return `${field} must be ${expected}` + (received === undefined ? '' : `, not ${kinds[received] ?? received}`)
+  // A text in a query that is no number, and a fraction: what came would only puzzle.
+  const puzzles = received === undefined || received === 'NaN' || (received === 'number' && expected.includes('number'))
+  return `${field} must be ${expected}` + (puzzles ? '' : `, not ${kinds[received] ?? received}`)
+}
+
+/** Null where the schema has a message of its own. */
+function boundSentence(field: string, message: string): string | null {
+  const match = /^Too (?:small|big): expected \S+ to (be|have) (>=|<=|>|<)(\S+)(?: (\w+))?$/.exec(message)
+  if (match === null) return null
+  const [, verb, sign = '', bound = '', unit = ''] = match
+  return `${field} must ${verb} ${bounds[sign]} ${bound} ${bound === '1' ? unit.replace(/s$/, '') : unit}`.trim()
 }
 
 /** Null where the schema has a message of its own, or one that says it all. */

@@ -44,6 +44,9 @@ const Order = z.object({
     .number()
     .refine((value) => value % 2 === 0, 'send an even number')
     .optional(),
+  count: z.int().min(1).max(10).optional(),
+  names: z.array(z.string().min(1).max(5)).min(1).optional(),
+  reply: z.object({ value: z.unknown().nonoptional() }).optional(),
 })
 
 const orders = (server: HttpServer): void => {
@@ -66,16 +69,32 @@ describe('a request with a mistake is answered 400 with what to do', () => {
     ['a missing field', { order_details: {} }, 'customer_id is missing: send a text'],
     ['a wrong type', { ...good, customer_id: 5 }, 'customer_id must be a text, not a number'],
     ['an inner wrong type', { ...good, items: [{ quantity: 'x' }] }, 'items[0].quantity must be a number, not a text'],
-    ['a fraction', { ...good, items: [{ quantity: 1.5 }] }, 'items[0].quantity must be a whole number, not a number'],
+    ['a fraction', { ...good, items: [{ quantity: 1.5 }] }, 'items[0].quantity must be a whole number'],
     ['no alternative', { ...good, order_details: { fee: [] } }, 'order_details.fee must be a number or a text'],
     ['no listed value', { ...good, kind: 'tiny' }, 'kind must be "small" or "large"'],
     ["the schema's own sentence", { ...good, even: 3 }, 'even: send an even number'],
+    ['too small a number', { ...good, count: 0 }, 'count must be at least 1'],
+    ['too large a number', { ...good, count: 11 }, 'count must be at most 10'],
+    ['too short a list', { ...good, names: [] }, 'names must have at least 1 item'],
+    ['too short a text', { ...good, names: [''] }, 'names[0] must have at least 1 character'],
+    ['too long a text', { ...good, names: ['abcdef'] }, 'names[0] must have at most 5 characters'],
+    ['a missing value of any kind', { ...good, reply: {} }, 'reply.value is missing: send a value'],
     ['a list as body', [], 'the body must be an object, not a list'],
     ['no body', '', 'the body is missing: send an object'],
     [
       'too much nesting',
       `{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}`,
       'the body is nested more than 100 levels deep: send a flatter one',
+    ],
+    [
+      'a field named __proto__',
+      '{"a":[{"__proto__":{"admin":true}}]}',
+      'the body holds a field named __proto__, which is not taken: leave it out',
+    ],
+    [
+      'a constructor with a prototype',
+      '{"constructor":{"prototype":{"admin":true}}}',
+      'the body holds a field named constructor, which is not taken: leave it out',
     ],
     ['a huge number', '{"a":1e999}', 'the body holds a number that is too large: send a smaller one'],
     [
@@ -108,9 +127,26 @@ describe('a request with a mistake is answered 400 with what to do', () => {
     expect(errorOf(answer)).toMatch(/^the body is not JSON \(.+\): send one JSON object$/)
   })
 
-  test('a key that would change the prototype', async () => {
+  test('what is not UTF-8', async () => {
     const { server } = await serverWith({}, orders)
-    expect((await postTo(server, '{"__proto__":{"admin":true}}')).statusCode).toBe(400)
+    const latin1 = Buffer.from('{"customer_id":"Zoë","order_details":{}}', 'latin1')
+    const answer = await server.inject({
+      method: 'POST',
+      url: '/orders',
+      headers: { 'content-type': 'application/json' },
+      payload: latin1,
+    })
+    expect([answer.statusCode, errorOf(answer)]).toEqual([400, 'the body is not UTF-8: encode its text so'])
+    expect((await postTo(server, '{"customer_id":"Zoë","order_details":{}}')).body).toBe('{"got":"Zoë"}')
+  })
+
+  test('a text in the query that is no number', async () => {
+    const querystring = z.object({ limit: z.coerce.number().int().min(1) })
+    const { server } = await serverWith({}, (own) => void own.get('/list', { schema: { querystring } }, async () => []))
+    const sentence = async (value: string) => errorOf(await server.inject(`/list?limit=${value}`))
+    expect(await sentence('abc')).toBe('limit must be a number')
+    expect(await sentence('1.5')).toBe('limit must be a whole number')
+    expect(await sentence('0')).toBe('limit must be at least 1')
   })
 
   test('a NUL in the address, or one that cannot be decoded', async () => {
@@ -128,9 +164,11 @@ test('a body that is not declared as JSON is answered 415; an empty one needs no
     orders(own)
     own.post('/cancel', async () => ({ done: true }))
   })
-  const answer = await postTo(server, 'a=b', { 'content-type': 'application/x-www-form-urlencoded' })
-  expect(answer.statusCode).toBe(415)
-  expect(errorOf(answer)).toContain('Content-Type: application/json')
+  for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'garbage']) {
+    const answer = await postTo(server, 'a=b', { 'content-type': type })
+    expect(answer.statusCode, type).toBe(415)
+    expect(errorOf(answer), type).toContain('Content-Type: application/json')
+  }
   for (const type of ['application/json', 'application/x-www-form-urlencoded']) {
     const cancelled = await server.inject({
       method: 'POST',
@@ -332,6 +370,25 @@ describe('over a real socket', () => {
       success: false,
       error: 'the body is larger than 1048576 bytes, the most that is taken here: send less at once',
     })
+  })
+
+  test('a client that hangs up in the middle of its body is no failure of ours', async () => {
+    let begin = (): void => {}
+    const begun = new Promise<void>((resolve) => (begin = resolve))
+    const { server, lines } = await serverWith({}, (own) => {
+      own.addHook('onRequest', async () => begin())
+      orders(own)
+    })
+    const url = new URL(await listen(server, '127.0.0.1', 0))
+    const head = 'POST /orders HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n'
+    const socket = connect(Number(url.port), url.hostname, () => socket.write(`${head}{"customer_id"`))
+    await begun
+    socket.destroy()
+    await expect
+      .poll(() => new Promise((resolve) => server.server.getConnections((_, count) => resolve(count))))
+      .toBe(0)
+    expect((await fetch(`${url.origin}/openapi.json`)).status).toBe(200)
+    expect(lines.filter((line) => Number(line['level']) > 30)).toEqual([])
   })
 
   test('what is not HTTP is answered in the error shape', async () => {

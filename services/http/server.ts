@@ -58,7 +58,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const server: HttpServer = fastify({
     loggerInstance: options.log.child({ service: options.name }),
     // One line of our own for each request, when it is answered.
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     requestTimeout: arrivalMs,
     genReqId: () => randomUUID(),
