@@ -27,7 +27,7 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
     /^saga\/hosts\/engine\//,
     () => 'saga/core/.+|saga/hosts/engine/.+|saga/stores/store.ts|saga/transports/transport.ts|node:.+|uuid',
   ],
-  [/^services\/(main|system)\.ts$/, () => `${anyPackage}|services/.+`],
+  [/^services\/(main|system|connection)\.ts$/, () => `${anyPackage}|services/.+`],
   [
     /^services\/(sagas\/[^/]+|[^/]+)\//,
     ([, own]) => `${anyPackage}|services/${own}/.+|${shared}|services/.+/messages.ts`,

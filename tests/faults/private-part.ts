@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 const run = promisify(execFile)
 const script = fileURLToPath(import.meta.resolve('../../scripts/services.sh'))
 
-type PartName = 'postgresql' | 'redis' | 'rabbitmq' | 'kafka'
+export type PartName = 'postgresql' | 'redis' | 'rabbitmq' | 'kafka'
 
 const urls: Readonly<Record<PartName, (port: number) => string>> = {
   postgresql: (port) => `postgres://postgres@127.0.0.1:${port}/postgres`,

@@ -4,9 +4,10 @@ import Libsql from 'libsql'
 import pg from 'pg'
 import type { DatabaseTarget } from '../../services/database/database.ts'
 
-/** Where all services of one system keep their data: a folder of files, or a PostgreSQL server. */
-export type Place =
+/** Where all services of one system keep their data: a folder of files, or a PostgreSQL server; sagas perhaps in Redis. */
+export type Place = (
   { readonly kind: 'sqlite'; readonly folder: string } | { readonly kind: 'postgres'; readonly url: string }
+) & { readonly redisUrl?: string | undefined }
 
 export interface Tables {
   readonly kind: Place['kind']

@@ -1,0 +1,16 @@
+import { installedPart, type PartName } from '../faults/private-part.ts'
+import { suiteOn } from '../parts.ts'
+import { hosts, type HostName } from './hosts.ts'
+import { ordersContract } from './orders.contract.ts'
+
+async function allInstalled(parts: readonly PartName[]): Promise<true | null> {
+  const found = await Promise.all(parts.map((part) => installedPart(part)))
+  return found.includes(null) ? null : true
+}
+
+for (const [name, { parts }] of Object.entries(hosts)) {
+  if (parts.length > 0)
+    suiteOn(parts.join(' and '), await allInstalled(parts), `on servers of their own: ${name}`, () =>
+      ordersContract(name as HostName),
+    )
+}

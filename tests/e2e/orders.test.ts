@@ -1,0 +1,4 @@
+import { ordersContract } from './orders.contract.ts'
+
+ordersContract('embedded')
+ordersContract('SQLite and HTTP')

@@ -1,0 +1,192 @@
+/**
+ * The five services as processes of their own, or all in one, as a user starts them: by `services/main.ts` and the
+ * environment alone. A test asks them over HTTP, kills them and starts them again.
+ */
+import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { startChild, type Child } from '../faults/child.ts'
+import { until } from '../faults/until.ts'
+
+const main = fileURLToPath(import.meta.resolve('../../services/main.ts'))
+const startMs = 120_000
+
+const participants = ['user', 'order', 'payment', 'timer'] as const
+const services = [...participants, 'create-order'] as const
+export type Service = (typeof services)[number]
+
+type Variables = Readonly<Record<string, string>>
+
+/** Where the services keep their data and how their messages move. */
+export interface Setting {
+  /** One process with all services, or one for each. */
+  readonly apart: boolean
+  /** What the environment of a service says besides ports and addresses. */
+  readonly variables: (service: Service) => Variables
+  /** Processes of the orchestrator; one where none is given. */
+  readonly orchestrators?: number
+}
+
+export interface System {
+  /** Where a service listens; of several orchestrators the first. */
+  url(service: Service): string
+  /** Where each orchestrator listens. */
+  readonly sagaUrls: readonly string[]
+  /** `user`, …, `create-order`, `create-order-2`, or `all`. */
+  readonly processes: readonly string[]
+  /** SIGKILL, and gone. */
+  kill(process: string): Promise<void>
+  /** Starts it where it does not run; resolves when it is ready. */
+  start(process: string): Promise<void>
+  /** Starts it, and does not wait until it is ready. */
+  launch(process: string): void
+  /** Every process that runs is ready. */
+  ready(): Promise<void>
+  /** The last lines of every process. */
+  tails(): string
+  /** Asks all to end; their exit codes. */
+  stop(): Promise<readonly (number | null)[]>
+  /** Kills what still runs. */
+  destroy(): Promise<void>
+}
+
+interface Process {
+  readonly variables: Variables
+  readonly command: string
+  readonly urls: readonly string[]
+  child: Child | null
+}
+
+export async function startSystem(setting: Setting): Promise<System> {
+  const system = await layOut(setting)
+  try {
+    await Promise.all(system.processes.map((name) => system.start(name)))
+    return system
+  } catch (error) {
+    await system.destroy()
+    throw error
+  }
+}
+
+/** The system with its ports chosen and nothing running yet. */
+export async function layOut({ apart, variables, orchestrators = 1 }: Setting): Promise<System> {
+  const ports = await freePorts(services.length + orchestrators - 1)
+  const urlAt = (index: number): string => `http://127.0.0.1:${ports[index] ?? 0}`
+  const urls = Object.fromEntries(services.map((service, index) => [service, urlAt(index)])) as Record<Service, string>
+  const sagaUrls = [urls['create-order'], ...ports.slice(services.length).map((port) => `http://127.0.0.1:${port}`)]
+  const shared: Variables = {
+    LOG_LEVEL: 'warn',
+    USER_SERVICE_URL: urls.user,
+    ORDER_SERVICE_URL: urls.order,
+    PAYMENT_SERVICE_URL: urls.payment,
+    SCHEDULER_SERVICE_URL: urls.timer,
+    CREATE_ORDER_SAGA_URL: urls['create-order'],
+    ...Object.fromEntries(services.map((service) => [portVariable(service), new URL(urls[service]).port])),
+  }
+  const processes = new Map<string, Process>()
+  if (apart) {
+    for (const service of participants)
+      processes.set(service, alone(service, { ...shared, ...variables(service) }, [urls[service]]))
+    sagaUrls.forEach((url, index) => {
+      const own = { ...shared, ...variables('create-order'), CREATE_ORDER_PORT: new URL(url).port }
+      processes.set(index === 0 ? 'create-order' : `create-order-${index + 1}`, alone('create-order', own, [url]))
+    })
+  } else processes.set('all', alone('all', { ...shared, ...variables('create-order') }, Object.values(urls)))
+  return running(processes, urls, sagaUrls)
+}
+
+const alone = (command: string, variables: Variables, urls: readonly string[]): Process => ({
+  command,
+  variables,
+  urls,
+  child: null,
+})
+
+const portVariable = (service: Service): string => `${service.replaceAll('-', '_').toUpperCase()}_PORT`
+
+function running(
+  processes: ReadonlyMap<string, Process>,
+  urls: Readonly<Record<Service, string>>,
+  sagaUrls: readonly string[],
+): System {
+  const all = (): readonly Process[] => [...processes.values()]
+  const find = (name: string): Process => {
+    const found = processes.get(name)
+    if (found === undefined)
+      throw new Error(`there is no process ${name}: there are ${[...processes.keys()].join(', ')}`)
+    return found
+  }
+  const system: System = {
+    url: (service) => urls[service],
+    sagaUrls,
+    processes: [...processes.keys()],
+    async kill(name) {
+      const process = find(name)
+      await process.child?.kill()
+      process.child = null
+    },
+    async start(name) {
+      system.launch(name)
+      await untilReady(name, find(name))
+    },
+    launch(name) {
+      const process = find(name)
+      process.child ??= startChild(main, [process.command], process.variables, () => undefined)
+    },
+    async ready() {
+      for (const [name, process] of processes) if (process.child !== null) await untilReady(name, process)
+    },
+    tails: () => [...processes].map(([name, { child }]) => `--- ${name}\n${child?.tail() ?? 'not running'}`).join('\n'),
+    stop: () =>
+      Promise.all(
+        all().map(async (process) => {
+          const code = (await process.child?.stop()) ?? null
+          process.child = null
+          return code
+        }),
+      ),
+    async destroy() {
+      await Promise.all(all().map((process) => process.child?.kill()))
+    },
+  }
+  return system
+}
+
+async function untilReady(name: string, { child, urls }: Process): Promise<void> {
+  await until(
+    `${name} is ready`,
+    startMs,
+    async () => {
+      if (child?.ended() != null) throw new Error(`${name} ended at its start:\n${child.tail()}`)
+      return (await Promise.all(urls.map((url) => isReady(url)))).every(Boolean)
+    },
+    () => child?.tail() ?? '',
+  )
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(10_000) })
+    await response.arrayBuffer()
+    return response.ok
+  } catch {
+    return false
+  }
+}
+
+/** Below the range that outgoing connections take theirs from: a process that is killed finds its port free again. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const ports = new Set<number>()
+  while (ports.size < count) {
+    const port = 10_000 + Math.floor(Math.random() * 10_000)
+    if (await isFree(port)) ports.add(port)
+  }
+  return [...ports]
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  return new Promise((resolve) => {
+    server.on('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}
