@@ -57,6 +57,7 @@ function stopOnSignal(system: System): void {
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
+  process.stdout.on('error', stop) // nobody reads what is printed any more, as after `| head`
 }
 
 /** One line for what a person can mend; the whole error for what is ours. */
