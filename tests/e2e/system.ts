@@ -145,7 +145,7 @@ function running(
         }),
       ),
     async destroy() {
-      await Promise.all(all().map((process) => process.child?.kill()))
+      await Promise.all(all().flatMap(({ child }) => (child === null ? [] : [child.kill()])))
     },
   }
   return system

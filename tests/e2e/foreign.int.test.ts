@@ -1,0 +1,248 @@
+/** Each side alone with a hand-written other side: bare records by an independent client (contract 1.5, 4.6). */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { installedPart } from '../faults/private-part.ts'
+import { until } from '../faults/until.ts'
+import { suiteOn } from '../parts.ts'
+import { burger, Client } from './client.ts'
+import { ForeignKafka, type Envelope, type Seen } from './foreign-kafka.ts'
+import { openHost, type Host } from './hosts.ts'
+import { layOut, type System } from './system.ts'
+
+const minute = 60_000
+const parts = (await Promise.all([installedPart('postgresql'), installedPart('kafka')])).includes(null) ? null : true
+
+suiteOn('PostgreSQL and Kafka', parts, 'beside services that are not ours, over Kafka', () => {
+  let host: Host
+  let system: System
+  let client: Client
+  let foreign: ForeignKafka
+
+  beforeAll(async () => {
+    host = await openHost('PostgreSQL and Kafka')
+    system = await layOut(host)
+    client = new Client(system)
+    await Promise.all([system.start('create-order'), system.start('order')])
+    await system.kill('order') // its topics exist, and it takes no commands meanwhile
+    foreign = new ForeignKafka(host.parts.kafka?.url ?? '')
+    await foreign.connect()
+  }, 4 * minute)
+  afterAll(async () => {
+    await foreign?.close()
+    await system?.destroy()
+    await host?.remove()
+  }, minute)
+
+  describe('our orchestrator with a hand-written producer', () => {
+    const commands: Envelope[] = []
+    const records: Seen[] = []
+    /** What the neighbours answer, by command type; null for silence. */
+    let answers: (command: Envelope) => readonly [topic: string, type: string, payload: Record<string, unknown>] | null
+
+    beforeAll(async () => {
+      const topics = ['order_commands', 'user_commands', 'payment_commands', 'timer_commands']
+      await foreign.read(topics, async (record) => {
+        records.push(record)
+        if (record.envelope === null) return
+        commands.push(record.envelope)
+        const answer = answers(record.envelope)
+        if (answer !== null) await foreign.send(answer[0], answer[1], record.envelope.correlation_id, answer[2])
+      })
+    }, minute)
+
+    /** The least that the original's test clients send: no Stripe ids, ids that are no UUIDs, another amount. */
+    const least = (command: Envelope): ReturnType<typeof answers> => {
+      const order_id = 'order-1744081751'
+      switch (command.type) {
+        case 'create_order':
+          return [
+            'order_events',
+            'order.created',
+            { order_id, customer_id: 'somebody-else', status: 'PENDING_PAYMENT' },
+          ]
+        case 'get_payment_info':
+          return ['user_events', 'user.payment_info_retrieved', { customer: { id: 1 }, order: { id: 2 } }]
+        case 'authorize_payment':
+          return [
+            'payment_events',
+            'payment.authorized',
+            { payment_id: 'pay-1', order_id, status: 'AUTHORIZED', amount: 1 },
+          ]
+        case 'update_order_status':
+          return ['order_events', 'order.status_updated', { order_id, status: 'CREATED' }]
+        case 'start_order_timer':
+          return ['timer_events', 'timer.started', { order_id, timeout_at: '2025-04-08T03:39:11', status: 'RUNNING' }]
+        default:
+          return null
+      }
+    }
+    const order = async (): Promise<string> => client.order('cust_foreign')
+
+    test(
+      'completes a saga from minimal events, and its commands are what the contract says',
+      { timeout: 2 * minute },
+      async () => {
+        answers = least
+        const id = await order()
+        expect(await client.end(id)).toMatchObject({
+          status: 'COMPLETED',
+          order_id: 'order-1744081751',
+          payment_id: 'pay-1',
+        })
+
+        const sent = commands.filter(({ correlation_id }) => correlation_id === id)
+        expect(sent.map(({ type }) => type)).toEqual([
+          'create_order',
+          'get_payment_info',
+          'authorize_payment',
+          'update_order_status',
+          'start_order_timer',
+        ])
+        const [create, payer, authorise, confirm, timer] = sent.map(({ payload }) => payload)
+        expect(create).toMatchObject({ ...burger('cust_foreign'), saga_id: id })
+        expect(payer).toMatchObject({ user_id: 'cust_foreign' })
+        expect(authorise).toMatchObject({ order_id: 'order-1744081751', order: { amount: 1299 } })
+        expect(confirm).toMatchObject({ order_id: 'order-1744081751', status: 'CREATED' })
+        expect(timer).toMatchObject({ order_id: 'order-1744081751', customer_id: 'cust_foreign' })
+        // Beside the envelope: the saga as key, our ids in headers.
+        const record = records.find(({ envelope }) => envelope?.correlation_id === id)
+        expect(Object.keys(JSON.parse(record?.text ?? '{}') as object).toSorted()).toEqual([
+          'correlation_id',
+          'payload',
+          'timestamp',
+          'type',
+        ])
+        expect(record?.key).toBe(id)
+        expect(Object.values(record?.headers ?? {})).toContainEqual(expect.stringContaining(id))
+      },
+    )
+
+    test(
+      'other types, answers of other sagas and what is no JSON change nothing',
+      { timeout: 2 * minute },
+      async () => {
+        answers = (command) => (command.type === 'authorize_payment' ? null : least(command))
+        const id = await order()
+        await until('it asks for the payment', minute, () =>
+          commands.some(({ type, correlation_id }) => type === 'authorize_payment' && correlation_id === id),
+        )
+        const before = await client.saga(id)
+        await foreign.sendText('payment_events', 'this is no JSON')
+        await foreign.sendText('payment_events', '{"type":"payment.authorized"}')
+        await foreign.send('payment_events', 'ORDER_CREATED', id, { order_id: 'x' })
+        await foreign.send('payment_events', 'payment.authorized', 'no-such-saga', { payment_id: 'p', order_id: 'x' })
+        await foreign.send('order_events', 'order.created', id, {
+          order_id: 'another',
+          customer_id: 'c',
+          status: 'PENDING',
+        })
+        const dead: Seen[] = []
+        await foreign.read(['payment_events.dead'], (record) => void dead.push(record))
+        await until('what cannot be read is among the dead letters', minute, () => dead.length >= 2)
+        expect(dead.map(({ text }) => text).toSorted()).toEqual(
+          ['this is no JSON', '{"type":"payment.authorized"}'].toSorted(),
+        )
+        expect(await client.saga(id)).toMatchObject({ status: 'STARTED', order_id: before.order_id })
+
+        await foreign.send('payment_events', 'payment.authorized', id, {
+          payment_id: 'late',
+          order_id: 'x',
+          status: 'AUTHORIZED',
+        })
+        answers = least
+        expect(await client.end(id)).toMatchObject({ status: 'COMPLETED', payment_id: 'late' })
+      },
+    )
+
+    test('payment.failed with nothing but an error undoes the order', { timeout: 2 * minute }, async () => {
+      answers = (command) => {
+        if (command.type === 'authorize_payment')
+          return ['payment_events', 'payment.failed', { error: 'card_declined' }]
+        if (command.type === 'cancel_order')
+          return ['order_events', 'order.cancelled', { order_id: command.payload['order_id'], reason: 'x' }]
+        return least(command)
+      }
+      const saga = await client.end(await order())
+      expect(saga).toMatchObject({ status: 'COMPENSATED', error: 'Payment authorization failed: card_declined' })
+    })
+
+    test('an order that another client reports as CANCELLED does not complete', { timeout: 2 * minute }, async () => {
+      answers = (command) => {
+        if (command.type === 'update_order_status')
+          return ['order_events', 'order.status_updated', { order_id: 'order-1744081751', status: 'CANCELLED' }]
+        if (command.type === 'cancel_order')
+          return ['order_events', 'order.cancelled', { order_id: 'order-1744081751' }]
+        if (command.type === 'revert_payment')
+          return ['payment_events', 'payment.released', { payment_id: 'pay-1', status: 'REVERTED', message: '' }]
+        return least(command)
+      }
+      const id = await order()
+      await foreign.send('order_events', 'order.cancellation_requested', id, { order_id: 'order-1744081751' })
+      await foreign.send('payment_events', 'payment.cancelled', id, { payment_id: 'pay-1' })
+      expect(await client.end(id)).toMatchObject({ status: 'COMPENSATED' })
+    })
+  })
+
+  describe('our Order Service with a hand-written orchestrator', () => {
+    const events: Envelope[] = []
+
+    beforeAll(async () => {
+      await system.kill('create-order')
+      await system.start('order')
+      await foreign.read(['order_events'], ({ envelope }) => void (envelope && events.push(envelope)))
+    }, 3 * minute)
+
+    const ask = async (type: string, saga: string, payload: Record<string, unknown>): Promise<Envelope> => {
+      const heard = events.filter(({ correlation_id }) => correlation_id === saga).length
+      await foreign.send('order_commands', type, saga, payload)
+      const answers = (): readonly Envelope[] => events.filter(({ correlation_id }) => correlation_id === saga)
+      await until(`${type} is answered`, minute, () => answers().length > heard, system.tails)
+      return answers()[heard] as Envelope
+    }
+
+    test('obeys bare commands, once each however often they come', { timeout: 3 * minute }, async () => {
+      const saga = 'saga-of-somebody-else'
+      const created = await ask('create_order', saga, { ...burger('cust_9'), saga_id: saga })
+      expect(created).toMatchObject({
+        type: 'order.created',
+        source: 'order-service',
+        payload: { customer_id: 'cust_9', status: 'PENDING', saga_id: saga, correlation_id: saga },
+      })
+      const { order_id } = created.payload as { order_id: string }
+      expect(await ask('create_order', saga, { ...burger('cust_9'), saga_id: saga })).toMatchObject({
+        type: 'order.created',
+        payload: { order_id },
+      })
+      expect(await ask('update_order_status', saga, { order_id, status: 'CREATED' })).toMatchObject({
+        type: 'order.status_updated',
+        payload: { order_id, status: 'CREATED', saga_id: saga },
+      })
+      expect(await ask('cancel_order', saga, { order_id, reason: 'not hungry' })).toMatchObject({
+        type: 'order.cancelled',
+        payload: { order_id, reason: 'not hungry', correlation_id: saga },
+      })
+    })
+
+    test('answers what it cannot do with the reason', { timeout: 3 * minute }, async () => {
+      const failed = { type: 'order.status_update_failed', payload: { error: expect.any(String) as string } }
+      expect(await ask('update_order_status', 's-1', { order_id: 'nobody', status: 'CREATED' })).toMatchObject(failed)
+      expect(await ask('update_order_status', 's-1', { order_id: 'nobody', status: 'PAID' })).toMatchObject(failed)
+      expect(await ask('update_order_status', 's-1', { status: 'CREATED' })).toMatchObject(failed)
+      expect(
+        await ask('create_order', 's-2', { customer_id: 'cust_9', order_details: { foodItems: [] } }),
+      ).toMatchObject({
+        type: 'order.creation_failed',
+      })
+    })
+
+    test('goes on after a record that is no command', { timeout: 3 * minute }, async () => {
+      await foreign.sendText('order_commands', '\u0000\u0001 no command')
+      expect(await ask('create_order', 's-3', { ...burger('cust_9'), saga_id: 's-3' })).toMatchObject({
+        type: 'order.created',
+      })
+      const dead: Seen[] = []
+      await foreign.read(['order_commands.dead'], (record) => void dead.push(record))
+      await until('it is among the dead letters', minute, () => dead.length > 0)
+      expect(dead).toMatchObject([{ text: '\u0000\u0001 no command' }])
+    })
+  })
+})
