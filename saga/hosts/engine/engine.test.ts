@@ -384,3 +384,13 @@ test('stopping finishes what was taken in: every accepted start is stored', asyn
   const all = await starts
   expect(await store.count({})).toBe(all.length)
 })
+
+test('more live sagas than memory holds go on as well', async () => {
+  const transport = memoryTransport()
+  const shop = await shopkeeper(transport)
+  const engine = await started({ transport, cached: 1 })
+  const sagas = await Promise.all(Array.from({ length: 20 }, () => engine.start(shopSaga, milk)))
+  const ends = await Promise.all(sagas.map(({ saga }) => engine.result(saga.id)))
+  expect(ends.map(({ status }) => status)).toEqual(sagas.map(() => 'COMPLETED'))
+  expect(shop.seen).toHaveLength(3 * sagas.length) // no command had to be repeated
+})

@@ -196,7 +196,7 @@ class DurableEngine implements Engine {
     await this.#store.open()
     await this.#checkVersions()
     const participants = new Set([...this.#definitions.values()].flatMap((each) => each.steps.flatMap(participantsOf)))
-    this.#watching = (await this.#store.watch?.((ids) => this.#hint(ids))) ?? null
+    this.#watching = (await this.#store.watch?.((ids) => this.#movedElsewhere(ids))) ?? null
     this.#subscriptions = await Promise.all(
       [...participants].map((name) =>
         this.#transport.subscribe(eventChannel(name), this.#group, (batch) => this.#receive(batch)),
@@ -259,7 +259,8 @@ class DurableEngine implements Engine {
   async result(sagaId: string, signal?: AbortSignal): Promise<SagaState> {
     const awaited = this.#feed.awaitSettled(sagaId, signal)
     try {
-      const saga = await this.get(sagaId)
+      // What runs here is in memory; whatever else may have happened to it comes by the feed.
+      const saga = this.#mover.running(sagaId) ?? (await this.get(sagaId))
       if (saga === null) throw notFound(sagaId)
       const state = isSettled(saga.state.status) ? saga.state : await awaited.state
       if (state !== null) return state
@@ -337,6 +338,11 @@ class DurableEngine implements Engine {
     this.#store.prune(before, prunedAtOnce).catch((error: unknown) => {
       this.#onProblem('ended sagas could not be removed; tried again with the next heartbeat', error)
     })
+  }
+
+  #movedElsewhere(sagaIds: readonly string[]): void {
+    this.#mover.forget(sagaIds)
+    this.#hint(sagaIds)
   }
 
   #hint(sagaIds: readonly string[]): void {

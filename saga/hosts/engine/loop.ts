@@ -114,7 +114,7 @@ export class Loop {
   /** The outcome of the batch is unknown: it is run again from what is stored, for as long as it takes. */
   async #failed(batch: readonly Job[], error: unknown, failures: number): Promise<void> {
     const { mover, onProblem } = this.#options
-    mover.forget(batch)
+    mover.forget(batch.map((job) => job.sagaId))
     const retryable = error instanceof StoreError && error.code === 'unavailable'
     if (!retryable || this.#stopping) {
       batch.forEach((job) => job.failed(error))

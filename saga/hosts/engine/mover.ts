@@ -14,6 +14,7 @@ import type { Event } from '../../core/events.ts'
 import type { Command, Pending } from '../../core/pending.ts'
 import { pending, repliesOf } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
+import { isSettled } from '../../core/state.ts'
 import type { HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
@@ -85,6 +86,12 @@ export class Mover {
     if (this.#cache.size > this.#options.cached) this.#cache.delete(this.#cache.keys().next().value as string)
   }
 
+  /** A saga that this process moved last and that has not settled, as far as is known here. */
+  running(sagaId: string): StoredSaga | null {
+    const saga = this.#cache.get(sagaId)
+    return saga !== undefined && saga.owner === this.#options.owner && !isSettled(saga.state.status) ? saga : null
+  }
+
   /**
    * Carries out a batch. Returns the jobs that must be decided again, because they were stale.
    *
@@ -95,9 +102,9 @@ export class Mover {
     return drafts.length === 0 ? [] : this.#commit(drafts)
   }
 
-  /** Forgets what is in memory of these jobs' sagas: it may not be what is stored. */
-  forget(jobs: readonly Job[]): void {
-    for (const job of jobs) this.#cache.delete(job.sagaId)
+  /** Forgets what is in memory of these sagas: it may not be what is stored. */
+  forget(sagaIds: readonly string[]): void {
+    for (const id of sagaIds) this.#cache.delete(id)
   }
 
   async #draft(jobs: readonly Job[]): Promise<readonly Draft[]> {
@@ -107,23 +114,25 @@ export class Mover {
       if (list === undefined) bySaga.set(job.sagaId, [job])
       else list.push(job)
     }
-    await this.#load([...bySaga].filter(([, [job]]) => job?.start === undefined).map(([id]) => id))
-    const uncertain = jobs.filter((job) => job.uncertain === true && job.start === undefined)
-    const answered = new Set(await Promise.all(uncertain.map((job) => this.#lookBack(job))))
+    const known = await this.#load([...bySaga].filter(([, [job]]) => job?.start === undefined).map(([id]) => id))
+    const answered = await this.#answered(jobs, known)
     const drafts: Draft[] = []
     for (const [id, list] of bySaga) {
-      const draft = this.#draftOf(
-        id,
-        list.filter((job) => !answered.has(job)),
-      )
+      const open = answered.size === 0 ? list : list.filter((job) => !answered.has(job))
+      const draft = this.#draftOf(known.get(id) ?? null, open)
       if (draft !== null) drafts.push(draft)
     }
     return drafts
   }
 
+  /** The jobs that turn out to have taken effect before. */
+  async #answered(jobs: readonly Job[], known: ReadonlyMap<string, StoredSaga>): Promise<ReadonlySet<Job | null>> {
+    const uncertain = jobs.filter((job) => job.uncertain === true && job.start === undefined)
+    return new Set(await Promise.all(uncertain.map((job) => this.#lookBack(job, known.get(job.sagaId)))))
+  }
+
   /** Answers a job that turns out to have taken effect before, and returns it. */
-  async #lookBack(job: Job): Promise<Job | null> {
-    const saga = this.#cache.get(job.sagaId)
+  async #lookBack(job: Job, saga: StoredSaga | undefined): Promise<Job | null> {
     if (saga === undefined) return null
     const recent = await this.#options.store.history(job.sagaId, Math.max(0, saga.seq - 100))
     const entry = recent.find((candidate) => candidate.inputId === job.inputId)
@@ -133,16 +142,26 @@ export class Mover {
     return job
   }
 
-  async #load(ids: readonly string[]): Promise<void> {
-    const missing = ids.filter((id) => !this.#cache.has(id))
-    if (missing.length === 0) return
-    for (const saga of await this.#options.store.load(missing)) this.remember(saga)
+  /** These sagas, as far as they exist. Held by the caller, since what is in memory may be forgotten at any time. */
+  async #load(ids: readonly string[]): Promise<ReadonlyMap<string, StoredSaga>> {
+    const known = new Map<string, StoredSaga>()
+    const missing: string[] = []
+    for (const id of ids) {
+      const saga = this.#cache.get(id)
+      if (saga === undefined) missing.push(id)
+      else known.set(id, saga)
+    }
+    if (missing.length === 0) return known
+    for (const saga of await this.#options.store.load(missing)) {
+      this.remember(saga)
+      known.set(saga.id, saga)
+    }
+    return known
   }
 
-  #draftOf(id: string, jobs: Job[]): Draft | null {
+  #draftOf(before: StoredSaga | null, jobs: Job[]): Draft | null {
     const first = jobs[0]
     if (first === undefined) return null
-    const before = first.start === undefined ? (this.#cache.get(id) ?? null) : null
     const definition =
       first.start?.definition ?? (before && this.#options.definitionOf(before.definition, before.version))
     if (definition == null) {
@@ -198,7 +217,7 @@ export class Mover {
     for (const [index, item] of moves.entries()) {
       if (result.moves[index] === 'moved') this.#finish(item)
       else {
-        this.forget(item.draft.jobs)
+        this.forget([item.saga.id])
         again.push(...item.draft.jobs)
       }
     }
@@ -221,7 +240,7 @@ export class Mover {
     this.#options.onProblem(`the store refused a move of saga ${draft.state.id}`, error)
     const refusal = new EngineError('refused', `The store refused this input: ${error.message}`, error)
     draft.jobs.forEach((job) => job.failed(refusal))
-    this.forget(draft.jobs)
+    this.forget([draft.state.id])
     if (before === null || parking) return []
     const fault: Job = {
       sagaId: before.id,
