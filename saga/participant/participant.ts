@@ -14,6 +14,7 @@ import { check, type Checked, type CommandContract } from '../core/contract.ts'
 import {
   commandChannel,
   eventChannel,
+  UnavailableError,
   type FailedMessage,
   type Message,
   type Subscription,
@@ -151,9 +152,32 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
     }
     for (const round of rounds(read(batch, fail))) {
       const replies = await obey(round, fail)
-      if (replies.length > 0) await transport.publish(eventChannel(name), replies)
+      if (replies.length > 0) await say(replies, transport)
     }
     return failed
+  }
+
+  /** Where the replies cannot be published, the commands come again and are answered from what is stored. */
+  async function say(replies: readonly Message[], transport: Transport): Promise<void> {
+    try {
+      await transport.publish(eventChannel(name), replies)
+    } catch (cause) {
+      throw new UnavailableError(`the replies of ${name} could not be published`, { cause })
+    }
+  }
+
+  /** @throws UnavailableError where no transaction can be begun: the database is away, and no command is to blame */
+  async function transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    let begun = false
+    try {
+      return await inbox.transaction((tx) => {
+        begun = true
+        return work(tx)
+      })
+    } catch (cause) {
+      if (begun) throw cause
+      throw new UnavailableError(`the database of ${name} does not answer`, { cause })
+    }
   }
 
   /** The batch without repeats and without what is not for us. Messages that are no commands are reported and dropped. */
@@ -176,8 +200,9 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
   async function obey(round: readonly Work<Tx>[], fail: Fail): Promise<readonly Message[]> {
     const works = await prepareAll(round, fail)
     try {
-      return await inbox.transaction((tx) => answerAll(tx, works))
-    } catch {
+      return await transaction((tx) => answerAll(tx, works))
+    } catch (error) {
+      if (error instanceof UnavailableError) throw error
       // A handler threw, or another process obeyed one of the commands first: alone, the others succeed and the loser
       // finds the winner's reply.
       return oneByOne(works, fail)
@@ -187,16 +212,10 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
   async function oneByOne(works: readonly PreparedWork<Tx>[], fail: Fail): Promise<readonly Message[]> {
     const replies: Message[] = []
     for (const work of works) {
-      let begun = false
       try {
-        const answered = await inbox.transaction((tx) => {
-          begun = true
-          return answerAll(tx, [work])
-        })
-        replies.push(...answered)
+        replies.push(...(await transaction((tx) => answerAll(tx, [work]))))
       } catch (error) {
-        // The database is away. No command is to blame, and to wait for it once per command would take for ever.
-        if (!begun) throw error
+        if (error instanceof UnavailableError) throw error // to wait for it once per command would take for ever
         fail(work.message, error)
       }
     }
@@ -208,7 +227,7 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
     const needed = round.filter((work) => work.handled.prepare !== null && work.payload.ok)
     if (needed.length === 0) return round.map((work) => ({ ...work, prepared: undefined, preparedOn: null }))
 
-    const stored = await inbox.transaction((tx) => find(tx, needed))
+    const stored = await transaction((tx) => find(tx, needed))
     const prepared = new Map<string, unknown>()
     const broken = new Set<string>()
     const open = needed.filter((work) => !stored.has(work.message.id))

@@ -6,7 +6,8 @@
  * - what gathers while a handler runs is its next batch; a handler never runs twice at once;
  * - messages with one correlation id are in at most one handler of a group at a time, in the order of their coming;
  * - a batch that throws as a whole comes again message by message, so only a message that fails alone is charged a try;
- * - a failed message waits for its next try outside the queue: others are not held up.
+ * - a failed message waits for its next try outside the queue: others are not held up;
+ * - while a handler says that it is unavailable its group waits as a whole, and nobody is charged a try.
  */
 import { backoff, type RetryPolicy } from '../core/retry.ts'
 import type { BatchHandler, Message, Subscription } from './transport.ts'
@@ -123,6 +124,9 @@ export function delivery(options: DeliveryOptions): Delivery {
   }
 }
 
+const isUnavailable = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && error.code === 'unavailable'
+
 /** The subscribers that share a channel's messages, and the messages that wait for them. */
 class Group {
   readonly #channel: string
@@ -132,6 +136,9 @@ class Group {
   readonly #pauses = new Set<() => void>()
   #waiting: Item[] = []
   #closed = false
+  /** How often in a row the handlers were unavailable. */
+  #outage = 0
+  #paused = false
 
   constructor(channel: string, name: string, options: DeliveryOptions) {
     this.#channel = channel
@@ -193,7 +200,7 @@ class Group {
    * batch, and other work gets in between batches.
    */
   #wake(): void {
-    if (this.#waiting.length === 0 || this.#closed) return
+    if (this.#waiting.length === 0 || this.#closed || this.#paused) return
     for (const member of this.#members) {
       if (member.busy || member.closed) continue
       member.busy = true
@@ -238,6 +245,7 @@ class Group {
   async #handle(member: Member, batch: readonly Item[]): Promise<void> {
     try {
       const failed = (await member.handler(batch.map((item) => item.message))) ?? []
+      this.#outage = 0
       const reasons = new Map(failed.map(({ messageId, reason }) => [messageId, reason]))
       for (const item of batch) {
         const reason = reasons.get(item.message.id)
@@ -245,10 +253,28 @@ class Group {
         else this.#fail(item, reason)
       }
     } catch (error) {
+      if (isUnavailable(error)) return this.#putBack(batch, error.message)
       for (const item of batch) item.alone = true
       if (batch.length > 1) this.#waiting = [...batch, ...this.#waiting]
       else for (const item of batch) this.#fail(item, error instanceof Error ? error.message : String(error))
     }
+  }
+
+  /** Puts the batch back. What may be tried only once has somebody waiting for its answer, and gets it. */
+  #putBack(batch: readonly Item[], reason: string): void {
+    for (const item of batch) if (item.tries === 1) this.#fail(item, reason)
+    this.#waiting = [...batch.filter(({ tries }) => tries > 1), ...this.#waiting]
+    this.#outage++
+    this.#paused = true
+    const callOff = this.#options.timer(
+      () => {
+        this.#pauses.delete(callOff)
+        this.#paused = false
+        this.#wake()
+      },
+      backoff(this.#options.retry, this.#outage, 0, 0),
+    )
+    this.#pauses.add(callOff)
   }
 
   #fail(item: Item, reason: string): void {

@@ -36,9 +36,18 @@ export interface FailedMessage {
 /**
  * Handles one batch. Resolving acknowledges all of it but the messages that it names as failed: only those are delivered
  * again. Throwing means "deliver all of it again"; the messages of a larger batch then come one by one, so that the one
- * that made it throw hurts no other.
+ * that made it throw hurts no other. Throwing an UnavailableError means "all of it again, later": no message is to blame.
  */
 export type BatchHandler = (batch: readonly Message[]) => Promise<readonly FailedMessage[] | void>
+
+/**
+ * Thrown by a handler that can handle nothing now, such as while its database is away. What it was given waits, for as
+ * long as that takes, and no message is charged a try for it. Any error with this `code` says the same: a StoreError does.
+ */
+export class UnavailableError extends Error {
+  override readonly name = 'UnavailableError'
+  readonly code = 'unavailable'
+}
 
 export interface DeadLetter {
   readonly channel: string

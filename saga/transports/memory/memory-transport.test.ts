@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import type { Timer } from '../delivery.ts'
 import { message, transportContract } from '../transport.contract.ts'
+import { UnavailableError } from '../transport.ts'
 import { memoryTransport } from './memory-transport.ts'
 
 transportContract('memory', async () => {
@@ -50,6 +51,28 @@ describe('memory transport', () => {
     expect(pauses).toEqual([100, 400, 1_600, 6_400])
     expect(transport.deadLetters()).toEqual([{ channel: 'c', reason: 'no 5', message: message('m') }])
     expect(clock.armed).toHaveLength(0)
+  })
+
+  test('a handler that is unavailable is waited for, in order and with no try charged', async () => {
+    const clock = handClock()
+    const transport = memoryTransport({ timer: clock.timer })
+    let away = 30
+    const batches: (readonly string[])[] = []
+    await transport.subscribe('c', 'g', async (batch) => {
+      if (away-- > 0) throw new UnavailableError('the database is away')
+      batches.push(batch.map(({ id }) => id))
+    })
+    await transport.publish('c', [message('a'), message('b')])
+    const pauses: number[] = []
+    for (let outage = 1; outage <= 30; outage++) {
+      await vi.waitFor(() => expect(clock.armed).toHaveLength(1))
+      pauses.push(clock.armed[0]?.ms ?? 0)
+      if (outage === 30) await transport.publish('c', [message('c')])
+      clock.ring()
+    }
+    await vi.waitFor(() => expect(batches).toEqual([['a', 'b', 'c']]))
+    expect(pauses.slice(0, 3)).toEqual([100, 400, 1_600])
+    expect(transport.deadLetters()).toEqual([])
   })
 
   test('a message in its pause holds up nobody', async () => {
