@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { sql, type Migration } from 'kysely'
 import { afterEach, expect, test } from 'vitest'
 import { openDatabase, type Database } from './database.ts'
-import { isUniqueViolation } from './errors.ts'
+import { isContention, isUniqueViolation } from './errors.ts'
 
 interface Tables {
   things: { id: string; cents: number | null }
@@ -125,6 +125,20 @@ test('a file that another process holds is reported as locked after a bounded wa
   await sql`begin immediate`.execute(holder.db)
   await expect(openFile(file)).rejects.toMatchObject({ code: 'locked', retryable: true })
   await sql`rollback`.execute(holder.db)
+})
+
+test('after a file was busy for too long the next transactions commit as if nothing had been', async () => {
+  const file = join(folder(), 'a.db')
+  const { db } = await openFile(file)
+  const holder = await openFile(file)
+  const transaction = (id: string) =>
+    db.transaction().execute((tx) => tx.insertInto('things').values({ id, cents: 1 }).returning('id').execute())
+  await sql`begin immediate`.execute(holder.db)
+  await expect(transaction('busy')).rejects.toSatisfy(isContention)
+  await expect(db.insertInto('things').values({ id: 'busy', cents: 1 }).execute()).rejects.toSatisfy(isContention)
+  await sql`commit`.execute(holder.db)
+  for (const id of ['a', 'b']) await transaction(id)
+  expect(await holder.db.selectFrom('things').select('id').orderBy('id').execute()).toEqual([{ id: 'a' }, { id: 'b' }])
 })
 
 test('a value that SQLite cannot hold is an error and not the end of the process', async () => {

@@ -4,7 +4,9 @@
  * Invariants:
  * - a transaction takes the write lock when it begins, so it never fails halfway because another process wrote first;
  * - a commit is on disk when it returns (WAL, synchronous=FULL);
- * - a value that libsql cannot bind is an error here: the library itself would end the process on a boolean.
+ * - a value that libsql cannot bind is an error here: the library itself would end the process on a boolean;
+ * - a statement that found the file busy leaves nothing behind: libsql keeps it in progress, and on that connection no
+ *   transaction could ever commit again, so the connection is replaced.
  */
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -46,18 +48,28 @@ class ImmediateDialect extends SqliteDialect {
  * @throws DatabaseError where the folder cannot be made, or the file cannot be opened and written
  */
 export function sqliteDialect(file: string): SqliteDialect {
-  return new ImmediateDialect({ database: checked(open(file)) })
+  return new ImmediateDialect({ database: checked(open(file), () => connect(file)) })
+}
+
+function connect(file: string): Libsql.Database {
+  const database = new Libsql(file)
+  try {
+    database.exec(`pragma busy_timeout = ${busyTimeoutMs}`)
+    database.exec('pragma journal_mode = wal')
+    database.exec('pragma synchronous = full')
+    database.exec('pragma foreign_keys = on')
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
 }
 
 function open(file: string): Libsql.Database {
   let database: Libsql.Database | undefined
   try {
     mkdirSync(dirname(file), { recursive: true })
-    database = new Libsql(file)
-    database.exec(`pragma busy_timeout = ${busyTimeoutMs}`)
-    database.exec('pragma journal_mode = wal')
-    database.exec('pragma synchronous = full')
-    database.exec('pragma foreign_keys = on')
+    database = connect(file)
     // Takes the write lock once, so that a folder without write permission is found now and not at the first order.
     database.exec('begin immediate')
     database.exec('commit')
@@ -84,15 +96,28 @@ function cannotOpen(file: string, error: unknown): DatabaseError {
   )
 }
 
-function checked(database: Libsql.Database): SqliteDatabase {
+function checked(first: Libsql.Database, reconnect: () => Libsql.Database): SqliteDatabase {
+  let database = first
+  function run<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      if (driverCode(error).startsWith('SQLITE_BUSY') && !database.inTransaction) {
+        const busy = database
+        database = reconnect()
+        busy.close()
+      }
+      throw error
+    }
+  }
   return {
     close: () => void database.close(),
     prepare(sql) {
       const statement = database.prepare(sql)
       return {
         reader: statement.reader,
-        all: (parameters) => statement.all(bindable(parameters)),
-        run: (parameters) => statement.run(bindable(parameters)),
+        all: (parameters) => run(() => statement.all(bindable(parameters))),
+        run: (parameters) => run(() => statement.run(bindable(parameters))),
         iterate: (parameters) => statement.iterate(bindable(parameters)),
       }
     },
