@@ -1,0 +1,228 @@
+/**
+ * Events that no command asked for, kept in the service's own database until a transport has taken them.
+ *
+ * Border: who changes something tells of it in the same transaction; publishing is done here alone.
+ *
+ * Invariants:
+ * - an event is there exactly where the change that it tells of is: both commit together or not at all;
+ * - at least once: a row is removed only after the transport has taken its message, which keeps its id; whoever dies in
+ *   between is followed by one who publishes it again;
+ * - in order: told after its change, an event has a higher number than those of earlier changes of the same thing, which
+ *   kept this one waiting. Everybody publishes by number and removes only what is published, so leaving repeats aside the
+ *   events of one thing come in order, whoever publishes.
+ */
+import { sql, type Generated, type Migration, type Transaction } from 'kysely'
+import type { Message, Transport } from 'ordersaga/transport'
+import { retryContention, type Database } from './database.ts'
+
+export interface OutboxTables {
+  outbox: {
+    seq: Generated<number>
+    channel: string
+    /** JSON. */
+    message: string
+  }
+}
+
+export function outboxMigration(dialect: Database<never>['dialect']): Migration {
+  return {
+    async up(db) {
+      const table = db.schema.createTable('outbox')
+      // A number must never come again: whoever has just published the row that had it would remove the new one.
+      const numbered =
+        dialect === 'sqlite'
+          ? table.addColumn('seq', 'integer', (column) => column.primaryKey().autoIncrement())
+          : table.addColumn('seq', 'bigserial', (column) => column.primaryKey())
+      await numbered
+        .addColumn('channel', 'text', (column) => column.notNull())
+        .addColumn('message', 'text', (column) => column.notNull())
+        .execute()
+    },
+  }
+}
+
+/** Wakes once after so many milliseconds; what it gives back calls that off. */
+export type Sleep = (ms: number, wake: () => void) => () => void
+
+export interface OutboxOptions<S> {
+  readonly database: Database<S>
+  readonly transport: Transport
+  readonly sleep?: Sleep
+  /** Told of each time when something could not be published; it is tried again. */
+  readonly onProblem: (error: unknown) => void
+}
+
+/** Keeps a message for a channel; to be called after the change that it tells of, in the same transaction. */
+export type Tell = (channel: string, message: Message) => Promise<void>
+
+export interface Outbox<S> {
+  /** Runs the work in one transaction, again where it lost a race; what it tells is published once that is committed. */
+  transaction<T>(work: (tx: Transaction<S>, tell: Tell) => Promise<T>): Promise<T>
+  /** Ends after the publishing in hand, which is given up where it hangs: what is kept is published after the next start. */
+  stop(): Promise<void>
+}
+
+const messagesAtOnce = 100
+/** Rows of a process that died are found that late; one's own are published at once. */
+const longestPauseMs = 5_000
+const firstRetryMs = 100
+/** Another replica is publishing: what is not among its rows is looked for again soon. */
+const busyPauseMs = 50
+/** A transport that lets a publish hang must not hold up everything behind it for ever. */
+const publishLimitMs = 60_000
+const stopGraceMs = 5_000
+
+/** No transport takes more in one message; a row that none takes would keep all behind it for ever. */
+const mostBytes = 1_000_000
+
+const systemSleep: Sleep = (ms, wake) => {
+  const timeout = setTimeout(wake, ms)
+  return () => clearTimeout(timeout)
+}
+
+/**
+ * Starts publishing what is kept, and keeps on.
+ *
+ * @example
+ * await outbox.transaction(async (tx, tell) => {
+ *   const order = await accept(tx, orderId)
+ *   await tell('order_events', orderAccepted(order))
+ * })
+ */
+export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): Outbox<S> {
+  const { database, transport, sleep = systemSleep, onProblem } = options
+  let looking: Promise<void> | null = null
+  let again = false
+  let stopped = false
+  let failures = 0
+  let callOff = (): void => undefined
+  /** Makes the publish in hand reject. */
+  let giveUp = (_why: string): void => undefined
+  let overdue = false
+
+  /** One look at a time; a change that was committed during one is looked for by another after it. */
+  function look(): void {
+    again = looking !== null
+    if (again || stopped) return
+    callOff()
+    looking = publishAll()
+  }
+
+  async function publishAll(): Promise<void> {
+    let pause = longestPauseMs
+    do {
+      again = false
+      try {
+        // After a failure one by one: a batch may be too large for a transport that takes each of its messages.
+        const outcome = await publishWaiting(database, publish, failures === 0 ? messagesAtOnce : 1)
+        pause = outcome === 'busy' ? busyPauseMs : longestPauseMs
+        failures = 0
+      } catch (error) {
+        failures += 1
+        pause = Math.min(firstRetryMs * 2 ** (failures - 1), longestPauseMs)
+        onProblem(error)
+      }
+    } while (again && failures === 0)
+    // At once with the last reading of `again`: what is committed from here on starts a look of its own.
+    looking = null
+    if (!stopped) callOff = sleep(pause, look)
+  }
+
+  async function publish(channel: string, messages: readonly Message[]): Promise<void> {
+    if (overdue) throw new Error('the service is stopping: what is kept is published after the next start')
+    let settled = (): void => undefined
+    const limit = new Promise<never>((_resolve, reject) => {
+      giveUp = (why) => reject(new Error(`publishing to ${channel} is given up for now: ${why}`))
+      settled = sleep(publishLimitMs, () => giveUp(`it took longer than ${publishLimitMs} ms`))
+    })
+    try {
+      await Promise.race([transport.publish(channel, messages), limit])
+    } finally {
+      settled()
+    }
+  }
+
+  look()
+  return {
+    async transaction(work) {
+      const result = await retryContention(() =>
+        database.db.transaction().execute((tx) => work(tx, (channel, message) => keep(tx, channel, message))),
+      )
+      // While a transport is away its own pause is kept: new events must not hurry the tries.
+      if (failures === 0) look()
+      return result
+    },
+    async stop() {
+      stopped = true
+      callOff()
+      const ended = sleep(stopGraceMs, () => {
+        overdue = true
+        giveUp('the service is stopping')
+      })
+      await looking
+      ended()
+    },
+  }
+}
+
+async function keep<S extends OutboxTables>(tx: Transaction<S>, channel: string, message: Message): Promise<void> {
+  const text = JSON.stringify(message)
+  const bytes = Buffer.byteLength(text)
+  if (bytes > mostBytes) {
+    throw new RangeError(`${message.type} has ${bytes} bytes, and no message may have more than ${mostBytes}`)
+  }
+  await outboxOf(tx).insertInto('outbox').values({ channel, message: text }).execute()
+}
+
+/** Publishes until nothing waits, or until another replica turns out to be at it. */
+async function publishWaiting<S extends OutboxTables>(
+  database: Database<S>,
+  publish: Transport['publish'],
+  atOnce: number,
+): Promise<'done' | 'busy'> {
+  const db = outboxOf(database.db)
+  const first = db.selectFrom('outbox').select('seq').orderBy('seq').limit(1)
+
+  async function publishSome(): Promise<void> {
+    const rows = await db.selectFrom('outbox').selectAll().orderBy('seq').limit(atOnce).execute()
+    for (const channel of new Set(rows.map((row) => row.channel))) {
+      const some = rows.filter((row) => row.channel === channel)
+      await publish(
+        channel,
+        some.map(({ message }) => JSON.parse(message) as Message),
+      )
+      const published = some.map(({ seq }) => seq)
+      await retryContention(() => db.deleteFrom('outbox').where('seq', 'in', published).execute())
+    }
+  }
+
+  while ((await first.executeTakeFirst()) !== undefined) {
+    if (database.dialect === 'sqlite') await publishSome()
+    else if (!(await inTurn(database, publishSome))) return 'busy'
+  }
+  return 'done'
+}
+
+/** The same number for every replica: `outbox` in ASCII. */
+const turn = 0x6f75_7462_6f78
+
+/**
+ * Lets one replica publish at a time, which spares repeats; no promise rests on it. The lock is a transaction's: it goes
+ * with a process that dies, and after a while with one that hangs. The work is done outside that transaction, so that
+ * what it has published is removed even then.
+ *
+ * @returns false where another one is at it
+ */
+async function inTurn<S>({ db }: Database<S>, work: () => Promise<void>): Promise<boolean> {
+  return db.transaction().execute(async (lock) => {
+    const { rows } = await sql<{ mine: boolean }>`select pg_try_advisory_xact_lock(${turn}) as mine`.execute(lock)
+    if (rows[0]?.mine !== true) return false
+    await work()
+    return true
+  })
+}
+
+/** Kysely cannot see through a type parameter that `S` has this table; the constraint on `S` says that it has. */
+function outboxOf<S extends OutboxTables>(db: Database<S>['db']): Database<OutboxTables>['db'] {
+  return db as unknown as Database<OutboxTables>['db']
+}
