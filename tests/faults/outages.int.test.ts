@@ -1,0 +1,199 @@
+/**
+ * Every process and every server of a whole system killed in turn while orders come in: PostgreSQL and Kafka, one process
+ * for each service, two orchestrators. `FAULT_ROUNDS=20 FAULT_OUTAGE_S=60` is the long run; without them it is short.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openHost, type Host } from '../e2e/hosts.ts'
+import { layOut, startSystem, type System } from '../e2e/system.ts'
+import { suiteOn } from '../parts.ts'
+import { auditServices } from './auditor.ts'
+import { deadLetters } from './dead-letters.ts'
+import { Load } from './load.ts'
+import { startMangler } from './mangler.ts'
+import { installedPart, type PartName } from './private-part.ts'
+import { newSeed, randomFrom, type Random } from './random.ts'
+import { until } from './until.ts'
+
+const minute = 60_000
+const rounds = Number(process.env['FAULT_ROUNDS'] ?? 8)
+const outageMs = Number(process.env['FAULT_OUTAGE_S'] ?? 12) * 1000
+const perSecond = 50
+const takeoverMs = 10_000
+const parts = (await Promise.all([installedPart('postgresql'), installedPart('kafka')])).includes(null) ? null : true
+
+suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, under load', () => {
+  let host: Host
+  let system: System
+  let random: Random
+
+  beforeAll(async () => {
+    random = randomFrom(newSeed('outages'))
+    host = await openHost('PostgreSQL and Kafka', 2)
+    system = await startSystem(host)
+  }, 4 * minute)
+  afterAll(async () => {
+    await system?.destroy()
+    await host?.remove()
+  }, minute)
+
+  const server = (part: PartName) => {
+    const found = host.parts[part]
+    if (found === undefined) throw new Error(`the host has no ${part}`)
+    return found
+  }
+
+  /** Lets orders come in while something happens, then checks that nothing was lost, doubled or left behind. */
+  async function underLoad(what: string, happening: () => Promise<string>): Promise<void> {
+    const load = new Load(random, system.sagaUrls)
+    const loading = load.run(perSecond)
+    await until('orders come in', minute, () => load.acknowledged.length > perSecond, system.tails)
+    const happened = await happening()
+    await system.ready()
+    await load.rest()
+    await loading
+    const restedAt = performance.now()
+    await until('every saga ends', 4 * minute, async () => (await liveSagas()) === 0, system.tails)
+    const seconds = ((performance.now() - restedAt) / 1000).toFixed(1)
+    const { problems, statuses } = await auditServices(host.place)
+    process.stdout.write(
+      `${what}: ${happened}; ${load.acknowledged.length} orders, ${load.cancels} cancels; all ended ${seconds} s after the ` +
+        `last; in all ${JSON.stringify(statuses)}\n`,
+    )
+    expect(load.complaints).toEqual([])
+    expect(problems).toEqual([])
+    expect(await missing(load.acknowledged)).toEqual([])
+    expect(await deadLetters(server('kafka').url)).toEqual({})
+  }
+
+  async function query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<readonly Row[]> {
+    const url = new URL(server('postgresql').url)
+    url.pathname = '/create_order_saga_db'
+    const client = new pg.Client({ connectionString: url.href })
+    client.on('error', () => undefined)
+    await client.connect()
+    try {
+      return (await client.query<Row>(text, values)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
+  const liveSagas = async (): Promise<number> =>
+    Number((await query<{ live: number }>('select count(*) as live from ordersaga.saga where live'))[0]?.live)
+  const missing = async (ids: readonly string[]): Promise<readonly string[]> => {
+    const found = new Set(
+      (await query<{ id: string }>('select id from ordersaga.saga where id = any($1)', [ids])).map(({ id }) => id),
+    )
+    return ids.filter((id) => !found.has(id))
+  }
+  const ownedBy = async (owner: string): Promise<number> =>
+    Number(
+      (
+        await query<{ live: number }>('select count(*) as live from ordersaga.saga where live and owner = $1', [owner])
+      )[0]?.live,
+    )
+
+  /** By its own figures. */
+  async function ownerAt(url: string): Promise<string> {
+    const text = await (await fetch(`${url}/metrics`)).text()
+    return /^ordersaga_owner\{owner="([^"]+)"\} 1$/m.exec(text)?.[1] ?? ''
+  }
+
+  async function killProcess(name: string): Promise<void> {
+    await system.kill(name)
+    await delay(random.between(0, 1_500))
+    await system.start(name)
+  }
+
+  async function killServer(part: PartName): Promise<void> {
+    await server(part).kill()
+    await delay(random.between(0, 1_500))
+    await server(part).start()
+  }
+
+  test(`each process and each server is killed in turn, ${rounds} times in all`, { timeout: 40 * minute }, async () => {
+    const targets = [
+      ...system.processes.map((name) => () => killProcess(name)),
+      () => killServer('postgresql'),
+      () => killServer('kafka'),
+    ]
+    await underLoad('kill -9 in turn', async () => {
+      for (let round = 0; round < rounds; round += 1) {
+        await delay(random.between(200, 2_000)) // the random moment
+        await targets[round % targets.length]?.()
+        await system.ready()
+      }
+      return `${rounds} rounds`
+    })
+  })
+
+  test(
+    'the sagas of an orchestrator that is killed are with the other within 10 s',
+    { timeout: 15 * minute },
+    async () => {
+      await underLoad('an orchestrator killed', async () => {
+        const [, url = ''] = system.sagaUrls
+        const owner = await ownerAt(url)
+        expect(owner).not.toBe('')
+        await until('it owns live sagas', minute, async () => (await ownedBy(owner)) > 0, system.tails)
+        await system.kill('create-order-2')
+        const killedAt = performance.now()
+        const orphans = await ownedBy(owner)
+        await until('the other has them', takeoverMs, async () => (await ownedBy(owner)) === 0, system.tails)
+        const taken = Math.round(performance.now() - killedAt)
+        await system.start('create-order-2')
+        return `${orphans} sagas taken over within ${taken} ms`
+      })
+    },
+  )
+
+  test(
+    'an orchestrator that comes and goes rebalances the topics again and again',
+    { timeout: 15 * minute },
+    async () => {
+      await underLoad('rebalances', async () => {
+        const until5 = outageMs
+        const began = performance.now()
+        let turns = 0
+        for (; performance.now() - began < until5; turns += 1) {
+          await Promise.all([system.kill('create-order-2'), delay(5_000)])
+          system.launch('create-order-2')
+          await delay(5_000)
+        }
+        return `one came and went ${turns} times, every 5 s`
+      })
+    },
+  )
+
+  test('records come twice, late and out of order', { timeout: 15 * minute }, async () => {
+    await underLoad('mangled', async () => {
+      const mangler = await startMangler(server('kafka').url, random, 0.3, 4_000)
+      await delay(outageMs)
+      await mangler.stop()
+      return `${mangler.sent()} records sent again`
+    })
+  })
+
+  test('the broker is away for a while', { timeout: 15 * minute }, async () => {
+    await underLoad('broker away', async () => {
+      await server('kafka').kill()
+      await delay(outageMs)
+      await server('kafka').start()
+      return `for ${outageMs / 1000} s`
+    })
+  })
+
+  test('the broker is away when everything starts, and comes later', { timeout: 15 * minute }, async () => {
+    expect(await system.stop(), system.tails()).toEqual(system.processes.map(() => 0))
+    await server('kafka').kill()
+    system = await layOut(host)
+    for (const name of system.processes) system.launch(name)
+    await delay(outageMs)
+    expect(system.tails()).not.toContain('unhandled')
+    await server('kafka').start()
+    await system.ready()
+    await underLoad('broker late', async () => `by ${outageMs / 1000} s`)
+  })
+})
