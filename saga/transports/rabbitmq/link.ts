@@ -1,0 +1,141 @@
+/**
+ * A connection to RabbitMQ that comes back: lost, or never had, it is tried again for ever, with growing pauses.
+ *
+ * Every wait here has an end, at which the socket is cut. The client's own recovery has waits without one (a server that
+ * stops answering while a set-up fails or a connection closes), so it is not used.
+ */
+import { connect, type ChannelModel, type SocketOptions } from 'amqplib'
+import { setTimeout as pause } from 'node:timers/promises'
+import { backoff, type RetryPolicy } from '../../core/retry.ts'
+
+const reconnect: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 2_000, jitter: 0.5 }
+
+/** A server that takes the connection but does not answer is given up after this long. */
+const handshakeMs = 5_000
+
+export interface LinkOptions {
+  readonly url: string
+  /** What it is for: the broker's lists of connections show it. */
+  readonly name: string
+  readonly onProblem: (what: string, cause: unknown) => void
+}
+
+export class Link {
+  readonly #options: LinkOptions
+  readonly #closing = new AbortController()
+  readonly #waiting = new Set<() => void>()
+  readonly #running: Promise<void>
+  /** Spreads the attempts of processes that lost their server together. */
+  readonly #seed = Math.floor(Math.random() * 2 ** 31)
+  #model: ChannelModel | null = null
+  #cut = new AbortController()
+  #blocked = false
+  #lastProblem: string | null = null
+
+  constructor(options: LinkOptions) {
+    this.#options = options
+    this.#running = this.#run()
+  }
+
+  /** It is there, and the server takes messages (out of memory or disk, it stops reading from publishers). */
+  get usable(): boolean {
+    return this.#model !== null && !this.#blocked
+  }
+
+  /** The connection, once it is there; null where it is not within the time, or the link is closed. */
+  model(withinMs: number): Promise<ChannelModel | null> {
+    if (this.#model !== null || this.#closing.signal.aborted) return Promise.resolve(this.#model)
+    return new Promise((resolve) => {
+      const answer = (): void => {
+        clearTimeout(timer)
+        this.#waiting.delete(answer)
+        resolve(this.#model)
+      }
+      const timer = setTimeout(answer, withinMs)
+      this.#waiting.add(answer)
+    })
+  }
+
+  /** Says goodbye where the server listens within the time; ends in any case. */
+  async close(withinMs: number): Promise<void> {
+    this.#closing.abort()
+    const model = this.#model
+    if (model !== null) await within(withinMs, Promise.allSettled([model.close()]))
+    this.#cut.abort()
+    await this.#running
+    this.#wake()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing
+    for (let failures = 0; !signal.aborted;) {
+      const model = await this.#connect()
+      failures = model === null ? failures + 1 : 0
+      if (model !== null) await this.#hold(model)
+      await pause(backoff(reconnect, failures + 1, this.#seed, 0), undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  async #connect(): Promise<ChannelModel | null> {
+    this.#cut = new AbortController()
+    // `signal` is Node's own option for sockets: the client hands it through, and has no other way to cut one.
+    const socket: SocketOptions & { signal: AbortSignal } = {
+      noDelay: true,
+      timeout: handshakeMs,
+      signal: this.#cut.signal,
+      clientProperties: { connection_name: this.#options.name },
+    }
+    try {
+      return await connect(this.#options.url, socket)
+    } catch (error) {
+      this.#report(`RabbitMQ cannot be reached for ${this.#options.name}; it is tried again until it can`, error)
+      return null
+    }
+  }
+
+  /** Resolves when the connection is lost or closed. */
+  async #hold(model: ChannelModel): Promise<void> {
+    const lost = new Promise<unknown>((resolve) => model.on('close', resolve))
+    model.on('error', () => undefined) // 'close' follows with the same
+    model.on('blocked', (reason) => {
+      this.#blocked = true
+      this.#report('RabbitMQ takes no messages until it has room again', reason)
+    })
+    model.on('unblocked', () => (this.#blocked = false))
+    this.#blocked = false
+    this.#lastProblem = null
+    if (this.#closing.signal.aborted) this.#cut.abort()
+    else this.#model = model
+    this.#wake()
+    const cause = await lost
+    this.#model = null
+    if (!this.#closing.signal.aborted) {
+      this.#report(
+        `The connection to RabbitMQ for ${this.#options.name} is lost; it is tried again until it is back`,
+        cause,
+      )
+    }
+  }
+
+  #wake(): void {
+    for (const answer of this.#waiting) answer()
+  }
+
+  /** An outage is told once, not with every attempt. */
+  #report(what: string, cause: unknown): void {
+    const problem = `${what}: ${String(cause)}`
+    if (problem !== this.#lastProblem && !this.#closing.signal.aborted) this.#options.onProblem(what, cause)
+    this.#lastProblem = problem
+  }
+}
+
+/** What the promise gives, or undefined after the time. */
+export async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const over = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), ms)))
+  try {
+    return await Promise.race([promise, over])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,302 @@
+/**
+ * Reads one queue for a group: from the broker to the handlers of this process, and back with acknowledgements.
+ *
+ * Invariants:
+ * - a message is acknowledged after its handler has settled it, or after it is safe among the dead letters;
+ * - when the connection is lost, so is what waits here: the broker hands it out again, and no handler sees the old copy;
+ * - a message that keeps coming back, because whoever has it dies, is tried alone, and is judged only where it was the one
+ *   in hand: the first that the broker hands out again. Its neighbours came back with it and are innocent.
+ */
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
+import { setTimeout as pause } from 'node:timers/promises'
+import { backoff, type RetryPolicy } from '../../core/retry.ts'
+import { delivery, systemTimer, type Delivery } from '../delivery.ts'
+import type { BatchHandler, Message, Subscription } from '../transport.ts'
+import { Acknowledgements } from './acknowledgements.ts'
+import { within, type Link } from './link.ts'
+import type { Publisher } from './publisher.ts'
+import { deadQueue, isTaken, openChannel, type Source, type Target } from './topology.ts'
+import { fromDelivery, timesReturned, toDeadParcel } from './wire.ts'
+
+export interface ReaderOptions {
+  readonly source: Source
+  readonly link: Link
+  readonly publisher: Publisher
+  readonly dead: (queue: string) => Target
+  readonly prefetch: number
+  /** Tries in this process. */
+  readonly retry: RetryPolicy
+  /** How often a message may come back from consumers that were lost with it. */
+  readonly maxReturns: number
+  readonly timeoutMs: number
+  readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
+}
+
+/** So often it may be chance: a deployment, a lost connection. */
+const suspectReturns = 3
+
+/** Who stands by for a queue that another has for itself asks again after this long. */
+const standByMs = 500
+
+/** The group's own queue waits no longer than this for what was published before it. */
+const earlyMs = 5_000
+
+/** A broker that does not answer a farewell is left. */
+const farewellMs = 2_000
+
+const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 10_000, jitter: 0.5 }
+
+interface Held {
+  readonly raw: ConsumeMessage
+  readonly queue: string
+}
+
+/** A channel, and what the broker has handed out on it. */
+interface Session {
+  readonly channel: Channel
+  readonly acknowledgements: Acknowledgements
+  /** Not handed on yet, in the order of coming. */
+  readonly held: Held[]
+  /** Queues of which something has come. */
+  readonly begun: Set<string>
+  alive: boolean
+  /** A suspect is being tried alone. */
+  proving: boolean
+}
+
+export class Reader {
+  readonly #options: ReaderOptions
+  readonly #delivery: Delivery
+  /** Which session a message came in. */
+  readonly #sessions = new WeakMap<Message, Session>()
+  readonly #burials = new Set<Promise<void>>()
+  readonly #stop = new AbortController()
+  readonly #stopped: Promise<null>
+  readonly #running: Promise<void>
+  /** Resolves when it reads, or stands by, for the first time. */
+  readonly established: Promise<void>
+  #establish: () => void = () => undefined
+  #session: Session | null = null
+  #members = 0
+  #closing = false
+  #closed: Promise<void> | null = null
+  #lastProblem: string | null = null
+
+  constructor(options: ReaderOptions) {
+    this.#options = options
+    this.#delivery = delivery({
+      maxBatch: options.prefetch,
+      maxQueued: Infinity, // prefetch is the bound
+      retry: options.retry,
+      timer: systemTimer,
+      onDead: () => undefined, // each message has its own answer
+    })
+    this.#stopped = new Promise((resolve) => this.#stop.signal.addEventListener('abort', () => resolve(null)))
+    this.established = new Promise((resolve) => (this.#establish = resolve))
+    this.#running = this.#run()
+  }
+
+  get group(): string {
+    return this.#options.source.group
+  }
+
+  /** Nobody reads here any more. */
+  get idle(): boolean {
+    return this.#members === 0
+  }
+
+  /** Adds a handler; closing it waits for its batch. The handlers of one reader share its messages. */
+  join(handler: BatchHandler): Subscription {
+    const { queue, group } = this.#options.source
+    const isCurrent = (message: Message): boolean => this.#sessions.get(message)?.alive === true
+    const member = this.#delivery.subscribe(queue, group, async (batch) => {
+      const current = batch.filter(isCurrent)
+      return current.length === 0 ? undefined : handler(current)
+    })
+    this.#members++
+    if (this.#session !== null) this.#feed(this.#session)
+    return {
+      close: () => {
+        this.#members--
+        return member.close()
+      },
+    }
+  }
+
+  /** Waits for the batches in hand and hands the rest back to the broker. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#closing = true
+    await this.#delivery.close()
+    if (this.#session !== null) await within(farewellMs, Promise.allSettled(this.#burials))
+    this.#session?.acknowledgements.flush()
+    this.#stop.abort()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop
+    for (let failures = 0; !signal.aborted;) {
+      let waitMs = again.firstMs
+      try {
+        const model = await Promise.race([this.#options.link.model(60_000), this.#stopped])
+        if (model !== null) await this.#read(model)
+        failures = 0
+      } catch (error) {
+        waitMs = isTaken(error) ? standByMs : backoff(again, ++failures, 0, 0)
+        if (isTaken(error)) this.#establish()
+        else this.#reportOnce(error)
+      }
+      await pause(waitMs, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  /** Reads until the channel ends: with its connection, by the broker's decision, or because this reader stops. */
+  async #read(model: ChannelModel): Promise<void> {
+    const { source, timeoutMs } = this.#options
+    await inTime(timeoutMs, source.declare(model))
+    const channel = await inTime(timeoutMs, openChannel(model))
+    const ended = new Promise<null>((resolve) => channel.on('close', () => resolve(null)))
+    const acknowledgements = new Acknowledgements(channel)
+    const session: Session = { channel, acknowledgements, held: [], begun: new Set(), alive: true, proving: false }
+    this.#session = session
+    try {
+      await this.#consume(session)
+      this.#lastProblem = null
+      this.#establish()
+      await Promise.race([ended, this.#stopped])
+    } finally {
+      session.alive = false
+      this.#session = null
+      await within(farewellMs, Promise.allSettled([channel.close()]))
+    }
+  }
+
+  async #consume(session: Session): Promise<void> {
+    const { source, prefetch, timeoutMs } = this.#options
+    const { channel } = session
+    const consume = (queue: string): Promise<unknown> => {
+      const take = (raw: ConsumeMessage | null): void => this.#take(session, queue, raw)
+      return inTime(timeoutMs, channel.consume(queue, take, { exclusive: source.exclusive }))
+    }
+    await inTime(timeoutMs, channel.prefetch(prefetch))
+    if (source.early !== null) {
+      await consume(source.early)
+      await this.#drained(session, source.early)
+    }
+    await consume(source.queue)
+  }
+
+  /** What was published before the group existed comes before what was published after: for as long as one can wait. */
+  async #drained({ channel }: Session, queue: string): Promise<void> {
+    for (const end = performance.now() + earlyMs; performance.now() < end && !this.#closing; await pause(20)) {
+      const { messageCount } = await inTime(this.#options.timeoutMs, channel.checkQueue(queue))
+      if (messageCount === 0) return
+    }
+  }
+
+  #take(session: Session, queue: string, raw: ConsumeMessage | null): void {
+    if (raw === null) {
+      // The queue was deleted under us: with another session it is declared again.
+      session.channel.close().catch(() => undefined)
+      return
+    }
+    session.acknowledgements.came(raw)
+    session.held.push({ raw, queue })
+    this.#feed(session)
+  }
+
+  #feed(session: Session): void {
+    while (session.alive && !session.proving && !this.#closing && this.#members > 0) {
+      const next = session.held.shift()
+      if (next === undefined) return
+      this.#handOn(session, next)
+    }
+  }
+
+  #handOn(session: Session, held: Held): void {
+    const first = !session.begun.has(held.queue)
+    session.begun.add(held.queue)
+    const read = fromDelivery(held.raw)
+    const returns = timesReturned(held.raw)
+    if (!read.ok) return this.#bury(session, held, null, read.why)
+    const message = read.value
+    this.#sessions.set(message, session)
+    if (first && returns >= this.#options.maxReturns) {
+      const why = `it came back ${returns} times: who has it in hand dies, or loses the connection, before it is handled`
+      this.#bury(session, held, message.id, why)
+    } else if (returns >= suspectReturns) void this.#prove(session, held, message)
+    else this.#offer(session, held, message)
+  }
+
+  #offer(session: Session, held: Held, message: Message): void {
+    const { source, retry } = this.#options
+    this.#delivery.offerOne(source.queue, message, retry.tries, (failure) => {
+      if (failure === null) session.acknowledgements.settled(held.raw)
+      else if (session.alive && !this.#closing) this.#bury(session, held, message.id, failure)
+    })
+  }
+
+  /**
+   * Tries a suspect with nothing after it in hand. Whoever survives it has cleared it: it is acknowledged before the next
+   * one is tried, or has its further tries among the others.
+   */
+  async #prove(session: Session, held: Held, message: Message): Promise<void> {
+    const { queue } = this.#options.source
+    session.proving = true
+    const failure = await new Promise<string | null>((resolve) => {
+      this.#delivery.offerOne(queue, message, 1, resolve)
+    })
+    if (failure === null) {
+      session.acknowledgements.settled(held.raw)
+      session.acknowledgements.flush()
+      await session.channel.checkQueue(queue).catch(() => undefined) // answered after the acknowledgement has arrived
+    }
+    session.proving = false
+    if (!session.alive || this.#closing) return
+    if (failure !== null) this.#offer(session, held, message)
+    this.#feed(session)
+  }
+
+  #bury(session: Session, held: Held, messageId: string | null, reason: string): void {
+    this.#options.onProblem(`A message of ${held.queue} goes to ${deadQueue(held.queue)}`, messageId, reason)
+    const burial = this.#carry(session, held, reason).finally(() => this.#burials.delete(burial))
+    this.#burials.add(burial)
+  }
+
+  /** Publishes it there and then acknowledges it, as often as it takes; a session that ends leaves it to the next one. */
+  async #carry(session: Session, { raw, queue }: Held, reason: string): Promise<void> {
+    const { source, publisher, dead, onProblem } = this.#options
+    for (let failures = 1; session.alive; failures++) {
+      try {
+        await publisher.publish(dead(queue), [toDeadParcel(raw, reason, { ...source, queue })])
+        return session.acknowledgements.settled(raw)
+      } catch (error) {
+        if (session.alive) onProblem(`A message of ${queue} waits for its way to ${deadQueue(queue)}`, null, error)
+      }
+      await pause(backoff(again, failures, 0, 0), undefined, { signal: this.#stop.signal }).catch(() => undefined)
+    }
+  }
+
+  /** What hinders is told once, not with every attempt. */
+  #reportOnce(cause: unknown): void {
+    const problem = String(cause)
+    if (problem === this.#lastProblem || this.#closing) return
+    this.#lastProblem = problem
+    this.#options.onProblem(`${this.#options.source.queue} cannot be read; it is tried again until it can`, null, cause)
+  }
+}
+
+/** @throws Error where it takes longer */
+async function inTime<T>(ms: number, promise: Promise<T>): Promise<T> {
+  const boxed = await within(
+    ms,
+    promise.then((value) => ({ value })),
+  )
+  if (boxed === undefined) throw new Error(`RabbitMQ gave no answer within ${ms} ms`)
+  return boxed.value
+}
