@@ -23,7 +23,17 @@ test('fee and places may be left out', () => {
   })
 })
 
+test('an order may cost far more than 999.99, to the cent', () => {
+  const feast = { foodItems: [{ name: 'Feast', price: 999.99, quantity: 1000 }], deliveryFee: 1.98 }
+  expect(readContent(feast)).toMatchObject({ value: { foodCents: 99_999_000, deliveryCents: 198 } })
+})
+
+const nested = (depth: number): unknown => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`)
+
 test.each([
+  ['a sum above the greatest', { foodItems: [{ price: 999_999.99, quantity: 2 }] }, '999999.99'],
+  ['items that are a book', { foodItems: [{ ...burger, note: 'x'.repeat(100_000) }] }, 'foodItems'],
+  ['items that are a well', { foodItems: [{ ...burger, note: nested(200_000) }] }, 'foodItems'],
   ['no items', { foodItems: [] }, 'foodItems'],
   ['a broken item among good ones', { foodItems: [burger, { name: 'free?' }] }, 'foodItems[1]'],
   ['half a burger', { foodItems: [{ ...burger, quantity: 0.5 }] }, 'quantity'],

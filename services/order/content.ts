@@ -14,21 +14,46 @@ export interface OrderContent {
 export type ReadContent =
   { readonly ok: true; readonly value: OrderContent } | { readonly ok: false; readonly why: string }
 
-/** Refuses what cannot be priced exactly: a broken item is never skipped and so never free (quirk O-11). */
+/**
+ * Refuses what cannot be priced exactly: a broken item is never skipped and so never free (quirk O-11), and a sum is of any
+ * size up to `mostCents` or refused by name (O-10).
+ */
 export function readContent(details: Readonly<Record<string, unknown>>): ReadContent {
   try {
     const { foodCents, deliveryCents } = orderCost(details)
-    const description = JSON.stringify(details['foodItems'])
+    const description = itemsText(details['foodItems'])
     const storeLocation = place(details, 'storeLocation')
     const deliveryLocation = place(details, 'deliveryLocation') ?? ''
     return { ok: true, value: { description, foodCents, deliveryCents, storeLocation, deliveryLocation } }
   } catch (error) {
-    if (error instanceof MoneyError || error instanceof PlaceError) return { ok: false, why: error.message }
+    if (error instanceof MoneyError || error instanceof ContentError) return { ok: false, why: error.message }
     throw error
   }
 }
 
-class PlaceError extends Error {}
+class ContentError extends Error {}
+
+/** As JSON within the JSON of an event it may take four times as much, which every transport still carries. */
+const mostItemBytes = 100_000
+
+function itemsText(items: unknown): string {
+  const text = written(items)
+  if (Buffer.byteLength(text) <= mostItemBytes) return text
+  throw new ContentError(
+    `order_details.foodItems must have at most ${mostItemBytes} bytes as JSON: order less at once.`,
+  )
+}
+
+function written(items: unknown): string {
+  try {
+    return JSON.stringify(items)
+  } catch (error) {
+    // Reading JSON that is nested so deeply does not overflow the stack; writing it does.
+    if (error instanceof RangeError)
+      throw new ContentError('order_details.foodItems is nested too deeply: send it flat.')
+    throw error
+  }
+}
 
 const longestPlace = 500
 
@@ -38,5 +63,5 @@ function place(details: Readonly<Record<string, unknown>>, name: string): string
   if (value === null || (typeof value === 'string' && value.length <= longestPlace && !value.includes('\u0000'))) {
     return value
   }
-  throw new PlaceError(`order_details.${name} must be a text of at most ${longestPlace} characters, without NUL.`)
+  throw new ContentError(`order_details.${name} must be a text of at most ${longestPlace} characters, without NUL.`)
 }

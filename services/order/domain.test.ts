@@ -27,6 +27,7 @@ test('a refusal names the state and what is possible', () => {
   expect(whyNot('CANCELLED', 'CREATED')).toBe('the order is CANCELLED: nothing can follow, not CREATED')
   expect(whyNot('CREATED', 'DELIVERED')).toBe('the order is CREATED: CANCELLED can follow, not DELIVERED')
   expect(whyNot('CREATED', 'ACCEPTED')).toContain('when a runner accepts it')
+  expect(whyNot('ACCEPTED', 'CREATED')).toContain('when its runner gives it back')
 })
 
 test.each(['created', 'PAID', 'toString', ''])('"%s" is no status', (name) => expect(isOrderStatus(name)).toBe(false))

@@ -45,8 +45,11 @@ export function whyNot(status: OrderStatus, next: OrderStatus): string {
   if (next === 'CANCELLED') {
     return `the order is ${status}: only one that no runner has accepted (${cancellable.join(' or ')}) can be cancelled`
   }
-  if (changesRunner(status, next) || next === 'ACCEPTED') {
-    return `the order is ${status}: it becomes ${next} only when a runner accepts it or gives it back`
+  if (next === 'ACCEPTED') {
+    return `the order is ${status}: it becomes ACCEPTED only when a runner accepts it (/verifyAndAcceptOrder)`
+  }
+  if (changesRunner(status, next)) {
+    return `the order is ${status}: it becomes ${next} again only when its runner gives it back (/cancelAcceptance)`
   }
   const possible = followers[status].filter((one) => !changesRunner(status, one))
   return `the order is ${status}: ${possible.length === 0 ? 'nothing' : possible.join(' or ')} can follow, not ${next}`
@@ -61,3 +64,16 @@ export const momentOf = {
   COMPLETED: 'completed_at',
   CANCELLED: 'cancelled_at',
 } as const satisfies Partial<Record<OrderStatus, string>>
+
+/**
+ * What a payment can be, as the Payment Service shows it (contract 6.2). Seed 003 has the Order Service define it, but an
+ * order carries no payment and nothing here is told of one. Its use is `paymentOnceOrderIs`, which the API page shows.
+ */
+export type PaymentStatus = 'INITIATING' | 'AUTHORIZED' | 'SUCCEEDED' | 'REVERTED' | 'FAILED'
+
+/** What an order's status says about its payment, where sagas made and moved the order. */
+export const paymentOnceOrderIs: Readonly<Partial<Record<OrderStatus, readonly PaymentStatus[]>>> = {
+  CREATED: ['AUTHORIZED'],
+  COMPLETED: ['SUCCEEDED'],
+  CANCELLED: ['REVERTED', 'FAILED'],
+}

@@ -4,8 +4,6 @@
  */
 import type { ExpressionBuilder, Kysely, Updateable } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
-import { utcText } from '../time/utc.ts'
-import { decimalOf } from '../money/money.ts'
 import { cancellable, momentOf, statusesBefore, type OrderStatus } from './domain.ts'
 import type { OrderContent } from './content.ts'
 import type { OrderRow, OrderTables } from './schema.ts'
@@ -13,14 +11,23 @@ import type { OrderRow, OrderTables } from './schema.ts'
 type Db = Kysely<OrderTables>
 
 export interface NewOrder {
-  readonly sagaId: string | null
   readonly customerId: string
   readonly content: OrderContent
+  /** Who asked for it, and is answered with the same order when asking again. */
+  readonly askedBy:
+    | { readonly sagaId: string }
+    | { readonly request: { readonly key: string; readonly hash: string } }
+    | { readonly nobody: true }
 }
 
-/** Inserts a `PENDING` order; where its saga has one already, that one comes back, whatever its status. */
-export async function insertOrder(db: Db, order: NewOrder, now: number): Promise<OrderRow> {
-  const { content, customerId, sagaId } = order
+/** Inserts a `PENDING` order; where its saga or request has one already, that one comes back, whatever its status. */
+export async function insertOrder(
+  db: Db,
+  { askedBy, content, customerId }: NewOrder,
+  now: number,
+): Promise<{ readonly order: OrderRow; readonly made: boolean }> {
+  const sagaId = 'sagaId' in askedBy ? askedBy.sagaId : null
+  const request = 'request' in askedBy ? askedBy.request : null
   const inserted = await db
     .insertInto('orders')
     .values({
@@ -35,11 +42,19 @@ export async function insertOrder(db: Db, order: NewOrder, now: number): Promise
       status: 'PENDING',
       created_at: now,
       updated_at: now,
+      request_key: request?.key ?? null,
+      request_hash: request?.hash ?? null,
     })
-    .onConflict((conflict) => conflict.column('saga_id').doNothing())
+    .onConflict((conflict) => conflict.doNothing())
     .returningAll()
     .executeTakeFirst()
-  return inserted ?? db.selectFrom('orders').selectAll().where('saga_id', '=', sagaId).executeTakeFirstOrThrow()
+  if (inserted !== undefined) return { order: inserted, made: true }
+  const order = await db
+    .selectFrom('orders')
+    .selectAll()
+    .where((where) => (sagaId === null ? where('request_key', '=', request?.key ?? '') : where('saga_id', '=', sagaId)))
+    .executeTakeFirstOrThrow()
+  return { order, made: false }
 }
 
 export function findOrder(db: Db, orderId: string): Promise<OrderRow | undefined> {
@@ -50,13 +65,19 @@ export function findOrderOfSaga(db: Db, sagaId: string): Promise<OrderRow | unde
   return db.selectFrom('orders').selectAll().where('saga_id', '=', sagaId).executeTakeFirst()
 }
 
-/** The order as changed; undefined where it is not there or its status may not be left for this one. */
-export function setStatus(db: Db, orderId: string, status: OrderStatus, now: number): Promise<OrderRow | undefined> {
+/** What became of a try to change an order. */
+export interface Change {
+  /** As it is now; undefined where there is none. */
+  readonly order: OrderRow | undefined
+  /** False where its status may not be left in this way. */
+  readonly changed: boolean
+}
+
+export function setStatus(db: Db, orderId: string, status: OrderStatus, now: number): Promise<Change> {
   return change(db, orderId, statusesBefore(status), { status, updated_at: now, ...moment(status, now) })
 }
 
-/** As `setStatus`: undefined where a runner has accepted the order, or it is cancelled already. */
-export function cancel(db: Db, orderId: string, reason: string, now: number): Promise<OrderRow | undefined> {
+export function cancel(db: Db, orderId: string, reason: string | null, now: number): Promise<Change> {
   return change(db, orderId, cancellable, {
     status: 'CANCELLED',
     cancel_reason: reason,
@@ -65,8 +86,8 @@ export function cancel(db: Db, orderId: string, reason: string, now: number): Pr
   })
 }
 
-/** Gives the order to the runner; of several at once exactly one gets it, the others undefined. */
-export function accept(db: Db, orderId: string, runnerId: string, now: number): Promise<OrderRow | undefined> {
+/** Gives the order to the runner; of several at once exactly one gets it. */
+export function accept(db: Db, orderId: string, runnerId: string, now: number): Promise<Change> {
   return change(db, orderId, ['CREATED'], {
     status: 'ACCEPTED',
     runner_id: runnerId,
@@ -75,13 +96,32 @@ export function accept(db: Db, orderId: string, runnerId: string, now: number): 
   })
 }
 
+/** Takes an order that was accepted from its runner again, as if nobody had accepted it. */
+export function giveBack(db: Db, orderId: string, now: number): Promise<Change> {
+  return change(db, orderId, ['ACCEPTED'], { status: 'CREATED', runner_id: null, accepted_at: null, updated_at: now })
+}
+
 async function change(
   db: Db,
   orderId: string,
   from: readonly OrderStatus[],
   to: Updateable<OrderTables['orders']>,
+): Promise<Change> {
+  for (;;) {
+    const changed = from.length === 0 ? undefined : await update(db, orderId, from, to)
+    if (changed !== undefined) return { order: changed, changed: true }
+    const order = await findOrder(db, orderId)
+    // Come to such a status between the two statements, it is tried again: a refusal always names what refuses.
+    if (order === undefined || !from.includes(order.status)) return { order, changed: false }
+  }
+}
+
+function update(
+  db: Db,
+  orderId: string,
+  from: readonly OrderStatus[],
+  to: Updateable<OrderTables['orders']>,
 ): Promise<OrderRow | undefined> {
-  if (from.length === 0) return undefined
   return db
     .updateTable('orders')
     .set(to)
@@ -97,6 +137,7 @@ function moment(status: OrderStatus, now: number): Updateable<OrderTables['order
 
 export interface OrderFilter {
   readonly customerId?: string | undefined
+  readonly sagaId?: string | undefined
   readonly runnerId?: string | undefined
   readonly status?: OrderStatus | undefined
 }
@@ -130,35 +171,8 @@ export async function listOrders(
 function matches(where: ExpressionBuilder<OrderTables, 'orders'>, filter: OrderFilter) {
   return where.and([
     ...(filter.customerId === undefined ? [] : [where('customer_id', '=', filter.customerId)]),
+    ...(filter.sagaId === undefined ? [] : [where('saga_id', '=', filter.sagaId)]),
     ...(filter.runnerId === undefined ? [] : [where('runner_id', '=', filter.runnerId)]),
     ...(filter.status === undefined ? [] : [where('status', '=', filter.status)]),
   ])
-}
-
-/** An order as the contract (4.1) shows it. */
-export function orderJson(row: OrderRow) {
-  return {
-    orderId: row.order_id,
-    custId: row.customer_id,
-    runnerId: row.runner_id,
-    orderDescription: row.description,
-    foodFee: decimalOf(row.food_cents),
-    deliveryFee: decimalOf(row.delivery_cents),
-    storeLocation: row.store_location,
-    deliveryLocation: row.delivery_location,
-    orderStatus: row.status,
-    sagaId: row.saga_id,
-    createdAt: utcText(row.created_at),
-    updatedAt: utcText(row.updated_at),
-    acceptedAt: momentText(row.accepted_at),
-    placedAt: momentText(row.placed_at),
-    pickedUpAt: momentText(row.picked_up_at),
-    deliveredAt: momentText(row.delivered_at),
-    completedAt: momentText(row.completed_at),
-    cancelledAt: momentText(row.cancelled_at),
-  }
-}
-
-function momentText(ms: number | null): string | null {
-  return ms === null ? null : utcText(ms)
 }

@@ -1,9 +1,11 @@
 /** The Order Service's tables. Money is whole cents; times are Unix milliseconds. */
 import type { Migration, Selectable } from 'kysely'
+import type { Database } from '../database/database.ts'
 import { inboxMigration, type InboxTables } from '../database/inbox.ts'
+import { outboxMigration, type OutboxTables } from '../database/outbox.ts'
 import type { OrderStatus } from './domain.ts'
 
-export interface OrderTables extends InboxTables {
+export interface OrderTables extends InboxTables, OutboxTables {
   orders: {
     order_id: string
     /** Null for an order that no saga made. */
@@ -26,6 +28,9 @@ export interface OrderTables extends InboxTables {
     delivered_at: number | null
     completed_at: number | null
     cancelled_at: number | null
+    /** The `Idempotency-Key` of the request that made it, and a hash of what that asked for; null without a key. */
+    request_key: string | null
+    request_hash: string | null
   }
 }
 
@@ -68,4 +73,20 @@ const orders: Migration = {
   },
 }
 
-export const orderMigrations: Record<string, Migration> = { '001_inbox': inboxMigration, '002_orders': orders }
+const requestKeys: Migration = {
+  async up(db) {
+    await db.schema.alterTable('orders').addColumn('request_key', 'text').execute()
+    await db.schema.alterTable('orders').addColumn('request_hash', 'text').execute()
+    // One request makes one order, however often it is sent.
+    await db.schema.createIndex('order_of_request').unique().on('orders').column('request_key').execute()
+  },
+}
+
+export function orderMigrations(dialect: Database<never>['dialect']): Record<string, Migration> {
+  return {
+    '001_inbox': inboxMigration,
+    '002_orders': orders,
+    '003_outbox': outboxMigration(dialect),
+    '004_request_keys': requestKeys,
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * Changes of an order over HTTP (contract 4.3). Each is one transaction: the change, and the event that tells of it.
+ *
+ * Invariants:
+ * - an order moves only along the table of `domain.ts`, as it does by commands (quirks O-04, O-08);
+ * - where nothing changed, nothing is told. A status that the order has already is no conflict: who lost the first answer
+ *   asks again.
+ */
+import { eventChannel } from 'ordersaga/transport'
+import type { Transaction } from 'kysely'
+import { z } from 'zod'
+import type { Outbox } from '../database/outbox.ts'
+import { storableText } from '../database/text.ts'
+import { HttpError } from '../http/http-error.ts'
+import type { HttpServer } from '../http/server.ts'
+import { orderStatuses, whyNot, type OrderStatus } from './domain.ts'
+import { orderEvent, type Happening } from './events.ts'
+import { accept, cancel, giveBack, setStatus, type Change } from './orders.ts'
+import { noOrder, Problem } from './reads.ts'
+import type { OrderRow, OrderTables } from './schema.ts'
+import { OrderView, viewOf } from './view.ts'
+
+const tags = ['orders']
+
+const named = { orderId: storableText }
+const Changed = z.object({ message: z.string(), order: OrderView })
+const Accepted = z.object({ success: z.literal(true), message: z.string(), order_id: z.string() })
+const refusals = { 400: Problem, 404: Problem }
+
+export interface ChangeOptions {
+  readonly outbox: Outbox<OrderTables>
+  readonly now: () => number
+}
+
+/** Makes one change and tells of it. @throws HttpError where there is no such order */
+type Make = (
+  orderId: string,
+  happening: Happening,
+  change: (tx: Transaction<OrderTables>, now: number) => Promise<Change>,
+) => Promise<{ readonly order: OrderRow; readonly changed: boolean }>
+
+export function orderChanges(server: HttpServer, { outbox, now }: ChangeOptions): void {
+  const make: Make = (orderId, happening, change) =>
+    outbox.transaction(async (tx, tell) => {
+      const { order, changed } = await change(tx, now())
+      if (order === undefined) throw noOrder(orderId)
+      if (changed) await tell(eventChannel('order'), orderEvent(happening, order, now()))
+      return { order, changed }
+    })
+  addStatus(server, make)
+  addAcceptance(server, make)
+  addGivingBack(server, make, '/cancelAcceptance', 'acceptanceCancelled', 'A runner gives an order back')
+  addGivingBack(server, make, '/clearRunner', 'runnerCleared', 'Takes an order from its runner')
+  addCancel(server, make)
+  addCompletion(server, make)
+}
+
+function addStatus(server: HttpServer, make: Make): void {
+  server.post(
+    '/updateOrderStatus',
+    {
+      schema: {
+        tags,
+        summary: 'Moves an order to the status that comes next',
+        body: z.object({ ...named, status: z.enum(orderStatuses) }),
+        response: { 200: Changed, ...refusals },
+      },
+    },
+    async ({ body: { orderId, status } }) => {
+      const { order } = await make(orderId, 'updated', (tx, now) => setStatus(tx, orderId, status, now))
+      if (order.status !== status) throw conflict(order, status)
+      return { message: `Order is ${status}`, order: viewOf(order) }
+    },
+  )
+}
+
+function addAcceptance(server: HttpServer, make: Make): void {
+  server.post(
+    '/verifyAndAcceptOrder',
+    {
+      schema: {
+        tags,
+        summary: 'A runner takes an order; of several at once exactly one gets it',
+        body: z.object({ ...named, runner_id: storableText }),
+        response: { 200: Accepted, ...refusals },
+      },
+    },
+    async ({ body: { orderId, runner_id } }) => {
+      const { order, changed } = await make(orderId, 'accepted', (tx, now) => accept(tx, orderId, runner_id, now))
+      if (!changed) throw new HttpError(400, whyNotAccepted(order, runner_id))
+      return { success: true as const, message: 'Order accepted', order_id: orderId }
+    },
+  )
+}
+
+function whyNotAccepted({ status, runner_id }: OrderRow, runnerId: string): string {
+  if (status === 'ACCEPTED' && runner_id === runnerId) return 'the order is ACCEPTED already, by this runner'
+  return `the order is ${status}: only one that is CREATED can be accepted`
+}
+
+function addGivingBack(server: HttpServer, make: Make, path: string, happening: Happening, summary: string): void {
+  server.post(
+    path,
+    { schema: { tags, summary, body: z.object(named), response: { 200: Changed, ...refusals } } },
+    async ({ body: { orderId } }) => {
+      const { order, changed } = await make(orderId, happening, (tx, now) => giveBack(tx, orderId, now))
+      if (changed) return { message: 'Order is CREATED, without a runner', order: viewOf(order) }
+      throw new HttpError(400, `the order is ${order.status}: only one that is ACCEPTED can be taken from its runner`)
+    },
+  )
+}
+
+function addCancel(server: HttpServer, make: Make): void {
+  server.post(
+    '/cancelOrder',
+    {
+      schema: {
+        tags,
+        summary: 'Cancels an order that no runner has accepted',
+        body: z.object({ ...named, reason: storableText.nullish() }),
+        response: { 200: Changed, ...refusals },
+      },
+    },
+    async ({ body: { orderId, reason = null } }) => {
+      const { order, changed } = await make(orderId, 'cancelled', (tx, now) => cancel(tx, orderId, reason, now))
+      if (!changed) throw conflict(order, 'CANCELLED')
+      return { message: 'Order cancelled', order: viewOf(order) }
+    },
+  )
+}
+
+function addCompletion(server: HttpServer, make: Make): void {
+  server.post(
+    '/completeOrder',
+    {
+      schema: {
+        tags,
+        summary: 'Completes an order that was delivered',
+        body: z.object(named),
+        response: { 200: Changed, ...refusals },
+      },
+    },
+    async ({ body: { orderId } }) => {
+      const { order } = await make(orderId, 'completed', (tx, now) => setStatus(tx, orderId, 'COMPLETED', now))
+      if (order.status !== 'COMPLETED') throw conflict(order, 'COMPLETED')
+      return { message: 'Order completed', order: viewOf(order) }
+    },
+  )
+}
+
+/** The contract has 400 for it where others would send 409. */
+const conflict = (order: OrderRow, next: OrderStatus): HttpError => new HttpError(400, whyNot(order.status, next))

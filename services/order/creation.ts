@@ -1,0 +1,128 @@
+/** Orders made over HTTP, without a saga (contract 4.3): `/createOrder`, and `/testCreateOrder` where it is switched on. */
+import { createHash } from 'node:crypto'
+import { eventChannel } from 'ordersaga/transport'
+import { z } from 'zod'
+import type { Outbox } from '../database/outbox.ts'
+import { storableText } from '../database/text.ts'
+import { HttpError } from '../http/http-error.ts'
+import type { HttpServer } from '../http/server.ts'
+import { readContent, type OrderContent } from './content.ts'
+import { orderEvent } from './events.ts'
+import { insertOrder, type NewOrder } from './orders.ts'
+import { Problem } from './reads.ts'
+import type { OrderTables } from './schema.ts'
+
+export interface CreationOptions {
+  readonly outbox: Outbox<OrderTables>
+  readonly now: () => number
+  /** Whether `/testCreateOrder` works. */
+  readonly testRoutes: boolean
+}
+
+const tags = ['orders']
+
+const amount = { type: ['number', 'string'], description: 'Decimal SGD, such as 12.99' }
+
+/** What the API page shows of it. It is read, and refused by name, by `readContent`, for requests and commands alike. */
+const details = z.record(z.string(), z.unknown()).meta({
+  properties: {
+    foodItems: {
+      type: 'array',
+      minItems: 1,
+      items: {
+        type: 'object',
+        properties: { price: amount, quantity: { type: 'integer', minimum: 1, maximum: 10_000 } },
+        required: ['price', 'quantity'],
+        description: 'Kept as it is, with whatever else it holds',
+      },
+    },
+    deliveryFee: { ...amount, type: ['number', 'string', 'null'] },
+    storeLocation: { type: ['string', 'null'] },
+    deliveryLocation: { type: ['string', 'null'] },
+  },
+  required: ['foodItems'],
+})
+const body = z.object({ customer_id: storableText, order_details: details })
+type Body = z.infer<typeof body>
+
+const Created = z.object({ success: z.literal(true), order_id: z.string(), message: z.string() })
+const Refused = z.object({ success: z.literal(false), error: z.string() })
+
+/** Contract 4.3 has another shape for what is our fault here. */
+const config = {
+  errorBody: (status: number, error: string) => (status < 500 ? { error } : { success: false, error }),
+}
+
+export function orderCreation(server: HttpServer, options: CreationOptions): void {
+  const { outbox, now } = options
+
+  server.post(
+    '/createOrder',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Makes a PENDING order without a saga',
+        description:
+          'The header Idempotency-Key makes a repeated request safe: the same key and body give the same order.',
+        body,
+        headers: z.object({ 'idempotency-key': z.string().min(1).max(200).optional() }),
+        response: { 201: Created, 400: Problem, 422: Problem, 500: Refused },
+      },
+    },
+    async (request, reply) => {
+      const asked = newOrder(request.body, request.headers['idempotency-key'])
+      const order = await outbox.transaction(async (tx, tell) => {
+        const { order, made } = await insertOrder(tx, asked, now())
+        if (made) await tell(eventChannel('order'), orderEvent('created', order, now()))
+        return order
+      })
+      if ('request' in asked.askedBy && order.request_hash !== asked.askedBy.request.hash) {
+        throw new HttpError(
+          422,
+          `The Idempotency-Key was used for another order: send each order under a key of its own.`,
+        )
+      }
+      return reply.code(201).send({ success: true, order_id: order.order_id, message: 'Order created' })
+    },
+  )
+
+  server.post(
+    '/testCreateOrder',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Makes a PENDING order of which nobody is told, for tests',
+        hide: !options.testRoutes,
+        body,
+        response: { 201: Created, 400: Problem, 404: Problem, 500: Refused },
+      },
+      // Before the body is looked at: where it is off, no body is right.
+      onRequest: async () => {
+        if (!options.testRoutes) throw new HttpError(404, 'Test routes are off here: use POST /createOrder.')
+      },
+    },
+    async (request, reply) => {
+      const { order } = await outbox.transaction((tx) => insertOrder(tx, newOrder(request.body, undefined), now()))
+      return reply.code(201).send({ success: true, order_id: order.order_id, message: 'Test order created' })
+    },
+  )
+}
+
+function newOrder({ customer_id, order_details }: Body, key: string | undefined): NewOrder {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([customer_id, order_details]))
+    .digest('hex')
+  return {
+    customerId: customer_id,
+    content: contentOf(order_details),
+    askedBy: key === undefined ? { nobody: true } : { request: { key, hash } },
+  }
+}
+
+function contentOf(details: Body['order_details']): OrderContent {
+  const content = readContent(details)
+  if (!content.ok) throw new HttpError(400, content.why)
+  return content.value
+}

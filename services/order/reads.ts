@@ -1,0 +1,110 @@
+/** Orders over HTTP: the reads of contract 4.3, page by page as in 4.4. */
+import type { Kysely } from 'kysely'
+import { z } from 'zod'
+import { storableText } from '../database/text.ts'
+import { HttpError } from '../http/http-error.ts'
+import type { HttpServer } from '../http/server.ts'
+import { isOrderStatus, orderStatuses, type OrderStatus } from './domain.ts'
+import { findOrder, listOrders, type OrderFilter } from './orders.ts'
+import type { OrderTables } from './schema.ts'
+import { OrderView, viewOf } from './view.ts'
+
+const tags = ['orders']
+
+/** A page is at most so many orders, whatever is asked for (quirk O-13). */
+const mostPerPage = 100
+const defaultPerPage = 10
+/** What a known client gets that asks for fewer than one. */
+const perPageBelowOne = 20
+
+/** Known clients send anything here; what is no number counts as not sent. */
+const paging = {
+  page: z.coerce.number().int().catch(1).describe('From 1'),
+  limit: z.coerce.number().int().catch(defaultPerPage).describe(`Orders on a page, at most ${mostPerPage}`),
+}
+
+const Page = z.object({
+  items: z.array(OrderView),
+  total: z.int().describe('Of all pages'),
+  pages: z.int(),
+  page: z.int().describe('The page asked for; one past the end is empty'),
+})
+export const Problem = z.object({ error: z.string() })
+
+const sent = storableText.optional().or(z.literal(''))
+
+export function orderReads(server: HttpServer, db: Kysely<OrderTables>): void {
+  server.get(
+    '/getOrderDetails',
+    {
+      schema: {
+        tags,
+        summary: 'One order',
+        querystring: z.object({ orderId: storableText }),
+        response: { 200: OrderView, 400: Problem, 404: Problem },
+      },
+    },
+    async ({ query: { orderId } }) => {
+      const order = await findOrder(db, orderId)
+      if (order === undefined) throw noOrder(orderId)
+      return viewOf(order)
+    },
+  )
+
+  server.get(
+    '/orders',
+    {
+      schema: {
+        tags,
+        summary: 'Orders, newest first',
+        querystring: z.object({
+          ...paging,
+          status: z
+            .string()
+            .optional()
+            .describe(`${orderStatuses.join(', ')}, in any letter case`),
+          runnerId: sent,
+          sagaId: sent,
+        }),
+        response: { 200: Page, 400: Problem },
+      },
+    },
+    ({ query: { page, limit, status, runnerId, sagaId } }) =>
+      pageOf(db, { status: readStatus(status), runnerId: given(runnerId), sagaId: given(sagaId) }, page, limit),
+  )
+
+  server.get(
+    '/orders/customer/:customer_id',
+    {
+      schema: {
+        tags,
+        summary: 'Orders of one customer, newest first',
+        params: z.object({ customer_id: storableText }),
+        querystring: z.object(paging),
+        response: { 200: Page, 400: Problem },
+      },
+    },
+    ({ params, query: { page, limit } }) => pageOf(db, { customerId: params.customer_id }, page, limit),
+  )
+}
+
+/** Known clients leave a filter empty where they mean none. */
+const given = (text: string | undefined): string | undefined => (text === '' ? undefined : text)
+
+async function pageOf(db: Kysely<OrderTables>, filter: OrderFilter, asked: number, askedLimit: number) {
+  const limit = askedLimit < 1 ? perPageBelowOne : Math.min(askedLimit, mostPerPage)
+  const page = Math.max(asked, 1)
+  const { rows, total } = await listOrders(db, filter, page, limit)
+  return { items: rows.map(viewOf), total, pages: Math.ceil(total / limit), page }
+}
+
+function readStatus(text: string | undefined): OrderStatus | undefined {
+  if (text === undefined || text === '') return undefined
+  const status = text.toUpperCase()
+  if (isOrderStatus(status)) return status
+  throw new HttpError(400, `There is no status ${text}. Use one of ${orderStatuses.join(', ')}.`)
+}
+
+export function noOrder(orderId: string): HttpError {
+  return new HttpError(404, `There is no order ${orderId}.`)
+}
