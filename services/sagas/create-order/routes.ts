@@ -12,7 +12,7 @@ import type { HttpServer } from '../../http/server.ts'
 import { MoneyError, orderTotalCents } from '../../money/money.ts'
 import { utcText } from '../../time/utc.ts'
 import type { CreateOrderInput } from './saga.ts'
-import { SagaSummary, SagaView, statuses, stepName, summaryOf, viewOf } from './view.ts'
+import { eventView, SagaSummary, SagaView, statuses, summaryOf, viewOf } from './view.ts'
 
 /** The card networks' least amount, in cents (contract 1.11). */
 const leastCents = 50
@@ -20,17 +20,27 @@ const leastCents = 50
 /** How long a cancel waits for the Order Service to decide, in milliseconds. */
 const decisionMs = 10_000
 
-const noNul = (value: string): boolean => !value.includes('\u0000')
+/** What the Order Service keeps of a place; it would refuse a longer one, and the saga could only be undone. */
+const longestPlace = 500
+
+const isPlace = (value: unknown): boolean =>
+  value == null || (typeof value === 'string' && value.length <= longestPlace)
+
+const placeRule = (name: string) => ({
+  path: [name],
+  error: `must be a text of at most ${longestPlace} characters; leave it out where there is none`,
+})
 
 const StartRequest = z.object({
   customer_id: z
     .string('send customer_id, a text')
     .min(1, 'must not be empty')
-    .max(255, 'must have at most 255 characters')
-    .refine(noNul, 'must not contain NUL'),
+    .max(255, 'must have at most 255 characters'),
+  // A record and not an object: it is passed on as it came.
   order_details: z
     .record(z.string(), z.unknown(), 'send order_details, an object with foodItems and deliveryLocation')
-    .refine((details) => noNul(JSON.stringify(details).replaceAll('\\u0000', '\u0000')), 'must not contain NUL'),
+    .refine(({ deliveryLocation }) => isPlace(deliveryLocation), placeRule('deliveryLocation'))
+    .refine(({ storeLocation }) => isPlace(storeLocation), placeRule('storeLocation')),
 })
 
 const Started = z.object({
@@ -100,12 +110,15 @@ function addReads(server: HttpServer, prefix: string, engine: Engine): void {
   const query = z.object({
     status: z
       .enum(statuses, {
-        error: (issue) => `Unknown status '${String(issue.input)}'; use one of ${statuses.join(', ')}`,
+        error: ({ input }) => `Unknown status '${String(input).slice(0, 50)}'; use one of ${statuses.join(', ')}`,
       })
       .optional(),
     customer_id: z.string().optional(),
     limit: z.coerce.number().int().min(1).max(1000).optional(),
-    after: z.string().regex(/^\d+_/, "is not the 'X-Next' of an earlier page").optional(),
+    after: z
+      .string()
+      .regex(/^\d{1,16}_[^\0]+$/, "is not the 'X-Next' of an earlier page")
+      .optional(),
   })
   server.get(
     `${prefix}/sagas`,
@@ -132,15 +145,24 @@ function addReads(server: HttpServer, prefix: string, engine: Engine): void {
   )
   server.get(
     `${prefix}/sagas/:saga_id/history`,
-    { schema: { summary: 'Every move of the saga, oldest first', params: Params } },
-    async (request) => {
+    {
+      schema: {
+        summary: 'Every move of the saga, oldest first',
+        description: 'At most 1000. The header X-Next, where present, is the `after` of those that follow.',
+        params: Params,
+        querystring: z.object({ after: z.coerce.number().int().min(0).optional() }),
+      },
+    },
+    async (request, reply) => {
       const saga = await found(engine, request.params.saga_id)
-      const history = await engine.history(saga.id)
+      const history = await engine.history(saga.id, request.query.after)
+      const last = history.at(-1)?.seq ?? saga.seq
+      if (last < saga.seq) void reply.header('X-Next', last)
       return history.map(({ seq, at, inputId, events }) => ({
         seq,
         at: utcText(at),
         cause: inputId,
-        events: events.map((event) => ('step' in event ? { ...event, step: stepName(event.step) } : event)),
+        events: events.map(eventView),
       }))
     },
   )
@@ -154,20 +176,17 @@ function addCancel(server: HttpServer, prefix: string, engine: Engine): void {
         summary: 'Cancel the order',
         description: 'A completed order is cancelled only while no runner has accepted it; the Order Service decides.',
         params: Params,
-        response: { 202: Message, 404: Problem, 409: Problem, 503: Problem },
+        response: { 202: Message, 400: Problem, 404: Problem, 409: Problem, 503: Problem },
       },
+      config: { errorBody: (_status, error) => ({ error }) },
     },
     async (request, reply) => {
       const { saga_id } = request.params
-      try {
-        const answer = await cancelAndWait(engine, saga_id, 'customer', 'Manual cancellation requested by user')
-        if (answer === null)
-          return await reply.code(202).send({ message: 'Cancellation started; the order is being undone.' })
-        return await reply.code(409).send({ error: answer })
-      } catch (error) {
-        const { status, message } = clientError(error)
-        return reply.code(status as 404).send({ error: message })
-      }
+      const refused = await asked(() =>
+        cancelAndWait(engine, saga_id, 'customer', 'Manual cancellation requested by user'),
+      )
+      if (refused !== null) throw new HttpError(409, refused)
+      return reply.code(202).send({ message: 'Cancellation started; the order is being undone.' })
     },
   )
 }

@@ -18,6 +18,9 @@ export interface CreateOrderServiceOptions extends Omit<ServiceOptions, 'databas
   readonly retainMs?: number
 }
 
+/** Where the original's pages come from (contract 1.1). */
+const allowedOrigins = ['http://localhost:5173']
+
 /** The consumer group of every replica (contract 1). */
 const group = 'create-order-saga-orchestrator'
 
@@ -42,6 +45,7 @@ export async function startCreateOrderService(
     version: '1.0.0',
     ready: async () => ({ store: await store.ready(), transport: await transport.ready() }),
     errorBody: (_status, error) => ({ success: false, error }),
+    allowedOrigins,
     metrics: figuresOf(engine),
   })
   addRoutes(server, { engine, definition })

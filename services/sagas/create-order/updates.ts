@@ -5,13 +5,14 @@
  * An end in the past is none where the saga went on after it (a cancel after completion, a late answer, an operator). A
  * client that has seen the last move of a saga at rest is answered 204, which tells an EventSource not to come again.
  */
+import type { FastifyReply } from 'fastify'
 import type { Engine, Update } from 'ordersaga/engine'
 import { isSettled } from 'ordersaga/state'
 import { z } from 'zod'
 import { HttpError } from '../../http/http-error.ts'
 import type { HttpServer } from '../../http/server.ts'
 import { utcText } from '../../time/utc.ts'
-import { stepName } from './view.ts'
+import { eventView } from './view.ts'
 
 /** Open streams of this process; each holds a socket. */
 const mostStreams = 1000
@@ -37,17 +38,10 @@ export function addUpdates(server: HttpServer, engine: Engine): void {
         if (saga === null) throw new HttpError(404, `There is no saga ${saga_id}.`)
         if (isSettled(saga.state.status) && after >= saga.seq) return reply.code(204).send()
         if (open >= mostStreams) throw new HttpError(503, `${open} streams are open already. Try again in a while.`, 5)
-        const gone = new AbortController()
-        reply.raw.on('close', () => gone.abort())
-        reply.hijack()
-        reply.raw.writeHead(200, {
-          'content-type': 'text/event-stream',
-          'cache-control': 'no-store',
-          'x-accel-buffering': 'no',
-        })
         open += 1
         try {
-          for await (const update of engine.updates(saga_id, after, AbortSignal.any([gone.signal, ending.signal]))) {
+          const gone = beginStream(reply)
+          for await (const update of engine.updates(saga_id, after, AbortSignal.any([gone, ending.signal]))) {
             reply.raw.write(eventOf(update))
             if (isSettled(update.state.status) && (await isLast(engine, saga_id, update))) break
           }
@@ -59,12 +53,28 @@ export function addUpdates(server: HttpServer, engine: Engine): void {
     )
 }
 
+/** Takes the answer out of the framework's hands, with the headers that it has got there. Aborts when the client goes. */
+function beginStream(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  reply.raw.on('close', () => gone.abort())
+  if (reply.raw.destroyed) gone.abort() // while the saga was looked up
+  reply.hijack()
+  for (const [name, value] of Object.entries(reply.getHeaders()))
+    if (value !== undefined) reply.raw.setHeader(name, value)
+  reply.raw.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  })
+  return gone.signal
+}
+
 async function isLast(engine: Engine, sagaId: string, { seq }: Update): Promise<boolean> {
   const saga = await engine.get(sagaId)
   return saga === null || saga.seq <= seq
 }
 
 function eventOf({ seq, at, state, events }: Update): string {
-  const named = events.map((event) => ('step' in event ? { ...event, step: stepName(event.step) } : event))
-  return `id: ${seq}\ndata: ${JSON.stringify({ seq, at: utcText(at), status: state.status, events: named })}\n\n`
+  const update = { seq, at: utcText(at), status: state.status, events: events.map(eventView) }
+  return `id: ${seq}\ndata: ${JSON.stringify(update)}\n\n`
 }

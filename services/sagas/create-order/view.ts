@@ -1,4 +1,5 @@
 /** Sagas as the clients of port 3101 know them (contract 1.2, 1.3). */
+import type { Event } from 'ordersaga/events'
 import type { SagaState, SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
@@ -81,7 +82,15 @@ export function viewOf(saga: StoredSaga): z.infer<typeof SagaView> {
   }
 }
 
-export const stepName = (step: string): string => steps[step]?.name ?? step
+/** An event with its steps named as clients know them. What the User Service tells of a card is for the saga alone. */
+export function eventView(event: Event): object {
+  if (event.type === 'SagaFailed') return { ...event, leftBehind: event.leftBehind.map(stepName) }
+  if (!('step' in event)) return event
+  const shown = { ...event, step: stepName(event.step) }
+  return 'reply' in shown && event.step === 'payer' ? { ...shown, reply: null } : shown
+}
+
+const stepName = (step: string): string => steps[step]?.name ?? step
 
 const currentStep = ({ stage }: SagaState): string => stepName(order[Math.min(stage, order.length - 1)] as string)
 

@@ -1,0 +1,101 @@
+/**
+ * For tests: all services in this process, each on a file of its own, as the embedded default has them; with a transport
+ * whose messages a test can hold back, so that it looks at a saga at a moment of its choice.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import type { Store } from 'ordersaga/store'
+import { sqliteStore } from 'ordersaga/stores/sqlite'
+import type { Message, Transport } from 'ordersaga/transport'
+import { memoryTransport } from 'ordersaga/transports/memory'
+import { startOrderService } from '../order/service.ts'
+import { startPaymentService } from '../payment/service.ts'
+import { startCreateOrderService } from '../sagas/create-order/service.ts'
+import type { RunningService } from '../service.ts'
+import { startTimerService } from '../timer/service.ts'
+import { startUserService } from '../user/service.ts'
+
+/** Holds back messages by their type. */
+export interface Gate {
+  hold(type: string): void
+  /** Lets the held ones go, and those that follow. */
+  release(type: string): void
+  /** The messages of this type that are held now. */
+  held(type: string): readonly Message[]
+}
+
+export interface Embedded {
+  readonly urls: Readonly<Record<'user' | 'order' | 'payment' | 'timer' | 'sagas', string>>
+  readonly transport: Transport
+  readonly gate: Gate
+  close(): Promise<void>
+}
+
+export interface EmbeddedOptions {
+  /** How long a runner has to accept, in milliseconds; 30 minutes where none is given. */
+  readonly timerMs?: number
+  /** Writes what is to be found at the start; the store is open. */
+  readonly prepare?: (store: Store) => Promise<void>
+}
+
+const halfAnHourMs = 30 * 60_000
+
+export async function startEmbedded({ timerMs = halfAnHourMs, prepare }: EmbeddedOptions = {}): Promise<Embedded> {
+  const folder = mkdtempSync(join(tmpdir(), 'ordersaga-'))
+  const { transport, gate } = gated(memoryTransport())
+  const common = { transport, host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }), now: Date.now }
+  const withDatabase = (name: string) => ({
+    ...common,
+    database: { kind: 'sqlite', file: join(folder, `${name}.db`) } as const,
+  })
+  const store = sqliteStore({ file: join(folder, 'create-order-saga.db') })
+  await store.open()
+  await prepare?.(store)
+  const user = await startUserService(withDatabase('user'))
+  const order = await startOrderService(withDatabase('order'))
+  const payment = await startPaymentService(withDatabase('payment'))
+  const timer = await startTimerService(withDatabase('timer'))
+  const sagas = await startCreateOrderService({ ...common, store, timerMs })
+  const url = (service: RunningService): string => service.url
+  return {
+    urls: { user: url(user), order: url(order), payment: url(payment), timer: url(timer), sagas: url(sagas) },
+    transport,
+    gate,
+    async close() {
+      for (const service of [sagas, timer, payment, order, user]) await service.close()
+      await transport.close()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function gated(inner: Transport): { readonly transport: Transport; readonly gate: Gate } {
+  const kept = new Map<string, { readonly channel: string; readonly message: Message }[]>()
+  return {
+    transport: {
+      async publish(channel, messages) {
+        for (const message of messages) kept.get(message.type)?.push({ channel, message })
+        await inner.publish(
+          channel,
+          messages.filter(({ type }) => !kept.has(type)),
+        )
+      },
+      subscribe: (channel, group, handler) => inner.subscribe(channel, group, handler),
+      ready: () => inner.ready(),
+      close: () => inner.close(),
+    },
+    gate: {
+      hold(type) {
+        if (!kept.has(type)) kept.set(type, [])
+      },
+      release(type) {
+        const messages = kept.get(type) ?? []
+        kept.delete(type)
+        for (const { channel, message } of messages) void inner.publish(channel, [message])
+      },
+      held: (type) => (kept.get(type) ?? []).map(({ message }) => message),
+    },
+  }
+}
