@@ -51,7 +51,7 @@ export function whyNot(status: OrderStatus, next: OrderStatus): string {
   if (changesRunner(status, next)) {
     return `the order is ${status}: it becomes ${next} again only when its runner gives it back (/cancelAcceptance)`
   }
-  const possible = followers[status].filter((one) => !changesRunner(status, one))
+  const possible: readonly OrderStatus[] = followers[status]
   return `the order is ${status}: ${possible.length === 0 ? 'nothing' : possible.join(' or ')} can follow, not ${next}`
 }
 

@@ -1,7 +1,15 @@
 import { postgresUrl, suiteOn } from '../../tests/parts.ts'
 import { postgresPlace } from '../testing/places.ts'
+import { orderEventsContract } from './events.contract.ts'
+import { orderMessagesContract } from './messages.contract.ts'
+import { orderRefusalsContract } from './refusals.contract.ts'
+import { orderRoutesContract } from './routes.contract.ts'
 import { orderServiceContract } from './service.contract.ts'
 
-suiteOn('PostgreSQL', await postgresUrl(), 'the Order Service on a real server', () =>
-  orderServiceContract('PostgreSQL', postgresPlace),
-)
+suiteOn('PostgreSQL', await postgresUrl(), 'the Order Service on a real server', () => {
+  orderServiceContract('PostgreSQL', postgresPlace)
+  orderRoutesContract('PostgreSQL', postgresPlace)
+  orderEventsContract('PostgreSQL', postgresPlace)
+  orderMessagesContract('PostgreSQL', postgresPlace)
+  orderRefusalsContract('PostgreSQL', postgresPlace)
+})

@@ -1,4 +1,12 @@
 import { sqlitePlace } from '../testing/places.ts'
+import { orderEventsContract } from './events.contract.ts'
+import { orderMessagesContract } from './messages.contract.ts'
+import { orderRefusalsContract } from './refusals.contract.ts'
+import { orderRoutesContract } from './routes.contract.ts'
 import { orderServiceContract } from './service.contract.ts'
 
 orderServiceContract('SQLite', sqlitePlace)
+orderRoutesContract('SQLite', sqlitePlace)
+orderEventsContract('SQLite', sqlitePlace)
+orderMessagesContract('SQLite', sqlitePlace)
+orderRefusalsContract('SQLite', sqlitePlace)

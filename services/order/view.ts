@@ -10,7 +10,7 @@ const payments = Object.entries(paymentOnceOrderIs)
   .join(', ')
 
 const time = z.string().describe('ISO 8601 in UTC, without an offset')
-const moment = (what: string) => time.nullable().describe(`When ${what}: ISO 8601 in UTC, without an offset`)
+const moment = (what: string) => z.string().nullable().describe(`When ${what}; otherwise as createdAt`)
 
 export const OrderView = z.object({
   orderId: z.string(),
