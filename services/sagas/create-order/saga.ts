@@ -8,7 +8,7 @@
  */
 import { defineSaga } from 'ordersaga'
 import type { SagaDefinition } from 'ordersaga/definition'
-import { defaultRetry } from 'ordersaga/retry'
+import { defaultRetry, forever } from 'ordersaga/retry'
 import { z } from 'zod'
 import { cancelOrder, createOrder, updateOrderStatus } from '../../order/messages.ts'
 import { authorizePayment, revertPayment } from '../../payment/messages.ts'
@@ -30,6 +30,12 @@ export interface CreateOrderOptions {
   readonly attemptMs?: number
 }
 
+/**
+ * An undo is tried for about ten minutes, longer than a server or a broker takes to come back: a person is asked only
+ * where nothing helps.
+ */
+const undoRetry = { ...defaultRetry, tries: 25 }
+
 /** The timer is tried for about a minute; then the saga keeps the time itself. */
 const timerRetry = { ...defaultRetry, tries: 6, maxMs: 20_000 }
 
@@ -46,6 +52,7 @@ export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOpti
       }),
       undo: cancelOrder,
       undoWith: ({ reply, reason, sagaId }) => ({ order_id: reply?.order_id, reason, correlation_id: sagaId }),
+      undoRetry,
       attemptMs,
     })
     .step('payer', {
@@ -76,10 +83,12 @@ export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOpti
         order_id: replies.create.order_id,
         reason,
       }),
+      undoRetry,
       attemptMs,
     })
     .step('confirm', {
       do: updateOrderStatus,
+      retry: forever, // the point of no return: while it is unknown whether it was reached, nothing else can be done
       with: ({ replies, sagaId }) => ({ order_id: replies.create.order_id, status: 'CREATED', correlation_id: sagaId }),
       keep: () => null,
       attemptMs,
@@ -95,6 +104,7 @@ export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOpti
       }),
       undo: cancelOrderTimer,
       undoWith: ({ replies, reason }) => ({ order_id: replies.create.order_id, reason }),
+      undoRetry,
       onRejected: 'retry',
       onExhausted: 'continue',
       thenCancelAfterMs: timerMs,

@@ -87,6 +87,14 @@ function figuresOf(engine: Engine): Registry {
   }
   gauge('ordersaga_waking_sagas', 'Sagas of this process that have a wake-up.', () => engine.figures().waking)
   gauge('ordersaga_queued_inputs', 'Inputs that wait for the next batch.', () => engine.figures().queued)
+  const owner = new Gauge({
+    name: 'ordersaga_owner',
+    help: 'The name under which this process owns sagas in the store.',
+    labelNames: ['owner'],
+    registers: [],
+  })
+  owner.set({ owner: engine.owner }, 1)
+  registry.registerMetric(owner)
   return registry
 }
 
