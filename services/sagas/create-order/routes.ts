@@ -20,8 +20,10 @@ const leastCents = 50
 /** How long a cancel waits for the Order Service to decide, in milliseconds. */
 const decisionMs = 10_000
 
-/** What the Order Service keeps of a place; it would refuse a longer one, and the saga could only be undone. */
+// What the Order Service would refuse is refused here: there, the saga could only be undone.
 const longestPlace = 500
+/** Every message with the details fits every transport, and every move writes them again. */
+const mostDetailBytes = 100_000
 
 const isPlace = (value: unknown): boolean =>
   value == null || (typeof value === 'string' && value.length <= longestPlace)
@@ -40,7 +42,11 @@ const StartRequest = z.object({
   order_details: z
     .record(z.string(), z.unknown(), 'send order_details, an object with foodItems and deliveryLocation')
     .refine(({ deliveryLocation }) => isPlace(deliveryLocation), placeRule('deliveryLocation'))
-    .refine(({ storeLocation }) => isPlace(storeLocation), placeRule('storeLocation')),
+    .refine(({ storeLocation }) => isPlace(storeLocation), placeRule('storeLocation'))
+    .refine(
+      (details) => Buffer.byteLength(JSON.stringify(details)) <= mostDetailBytes,
+      `must have at most ${mostDetailBytes} bytes as JSON: order less at once`,
+    ),
 })
 
 const Started = z.object({
