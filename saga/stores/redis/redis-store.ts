@@ -1,0 +1,270 @@
+/**
+ * Keeps sagas in Redis: one script, one round trip and one write of the log for a whole batch. Any number of processes.
+ *
+ * What a commit acknowledges is on the server's disk: settings under which it would not be are refused. Beyond that the
+ * server's machine is trusted as any single machine is: a failover to a replica loses what had not reached it.
+ *
+ * A commit is never sent twice unless the server has said that it ran nothing. Should it be repeated all the same, by a caller
+ * that lost the answer, it does no harm: its moves are stale (`seq` has gone on), and its starts find themselves stored.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Redis } from 'ioredis'
+import type { PageKey } from '../page.ts'
+import { pageLimit, pageOf, parseKey } from '../page.ts'
+import { isStorable, refuseOddNames } from '../rows.ts'
+import type { HistoryEntry, PageRequest, SagaFilter, SagaPage, StartResult, Store, StoredSaga } from '../store.ts'
+import { StoreError } from '../store.ts'
+import type { ConnectionSettings } from './connection.ts'
+import { Connection, describeError, runScript } from './connection.ts'
+import type { Batch, Row } from './rows.ts'
+import { batchArguments, marked, rangeOf, toEntry, toSaga } from './rows.ts'
+import type { Script } from './scripts.ts'
+import * as scripts from './scripts.ts'
+import { checkServer, checkVersion } from './server.ts'
+
+export interface RedisStoreOptions {
+  /**
+   * Such as `redis://user:password@host:6379/0`, or `rediss://` for TLS. One server, not a cluster: a batch moves any sagas
+   * together, and a cluster keeps them apart.
+   */
+  readonly url: string
+  /** What every key begins with, before a colon; `ordersaga` where none is given. Letters, digits, `.`, `_` and `-`. */
+  readonly prefix?: string
+  /**
+   * True: acknowledged sagas may be lost. The server is then taken whatever its settings are: it may keep nothing on disk, lag
+   * behind with it, or drop keys when memory runs out.
+   */
+  readonly acceptLoss?: boolean
+  /** How long a connection may take, and a call waits for one; 5,000 where none is given. */
+  readonly connectTimeoutMs?: number
+  /** How long the server may be silent while something is asked of it; 10,000 where none is given. */
+  readonly commandTimeoutMs?: number
+  /** Pauses before a broken connection is made again, the first and the longest; 50 and 1,000 where none is given. */
+  readonly retry?: { readonly firstMs: number; readonly mostMs: number }
+}
+
+export function redisStore(options: RedisStoreOptions): Store {
+  return new RedisStore(options)
+}
+
+/** More than the server takes in one command. */
+const mostArguments = 1_000_000
+
+/** Sagas that are removed in one script, during which the server does nothing else. */
+const mostPruned = 500
+
+/** A connection that listens says nothing by itself: it is asked, so that a dead one is noticed. */
+const askEveryMs = 10_000
+
+class RedisStore implements Store {
+  readonly #options: RedisStoreOptions
+  readonly #prefix: string
+  /** Tells this process's hints from those of others. */
+  readonly #self = randomUUID()
+  #connection: Connection | null = null
+
+  constructor(options: RedisStoreOptions) {
+    this.#options = options
+    this.#prefix = options.prefix ?? 'ordersaga'
+  }
+
+  async open(): Promise<void> {
+    if (this.#connection !== null) return
+    const settings = settingsOf(this.#options)
+    const connection = new Connection(settings, async (client) => {
+      await checkServer(client, settings.url, this.#options.acceptLoss ?? false)
+      await checkVersion(client, this.#prefix)
+    })
+    try {
+      await connection.ready()
+      this.#connection = connection
+    } catch (error) {
+      await connection.close()
+      throw error
+    }
+  }
+
+  async commit(batch: Batch): ReturnType<Store['commit']> {
+    refuseOddNames(batch)
+    const { starts, moves } = batch
+    if (starts.length + moves.length === 0) return { starts: [], moves: [] }
+    const args = batchArguments(this.#self, batch)
+    if (args.length > mostArguments)
+      throw new StoreError('refused', `A batch of ${starts.length + moves.length} sagas is too large: split it.`)
+    type Answer = readonly [starts: readonly (1 | readonly [id: string, fingerprint: string])[], moves: string]
+    const [started, moved] = await this.#run<Answer>(scripts.commit, args)
+    return {
+      starts: started.map((held): StartResult => (held === 1 ? { kind: 'started' } : existing(...held))),
+      moves: Array.from(moved, (digit) => (digit === '1' ? 'moved' : 'stale')),
+    }
+  }
+
+  async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
+    const sound = ids.filter(isStorable)
+    return sound.length === 0 ? [] : (await this.#run<readonly Row[]>(scripts.load, sound)).map(toSaga)
+  }
+
+  async findByKey(key: string): Promise<StoredSaga | null> {
+    if (!isStorable(key)) return null
+    const row = await this.#run<Row | null>(scripts.findByKey, [marked(key)])
+    return row === null ? null : toSaga(row)
+  }
+
+  async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
+    const limit = pageLimit(page.limit)
+    const after = page.after === undefined ? null : parseKey(page.after)
+    const rows: Row[] = []
+    for await (const found of this.#find<readonly Row[]>(filter, after, 'rows', limit + 1)) {
+      rows.push(...found)
+      if (rows.length > limit) break
+    }
+    return pageOf(rows.map(toSaga), limit)
+  }
+
+  async count(filter: SagaFilter): Promise<number> {
+    let total = 0
+    for await (const found of this.#find<number>(filter, null, 'count', Number.MAX_SAFE_INTEGER)) total += found
+    return total
+  }
+
+  async history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
+    if (!isStorable(sagaId)) return []
+    const key = `${this.#prefix}:history:${sagaId}`
+    const entries = await this.#ask((client) => client.lrange(key, afterSeq, afterSeq + limit - 1))
+    return entries.map((text) => toEntry(sagaId, text))
+  }
+
+  async heartbeat(owner: string): Promise<void> {
+    await this.#run(scripts.heartbeat, [owner])
+  }
+
+  async retire(owner: string): Promise<void> {
+    await this.#ask((client) => client.zrem(`${this.#prefix}:beats`, owner))
+  }
+
+  async claim(owner: string, silentMs: number, limit: number): Promise<readonly StoredSaga[]> {
+    return (await this.#run<readonly Row[]>(scripts.claim, [owner, String(silentMs), String(limit)])).map(toSaga)
+  }
+
+  async liveVersions(): ReturnType<Store['liveVersions']> {
+    type Answer = readonly (readonly [definition: string, version: string, count: number])[]
+    const versions = await this.#run<Answer>(scripts.liveVersions, [])
+    return versions.map(([definition, version, count]) => ({ definition, version: Number(version), count }))
+  }
+
+  async prune(before: number, limit: number): Promise<number> {
+    let removed = 0
+    while (removed < limit) {
+      const portion = Math.min(limit - removed, mostPruned)
+      const now = await this.#run<number>(scripts.prune, [String(before), String(portion)])
+      removed += now
+      if (now < portion) break
+    }
+    return removed
+  }
+
+  async watch(onHint: (sagaIds: readonly string[]) => void): Promise<{ close(): Promise<void> }> {
+    const hear = (_channel: string, payload: string): void => {
+      const ids = idsOf(payload, this.#self)
+      if (ids.length > 0) onHint(ids)
+    }
+    const connection = new Connection(settingsOf(this.#options), async (client) => {
+      client.off('message', hear).on('message', hear) // the client is the same after a break
+      await client.subscribe(`${this.#prefix}:moved`)
+    })
+    const asking = setInterval(() => {
+      connection.ready().then(
+        (client) => client.ping().catch(() => undefined),
+        () => undefined,
+      )
+    }, askEveryMs)
+    await connection.ready().catch(() => undefined) // it is tried again for as long as it takes
+    return {
+      async close() {
+        clearInterval(asking)
+        await connection.close()
+      },
+    }
+  }
+
+  async ready(): Promise<boolean> {
+    if (this.#connection?.isReady !== true) return false
+    return this.#ask((client) => client.set(`${this.#prefix}:probe`, '')).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  async close(): Promise<void> {
+    const connection = this.#connection
+    this.#connection = null
+    await connection?.close()
+  }
+
+  /** What each run of the script finds; some need several. */
+  async *#find<Found>(
+    filter: SagaFilter,
+    after: PageKey | null,
+    what: 'rows' | 'count',
+    limit: number,
+  ): AsyncGenerator<Found, void, undefined> {
+    const conditions = [filter.definition, filter.status, filter.businessKey]
+    if (!conditions.every((text) => isStorable(text ?? null))) return
+    const [first, low] = rangeOf(filter, after)
+    for (let high = first; high !== '';) {
+      const args = [...conditions.map(marked), high, low, String(limit), what]
+      const [next, found] = await this.#run<readonly [next: string, found: Found]>(scripts.find, args)
+      yield found
+      high = next
+    }
+  }
+
+  #run<Answer>(script: Script, args: readonly string[]): Promise<Answer> {
+    return this.#ask((client) => runScript(client, script, [this.#prefix, ...args]) as Promise<Answer>)
+  }
+
+  async #ask<Answer>(question: (client: Redis) => Promise<Answer>): Promise<Answer> {
+    if (this.#connection === null) throw new StoreError('unavailable', 'The Redis store is closed.')
+    const client = await this.#connection.ready().catch(retryLater)
+    try {
+      return await question(client)
+    } catch (error) {
+      throw describeError(error, new URL(this.#options.url))
+    }
+  }
+}
+
+/** A server that came back with other settings, or as a replica, may be mended: sagas that run wait for that. */
+function retryLater(error: unknown): never {
+  if (!(error instanceof StoreError) || error.code !== 'unusable') throw error
+  throw new StoreError('unavailable', error.message, error)
+}
+
+const existing = (id: string, fingerprint: string): StartResult => ({ kind: 'exists', id, fingerprint })
+
+/** The sagas that another process has moved; none where it is no hint of ours: anybody may publish. */
+function idsOf(payload: string, self: string): readonly string[] {
+  try {
+    const parts: unknown = JSON.parse(payload)
+    if (!Array.isArray(parts) || !parts.every((part) => typeof part === 'string')) return []
+    return parts[0] === self ? [] : parts.slice(1)
+  } catch {
+    return []
+  }
+}
+
+/** @throws StoreError where the URL is none, or says what this store does not take from it */
+function settingsOf({ url: text, connectTimeoutMs, commandTimeoutMs, retry }: RedisStoreOptions): ConnectionSettings {
+  const url = URL.canParse(text) ? new URL(text) : null
+  // The driver takes a query for options, and a database that is no number for the first one.
+  const sound = url !== null && /^rediss?:$/.test(url.protocol) && url.search === '' && /^(\/\d*)?$/.test(url.pathname)
+  // Not quoted: it may hold a password.
+  if (!sound)
+    throw new StoreError('unusable', 'The URL of Redis must read like redis://user:password@host:6379/0, no more.')
+  return {
+    url,
+    connectTimeoutMs: connectTimeoutMs ?? 5_000,
+    commandTimeoutMs: commandTimeoutMs ?? 10_000,
+    retry: retry ?? { firstMs: 50, mostMs: 1_000 },
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The saga's row as Redis keeps it, the arguments of a batch, and places in the order of lists.
+ *
+ * A text that may be missing is kept with a `=` before it, and empty where it is missing.
+ */
+import type { SagaState } from '../../core/state.ts'
+import { hasEnded } from '../../core/state.ts'
+import type { PageKey } from '../page.ts'
+import type { HistoryEntry, Move, SagaFilter, Start, StoredSaga } from '../store.ts'
+
+export interface Batch {
+  readonly starts: readonly Start[]
+  readonly moves: readonly Move[]
+}
+
+export const columns = [
+  'definition',
+  'version',
+  'seq',
+  'state',
+  'status',
+  'owner',
+  'key',
+  'fingerprint',
+  'business',
+  'live',
+  'created',
+  'updated',
+] as const
+
+type TextsOf<Columns extends readonly string[]> = { readonly [Column in keyof Columns]: string }
+
+/** In the order of `columns`, then the id. */
+export type Row = readonly [...TextsOf<typeof columns>, id: string]
+
+export function toSaga(row: Row): StoredSaga {
+  const [definition, version, seq, state, , owner, key, fingerprint, business, , created, updated, id] = row
+  return {
+    id,
+    definition,
+    version: Number(version),
+    seq: Number(seq),
+    state: JSON.parse(state) as SagaState,
+    owner,
+    key: unmarked(key),
+    fingerprint,
+    businessKey: unmarked(business),
+    createdAt: Number(created),
+    updatedAt: Number(updated),
+  }
+}
+
+export const marked = (text: string | null | undefined): string => (text == null ? '' : `=${text}`)
+
+const unmarked = (text: string): string | null => (text === '' ? null : text.slice(1))
+
+const flag = (is: boolean): string => (is ? '1' : '0')
+
+/** What the commit script takes after the prefix. */
+export function batchArguments(self: string, { starts, moves }: Batch): string[] {
+  const args = [self, String(starts.length), String(moves.length)]
+  for (const { saga, entry, live } of starts)
+    args.push(
+      saga.id,
+      saga.definition,
+      String(saga.version),
+      String(saga.seq),
+      JSON.stringify(saga.state),
+      saga.state.status,
+      saga.owner,
+      marked(saga.key),
+      saga.fingerprint,
+      marked(saga.businessKey),
+      flag(live),
+      String(saga.createdAt),
+      String(saga.updatedAt),
+      flag(!live && hasEnded(saga.state.status)),
+      entryText(entry),
+    )
+  for (const { id, fromSeq, toSeq, state, businessKey, owner, live, updatedAt, entries } of moves) {
+    args.push(
+      id,
+      String(fromSeq),
+      String(toSeq),
+      JSON.stringify(state),
+      state.status,
+      marked(businessKey),
+      owner,
+      flag(live),
+      String(updatedAt),
+      flag(!live && hasEnded(state.status)),
+      String(entries.length),
+    )
+    for (const entry of entries) args.push(entryText(entry))
+  }
+  return args
+}
+
+type EntryParts = readonly [seq: number, at: number, inputId: string, events: HistoryEntry['events']]
+
+const entryText = ({ seq, at, inputId, events }: HistoryEntry): string =>
+  JSON.stringify([seq, at, inputId, events] satisfies EntryParts)
+
+export function toEntry(sagaId: string, text: string): HistoryEntry {
+  const [seq, at, inputId, events] = JSON.parse(text) as EntryParts
+  return { sagaId, seq, at, inputId, events }
+}
+
+/** Where sagas made at that time begin, in the order of lists. */
+const placeOf = (time: number): string =>
+  String(Math.min(Math.max(Math.ceil(time), 0), Number.MAX_SAFE_INTEGER)).padStart(16, '0')
+
+/** The places between which a page lies, the newest first, as Redis takes the ends of a range. */
+export function rangeOf(
+  { createdFrom, createdBefore }: SagaFilter,
+  after: PageKey | null,
+): readonly [high: string, low: string] {
+  const ends = [
+    ...(createdBefore === undefined ? [] : [`(${placeOf(createdBefore)}`]),
+    ...(after === null ? [] : [`(${placeOf(after.createdAt)}_${after.id}`]),
+  ]
+  return [ends.toSorted()[0] ?? '+', createdFrom === undefined ? '-' : `[${placeOf(createdFrom)}`]
+}

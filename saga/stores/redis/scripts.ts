@@ -1,0 +1,255 @@
+/**
+ * What the server does, as scripts: each is a whole job in one round trip. `K` stands for the prefix of all keys.
+ *
+ *   K:version                     of this layout
+ *   K:saga:ID                     hash, the saga's row (`columns`)
+ *   K:history:ID                  list, the entry of seq 1 first. A stream holds the same in twice the memory and time, and
+ *                                 what it has besides (ids, groups) is not needed: an entry's place is its seq
+ *   K:keys                        hash, the saga that holds an idempotency key
+ *   K:all  K:status:S  K:definition:D  K:status-definition:S:D  K:business:B
+ *                                 sorted sets of equal scores, ordered by their members, PLACE_ID: pages and times are ranges
+ *   K:ended                       sorted set of ids by last move: what may be pruned
+ *   K:live:OWNER  K:owners        sets, an owner's live sagas and the owners that have some
+ *   K:beats                       sorted set of owners by their last heartbeat, Unix milliseconds of the server's clock
+ *   K:moved                       channel for hints
+ *
+ * Invariants:
+ * - Redis runs a script alone and logs its writes as one transaction: nobody sees, and no crash leaves, half of it. What it
+ *   may refuse (no memory, read-only, a broken disk) it refuses at the first write of a script, never later;
+ * - indexes are written with the row, never after it, so lists and counts are true at once;
+ * - every script but those that count and remove may be run twice: seq makes a move stale, a start finds itself.
+ */
+import { createHash } from 'node:crypto'
+import { columns } from './rows.ts'
+
+export interface Script {
+  readonly text: string
+  readonly sha: string
+}
+
+function script(...parts: readonly string[]): Script {
+  const text = [`local call, K = redis.call, ARGV[1]`, ...parts].join('\n')
+  return { text, sha: createHash('sha1').update(text).digest('hex') }
+}
+
+const quoted = columns.map((column) => `'${column}'`).join(', ')
+
+/** A saga's row in the order of `columns`, then its id; nil where there is none. */
+const readRow = `
+local function readRow(id)
+  local row = call('HMGET', K .. ':saga:' .. id, ${quoted})
+  if not row[1] then return nil end
+  row[#row + 1] = id
+  return row
+end`
+
+const placeOf = `
+local function placeOf(created, id) return string.rep('0', 16 - #created) .. created .. '_' .. id end`
+
+const now = `
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)`
+
+const own = `
+local function own(owner, id)
+  call('SADD', K .. ':live:' .. owner, id)
+  call('SADD', K .. ':owners', owner)
+end`
+
+/**
+ * A batch: starts of 15 arguments each, then moves of 11 and their entries. Answers, for each start, 1 or who holds its key or
+ * id, and a digit for each move: 1 where it was written, 0 where it was stale.
+ */
+export const commit = script(
+  placeOf,
+  own,
+  `
+local hint, starts, moves = { ARGV[2] }, {}, {}
+local at = 5
+for n = 1, tonumber(ARGV[3]) do
+  local id, definition, version, seq, state, status, owner, key, fingerprint, business, live, created, updated, over, entry =
+    unpack(ARGV, at, at + 14)
+  at = at + 15
+  local row, holder = K .. ':saga:' .. id, key ~= '' and call('HGET', K .. ':keys', key)
+  if not holder and call('EXISTS', row) == 1 then holder = id end
+  if holder then
+    starts[n] = { holder, call('HGET', K .. ':saga:' .. holder, 'fingerprint') }
+  else
+    starts[n] = 1
+    call('HSET', row, 'definition', definition, 'version', version, 'seq', seq, 'state', state, 'status', status,
+      'owner', owner, 'key', key, 'fingerprint', fingerprint, 'business', business, 'live', live, 'created', created,
+      'updated', updated)
+    call('RPUSH', K .. ':history:' .. id, entry)
+    if key ~= '' then call('HSET', K .. ':keys', key, id) end
+    local place = placeOf(created, id)
+    call('ZADD', K .. ':all', 0, place)
+    call('ZADD', K .. ':definition:' .. definition, 0, place)
+    call('ZADD', K .. ':status:' .. status, 0, place)
+    call('ZADD', K .. ':status-definition:' .. status .. ':' .. definition, 0, place)
+    if business ~= '' then call('ZADD', K .. ':business:' .. business, 0, place) end
+    if live == '1' then own(owner, id) end
+    if over == '1' then call('ZADD', K .. ':ended', updated, id) end
+  end
+end
+for n = 1, tonumber(ARGV[4]) do
+  local id, from, to, state, status, business, owner, live, updated, over, entries = unpack(ARGV, at, at + 10)
+  at = at + 11 + entries
+  local row = K .. ':saga:' .. id
+  local old = call('HMGET', row, 'seq', 'status', 'business', 'owner', 'live', 'definition', 'created')
+  if old[1] ~= from then
+    moves[n] = '0'
+  else
+    moves[n] = '1'
+    hint[#hint + 1] = id
+    call('HSET', row, 'seq', to, 'state', state, 'status', status, 'business', business, 'owner', owner, 'live', live,
+      'updated', updated)
+    for entry = at - entries, at - 1 do call('RPUSH', K .. ':history:' .. id, ARGV[entry]) end
+    if old[2] ~= status or old[3] ~= business then
+      local place = placeOf(old[7], id)
+      call('ZREM', K .. ':status:' .. old[2], place)
+      call('ZREM', K .. ':status-definition:' .. old[2] .. ':' .. old[6], place)
+      call('ZADD', K .. ':status:' .. status, 0, place)
+      call('ZADD', K .. ':status-definition:' .. status .. ':' .. old[6], 0, place)
+      if old[3] ~= '' then call('ZREM', K .. ':business:' .. old[3], place) end
+      if business ~= '' then call('ZADD', K .. ':business:' .. business, 0, place) end
+    end
+    if old[4] ~= owner or old[5] ~= live then
+      if old[5] == '1' then call('SREM', K .. ':live:' .. old[4], id) end
+      if live == '1' then own(owner, id) end
+    end
+    if over == '1' then call('ZADD', K .. ':ended', updated, id)
+    elseif old[5] == '0' then call('ZREM', K .. ':ended', id) end
+  end
+end
+if #hint > 1 then call('PUBLISH', K .. ':moved', cjson.encode(hint)) end
+return { starts, table.concat(moves) }`,
+)
+
+export const load = script(
+  readRow,
+  `
+local rows = {}
+for n = 2, #ARGV do rows[#rows + 1] = readRow(ARGV[n]) end
+return rows`,
+)
+
+export const findByKey = script(
+  readRow,
+  `
+local id = call('HGET', K .. ':keys', ARGV[2])
+return id and readRow(id) or false`,
+)
+
+/** Most members of an index that one run looks at: others wait for as long as that takes. */
+const mostLooked = 5_000
+
+/**
+ * Sagas of a filter (definition, status, business; empty where it has none) between two places, newest first, at most so many;
+ * with `count`, their number instead. It reads the shortest index that fits and leaves out what other conditions leave out;
+ * where that is much, it stops and answers with the place to go on from.
+ */
+export const find = script(
+  readRow,
+  `
+local definition, status, business, high, low = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local limit, count = tonumber(ARGV[7]), ARGV[8] == 'count'
+local index
+if status ~= '' and definition ~= '' then index = K .. ':status-definition:' .. status:sub(2) .. ':' .. definition:sub(2)
+elseif status ~= '' then index = K .. ':status:' .. status:sub(2)
+elseif definition ~= '' then index = K .. ':definition:' .. definition:sub(2)
+elseif business == '' then index = K .. ':all' end
+local exact = true
+if business ~= '' then
+  local other = K .. ':business:' .. business
+  exact = index == nil
+  if exact or call('ZLEXCOUNT', other, low, high) < call('ZLEXCOUNT', index, low, high) then index = other end
+end
+if count and exact then return { '', call('ZLEXCOUNT', index, low, high) } end
+local portion = math.min(math.max(limit, 100), 2000)
+local rows, found, looked, more = {}, 0, 0, true
+while more and found < limit and looked < ${mostLooked} do
+  local places = call('ZREVRANGEBYLEX', index, high, low, 'LIMIT', 0, portion)
+  for _, place in ipairs(places) do
+    local row = readRow(place:sub(18))
+    if row and (definition == '' or row[1] == definition:sub(2)) and (status == '' or row[5] == status:sub(2))
+      and (business == '' or row[9] == business) then
+      found = found + 1
+      if not count then rows[found] = row end
+      if found == limit then break end
+    end
+  end
+  looked = looked + #places
+  more = #places == portion
+  if more then high = '(' .. places[#places] end
+end
+return { more and found < limit and high or '', count and found or rows }`,
+)
+
+export const heartbeat = script(
+  now,
+  `
+call('ZADD', K .. ':beats', now, ARGV[2])
+call('ZREMRANGEBYSCORE', K .. ':beats', '-inf', now - 86400000)`,
+)
+
+/** Owner, silence in milliseconds, limit. The sagas of owners who live are not looked at, however many they are. */
+export const claim = script(
+  now,
+  readRow,
+  own,
+  `
+local heir, silent, limit = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local rows = {}
+for _, owner in ipairs(call('SMEMBERS', K .. ':owners')) do
+  local beat = call('ZSCORE', K .. ':beats', owner)
+  if #rows < limit and owner ~= heir and not (beat and tonumber(beat) > now - silent) then
+    for _, id in ipairs(call('SPOP', K .. ':live:' .. owner, limit - #rows)) do
+      call('HSET', K .. ':saga:' .. id, 'owner', heir)
+      own(heir, id)
+      rows[#rows + 1] = readRow(id)
+    end
+    if call('EXISTS', K .. ':live:' .. owner) == 0 then call('SREM', K .. ':owners', owner) end
+  end
+end
+return rows`,
+)
+
+/** Definition, version and count, one after the other. */
+export const liveVersions = script(`
+local counts, found = {}, {}
+local function add(id)
+  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'version')
+  local name = row[2] .. ':' .. row[1]
+  if not counts[name] then found[#found + 1] = { name, row[1], row[2] } end
+  counts[name] = (counts[name] or 0) + 1
+end
+for _, owner in ipairs(call('SMEMBERS', K .. ':owners')) do
+  for _, id in ipairs(call('SMEMBERS', K .. ':live:' .. owner)) do add(id) end
+end
+for _, place in ipairs(call('ZRANGE', K .. ':status:PARKED', 0, -1)) do
+  local id = place:sub(18)
+  if call('HGET', K .. ':saga:' .. id, 'live') == '0' then add(id) end
+end
+local versions = {}
+for n, each in ipairs(found) do versions[n] = { each[2], each[3], counts[each[1]] } end
+return versions`)
+
+/** Time, limit. */
+export const prune = script(
+  placeOf,
+  `
+local ids = call('ZRANGEBYSCORE', K .. ':ended', '-inf', '(' .. ARGV[2], 'LIMIT', 0, ARGV[3])
+for _, id in ipairs(ids) do
+  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'status', 'business', 'key', 'created')
+  local place = placeOf(row[5], id)
+  call('ZREM', K .. ':ended', id)
+  call('DEL', K .. ':saga:' .. id, K .. ':history:' .. id)
+  if row[4] ~= '' then call('HDEL', K .. ':keys', row[4]) end
+  call('ZREM', K .. ':all', place)
+  call('ZREM', K .. ':definition:' .. row[1], place)
+  call('ZREM', K .. ':status:' .. row[2], place)
+  call('ZREM', K .. ':status-definition:' .. row[2] .. ':' .. row[1], place)
+  if row[3] ~= '' then call('ZREM', K .. ':business:' .. row[3], place) end
+end
+return #ids`,
+)
