@@ -56,7 +56,6 @@ export async function startParticipantService<S extends InboxTables>(
     if (stop !== undefined) opened.push(stop)
 
     const server = await createHttpServer({
-      name,
       title: service.title,
       description: service.description,
       version: apiVersion,

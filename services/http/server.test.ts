@@ -21,7 +21,6 @@ async function serverWith(options: Partial<HttpServerOptions> = {}, routes: (ser
   const lines: Line[] = []
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line) as Line) })
   const server = await createHttpServer({
-    name: 'test',
     title: 'Test',
     version: '1.2.3',
     description: 'A server for tests',

@@ -29,12 +29,11 @@ import { logRequests } from './request-log.ts'
 export type HttpServer = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, Logger, ZodTypeProvider>
 
 export interface HttpServerOptions {
-  /** In logs. */
-  readonly name: string
   /** Of the OpenAPI page. */
   readonly title: string
   readonly version: string
   readonly description: string
+  /** Names the service in each line already. */
   readonly log: Logger
   readonly ready: Ready
   readonly errorBody: ErrorBody
@@ -56,7 +55,7 @@ const defaultBodyLimit = 1_048_576
 
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const server: HttpServer = fastify({
-    loggerInstance: options.log.child({ service: options.name }),
+    loggerInstance: options.log,
     // One line of our own for each request, when it is answered.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,

@@ -38,7 +38,6 @@ export async function startCreateOrderService(
     onProblem: (what, cause) => log.warn({ err: cause }, what),
   })
   const server = await createHttpServer({
-    name: 'create-order-saga',
     title: 'Create Order saga',
     description: 'Starts, shows and cancels Create Order sagas.',
     log,

@@ -170,7 +170,6 @@ test('a client that goes while its saga is looked up is not followed', async () 
     },
   }
   const server = await createHttpServer({
-    name: 'slow',
     title: 'Slow',
     version: '1',
     description: 'A slow store',
