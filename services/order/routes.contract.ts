@@ -230,6 +230,18 @@ export function orderRoutesContract(name: string, newPlace: NewPlace): void {
       expect(await order.details(order_id)).toMatchObject({ foodFee: 12.99, deliveryFee: 0, orderStatus: 'PENDING' })
     })
 
+    test('the known page may read and move orders from a browser, others may not', async () => {
+      const allowed = async (method: string, path: string, origin: string) => {
+        const headers = { origin, 'access-control-request-method': 'POST' }
+        const response = await fetch(`${order.service.url}${path}`, { method, headers })
+        return response.headers.get('access-control-allow-origin')
+      }
+      const page = 'http://localhost:5173'
+      expect(await allowed('GET', '/orders', page)).toBe(page)
+      expect(await allowed('OPTIONS', '/updateOrderStatus', page)).toBe(page)
+      expect(await allowed('OPTIONS', '/updateOrderStatus', 'http://localhost:5174')).toBeNull()
+    })
+
     test('the API page describes every route, with what goes in and what comes out', async () => {
       const { body } = await order.get('/openapi.json')
       const { openapi, paths } = body as {

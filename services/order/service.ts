@@ -1,5 +1,6 @@
 /** The Order Service (contract 4): keeps orders, obeys the sagas, serves people over HTTP and tells of what they do. */
 import { startOutbox } from '../database/outbox.ts'
+import { allowOrigins } from '../http/origins.ts'
 import { startParticipantService } from '../participant-service.ts'
 import type { RunningService, ServiceOptions } from '../service.ts'
 import { orderChanges } from './changes.ts'
@@ -15,6 +16,9 @@ export interface OrderServiceOptions extends ServiceOptions {
    */
   readonly testRoutes?: boolean
 }
+
+/** Where the known pages come from, which read orders and move them on from a browser (contract 6.6). */
+const knownPages = ['http://localhost:5173']
 
 export function startOrderService(options: OrderServiceOptions): Promise<RunningService> {
   const { log, now, testRoutes = false, transport } = options
@@ -33,6 +37,7 @@ export function startOrderService(options: OrderServiceOptions): Promise<Running
       return {
         handlers: orderCommands(now),
         routes(server) {
+          allowOrigins(server, knownPages)
           orderReads(server, database.db)
           orderCreation(server, { outbox, now, testRoutes })
           orderChanges(server, { outbox, now })
