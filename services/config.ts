@@ -14,6 +14,7 @@ const port = (value: number): z.ZodType<number> =>
   z.coerce.number(portError).int(portError).min(0, portError).max(65_535, portError).default(value)
 const daysError = 'must be a number of days from 30 to 3650'
 const minutesError = 'must be a number of minutes, more than 0 and at most 10080'
+const databaseError = 'must be the number of a database, from 0'
 const httpUrl = (value: string): z.ZodType<string> =>
   z.url({ protocol: /^https?$/, error: 'must be an http URL' }).default(value)
 
@@ -23,6 +24,8 @@ const Environment = z.object({
   /** `postgresql://…`; each service uses a database of its own name on that server when all run in one process. */
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgresql:// URL' }).optional(),
   HOST: z.string().min(1).default('127.0.0.1'),
+  /** What reaches HOST is trusted, such as a container network whose ports are published on this machine only. */
+  TRUSTED_NETWORK: z.stringbool('must be true or false').default(false),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).optional(),
   USER_PORT: port(3001),
   ORDER_PORT: port(3002),
@@ -41,8 +44,22 @@ const Environment = z.object({
   SAGA_RETENTION_DAYS: z.coerce.number(daysError).min(30, daysError).max(3650, daysError).default(365),
   STRIPE_SECRET_KEY: z.string().min(1).optional(),
   KAFKA_BOOTSTRAP_SERVERS: z
-    .undefined('is set, but this version moves messages in the process or by HTTP; unset it')
+    .undefined('is set, but this version moves messages in the process, by HTTP or over RabbitMQ; unset it')
     .optional(),
+  /** Messages then move over RabbitMQ (contract 5.6). */
+  RABBITMQ_HOST: z.string().min(1).optional(),
+  RABBITMQ_PORT: port(5672),
+  RABBITMQ_USER: z.string().min(1).default('guest'),
+  RABBITMQ_PASSWORD: z.string().default('guest'),
+  RABBITMQ_QUEUE_TYPE: z.enum(['quorum', 'classic'], 'must be quorum or classic').default('quorum'),
+  /** Sagas are then kept in Redis (contract 5.6). */
+  REDIS_HOST: z.string().min(1).optional(),
+  REDIS_PORT: port(6379),
+  REDIS_DB: z.coerce.number(databaseError).int(databaseError).min(0, databaseError).default(0),
+  REDIS_USER: z.string().min(1).optional(),
+  REDIS_PASSWORD: z.string().min(1).optional(),
+  /** Starts also on a Redis whose settings may lose sagas that were acknowledged. */
+  REDIS_ACCEPT_LOSS: z.stringbool('must be true or false').default(false),
 })
 
 export type Config = z.infer<typeof Environment>
@@ -55,9 +72,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const parsed = Environment.safeParse(set)
   if (!parsed.success)
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '))
-  if (!loopback.has(parsed.data.HOST))
+  if (!loopback.has(parsed.data.HOST) && !parsed.data.TRUSTED_NETWORK)
     throw new ConfigError(
-      `HOST: ${parsed.data.HOST} is reached from outside this machine, and these services have no login yet. Leave HOST at 127.0.0.1 and put an authenticating proxy in front.`,
+      `HOST: ${parsed.data.HOST} is reached from outside this machine, and these services have no login yet. Leave HOST at 127.0.0.1 and put an authenticating proxy in front; set TRUSTED_NETWORK=true only where nobody else reaches that address.`,
     )
   return parsed.data
 }

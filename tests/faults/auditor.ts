@@ -7,11 +7,12 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { SagaState } from 'ordersaga/state'
+import { redisStore } from 'ordersaga/stores/redis'
 import { openDatabase } from '../../services/database/database.ts'
 import { auditPayments } from '../../services/payment/audit.ts'
 import { balancesByPayment, nothing, type Balances } from '../../services/payment/ledger.ts'
 import { paymentMigrations, type PaymentRow, type PaymentTables } from '../../services/payment/schema.ts'
-import { historyProblems, readSagas } from './histories.ts'
+import { historyProblems, readSagas, readStore, type StoredSagas } from './histories.ts'
 import { openTables, targetOf, type Place, type Tables } from './tables.ts'
 
 export interface Finding {
@@ -49,7 +50,7 @@ interface Effects {
 }
 
 export async function auditServices(place: Place): Promise<Finding> {
-  const sagas = await reading(place, 'create-order-saga', readSagas)
+  const sagas = await sagasAt(place)
   const orders = await reading(place, 'order', (tables) => tables.rows<OrderRow>('select * from orders'))
   const timers = await reading(place, 'timer', (tables) => tables.rows<TimerRow>('select * from timers'))
   const payments = await readPayments(place)
@@ -65,6 +66,17 @@ export async function auditServices(place: Place): Promise<Finding> {
       ...strangers(known, orders, timers, payments),
       ...sagas.rows.flatMap(({ state }) => effectProblems(state, effects(state.id))),
     ],
+  }
+}
+
+async function sagasAt(place: Place): Promise<StoredSagas> {
+  if (place.redisUrl === undefined) return reading(place, 'create-order-saga', readSagas)
+  const store = redisStore({ url: place.redisUrl })
+  await store.open()
+  try {
+    return await readStore(store)
+  } finally {
+    await store.close()
   }
 }
 

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Event } from 'ordersaga/events'
 import { replay } from 'ordersaga/history'
 import { isSettled, type SagaState } from 'ordersaga/state'
+import type { Store, StoredSaga } from 'ordersaga/store'
 import type { Tables } from './tables.ts'
 
 export interface StoredSagas {
@@ -30,6 +31,19 @@ export async function readSagas(tables: Tables): Promise<StoredSagas> {
     history.set(saga_id, list)
   }
   return { rows: rows.map((row) => ({ ...row, state: JSON.parse(row.state) as SagaState })), history }
+}
+
+/** By the store's own reads, where it has no tables. */
+export async function readStore(store: Store): Promise<StoredSagas> {
+  const sagas: StoredSaga[] = []
+  for (let after: string | null | undefined; after !== null;) {
+    const page = await store.list({}, { limit: 1000, after })
+    sagas.push(...page.items)
+    after = page.next
+  }
+  const history = new Map<string, { seq: number; events: readonly Event[] }[]>()
+  for (const { id } of sagas) history.set(id, [...(await store.history(id))])
+  return { rows: sagas.map(({ id, seq, state }) => ({ id, seq, status: state.status, state })), history }
 }
 
 /** A sentence for each problem. */
