@@ -1,17 +1,395 @@
 import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { redisUrl, suiteOn } from '../../../tests/parts.ts'
+import { startEngine, type Engine } from '../../hosts/engine/engine.ts'
+import { shopkeeper, shopSaga } from '../../hosts/engine/shop.testkit.ts'
+import { memoryTransport } from '../../transports/memory/memory-transport.ts'
+import { at, moveOf, startOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
-import type { Store } from '../store.ts'
+import type { SagaFilter, Store } from '../store.ts'
 import { redisStore } from './redis-store.ts'
 
 suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
-  storeContract('Redis', { durable: true, shared: true }, () => {
+  /** A connection beside the store's. */
+  let admin: Redis
+  const prefixes: string[] = []
+  const opened: Store[] = []
+
+  beforeAll(() => {
+    admin = new Redis(url)
+  })
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await store.close()
+    for (const prefix of prefixes.splice(0))
+      for await (const keys of admin.scanStream({ match: `${prefix}:*`, count: 1_000 }))
+        if ((keys as string[]).length > 0) await admin.unlink(...(keys as string[]))
+  })
+  afterAll(() => admin.quit())
+
+  function newPrefix(): string {
     const prefix = `test-${randomUUID()}`
-    async function open(): Promise<Store> {
-      const store = redisStore({ url, prefix })
-      await store.open()
-      return store
+    prefixes.push(prefix)
+    return prefix
+  }
+
+  async function open(prefix: string): Promise<Store> {
+    const store = redisStore({ url, prefix })
+    await store.open()
+    opened.push(store)
+    return store
+  }
+
+  storeContract('Redis', { durable: true, shared: true }, () => {
+    const prefix = newPrefix()
+    return Promise.resolve({ open: () => open(prefix), drop: () => Promise.resolve() })
+  })
+
+  describe('lists', () => {
+    test('find the few among the many, whatever is asked for together', { timeout: 120_000 }, async () => {
+      const store = await open(newPrefix())
+      const many = 12_000 // more than one run of the script looks at
+      const starts = Array.from({ length: many }, (_, index) =>
+        startOf({
+          createdAt: at + index,
+          // Each is common by itself; both together are rare.
+          businessKey: index % 2 === 0 ? 'even' : 'odd',
+          status: index % 2 === 0 && index !== 10 && index !== 11_000 ? 'COMPLETED' : 'STARTED',
+          definition: index % 3 === 0 ? 'third' : 'other',
+        }),
+      )
+      for (let from = 0; from < many; from += 1_000)
+        await store.commit({ starts: starts.slice(from, from + 1_000), moves: [] })
+      const times = async (filter: SagaFilter, limit: number): Promise<number[]> => {
+        const found: number[] = []
+        for (let after: string | undefined; ;) {
+          const page = await store.list(filter, { limit, after })
+          found.push(...page.items.map(({ createdAt }) => createdAt - at))
+          if (page.next === null) return found
+          after = page.next
+        }
+      }
+      expect(await times({ businessKey: 'even', status: 'STARTED' }, 1)).toEqual([11_000, 10])
+      expect(await store.count({ businessKey: 'even', status: 'STARTED' })).toBe(2)
+      expect(await store.count({ businessKey: 'odd', status: 'STARTED' })).toBe(many / 2)
+      expect(await times({ businessKey: 'even', status: 'STARTED', createdBefore: at + 11_000 }, 100)).toEqual([10])
+      expect(await store.count({ businessKey: 'even', status: 'STARTED', createdFrom: at + 11 })).toBe(1)
+      expect(await times({ businessKey: 'odd', definition: 'third', createdFrom: at + 11_980 }, 2)).toEqual([
+        11_997, 11_991, 11_985,
+      ])
+      expect(await store.count({ definition: 'third', status: 'COMPLETED' })).toBe(many / 6)
+      expect(await store.count({ createdFrom: at + 0.5, createdBefore: at + 2.5 })).toBe(2)
+      expect(await store.count({ createdFrom: -1, createdBefore: Infinity })).toBe(many)
+    })
+
+    test('read no more rows than they show where an index fits', async () => {
+      const prefix = newPrefix()
+      const store = await open(prefix)
+      const starts = Array.from({ length: 500 }, (_, index) =>
+        startOf({ createdAt: at + index, businessKey: `b${index}`, status: index < 250 ? 'COMPLETED' : 'STARTED' }),
+      )
+      await store.commit({ starts, moves: [] })
+      const rowsRead = async (filter: SagaFilter): Promise<number> => {
+        const calls = async (): Promise<number> =>
+          Number(/cmdstat_hmget:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1] ?? 0)
+        const before = await calls()
+        await store.list(filter, { limit: 10 })
+        return (await calls()) - before
+      }
+      for (const filter of [
+        {},
+        { status: 'COMPLETED' as const },
+        { definition: 'test' },
+        { definition: 'test', status: 'COMPLETED' as const },
+        { createdBefore: at + 100 },
+        { businessKey: 'b7', status: 'COMPLETED' as const, definition: 'test' },
+      ])
+        // Other suites may use the server at the same time: it has to come out so once.
+        await vi.waitFor(async () => expect(await rowsRead(filter)).toBeLessThanOrEqual(11), 20_000)
+    })
+  })
+
+  describe('what is left of a saga', () => {
+    test('that was removed is nothing', async () => {
+      const prefix = newPrefix()
+      const store = await open(prefix)
+      const empty = (await admin.keys(`${prefix}:*`)).toSorted()
+      const ended = Array.from({ length: 3 }, (_, index) =>
+        startOf({ key: `k${index}`, businessKey: `b${index}`, definition: `d${index}` }),
+      )
+      await store.commit({ starts: ended, moves: [] })
+      const ends = ended.map(({ saga }) => moveOf(saga, { status: 'COMPLETED', live: false }))
+      await store.commit({ starts: [], moves: ends })
+      expect(await store.prune(at + 1, 100)).toBe(3)
+      await store.claim('heir', 0, 10) // forgets owners who have nothing left
+      expect((await admin.keys(`${prefix}:*`)).toSorted()).toEqual(empty)
+    })
+
+    test('that moves back and forth between statuses, owners and business keys is found in one place only', async () => {
+      const store = await open(newPrefix())
+      const { saga, ...start } = startOf({ owner: 'a', businessKey: 'x' })
+      await store.commit({ starts: [{ saga, ...start }], moves: [] })
+      const steps = [
+        { status: 'COMPLETED', live: false, owner: 'b', businessKey: 'y' },
+        { status: 'CANCELLING', live: true, owner: 'a', businessKey: null },
+        { status: 'PARKED', live: false, owner: 'a', businessKey: 'x' },
+        { status: 'FAILED', live: false, owner: 'c', businessKey: 'x' },
+        { status: 'CANCELLING', live: true, owner: 'c', businessKey: 'z' },
+      ] as const
+      let seq = 1
+      for (const step of steps) {
+        await store.commit({ starts: [], moves: [moveOf({ ...saga, seq }, step)] })
+        seq += 1
+      }
+      const statuses = ['STARTED', 'COMPLETED', 'CANCELLING', 'PARKED', 'FAILED'] as const
+      const counts = await Promise.all(statuses.map((status) => store.count({ status, definition: 'test' })))
+      expect(counts).toEqual([0, 0, 1, 0, 0])
+      const keys = await Promise.all(['x', 'y', 'z'].map((businessKey) => store.count({ businessKey })))
+      expect(keys).toEqual([0, 0, 1])
+      expect(await store.prune(at + 1, 10)).toBe(0)
+      expect(await store.liveVersions()).toEqual([{ definition: 'test', version: 1, count: 1 }])
+      expect(await store.claim('heir', 0, 10)).toMatchObject([{ id: saga.id, owner: 'heir' }])
+      expect(await store.claim('third', 60_000, 10)).toHaveLength(1) // the heir has never spoken
+    })
+  })
+
+  test('scripts that the server has forgotten are sent again', async () => {
+    const store = await open(newPrefix())
+    const { saga, ...start } = startOf()
+    await store.commit({ starts: [{ saga, ...start }], moves: [] })
+    await admin.script('FLUSH')
+    expect(await store.commit({ starts: [], moves: [moveOf(saga)] })).toEqual({ starts: [], moves: ['moved'] })
+    await admin.script('FLUSH')
+    const moves = Array.from({ length: 20 }, (_, index) => moveOf({ ...saga, seq: 2 + index }))
+    const results = await Promise.all(moves.map((move) => store.commit({ starts: [], moves: [move] })))
+    // Those sent at once may come in another order than they were sent in: some are stale, none is there twice.
+    const moved = results.filter((result) => result.moves[0] === 'moved').length
+    expect(moved).toBeGreaterThan(0)
+    expect((await store.history(saga.id)).map(({ seq }) => seq)).toEqual(
+      Array.from({ length: 2 + moved }, (_, index) => index + 1),
+    )
+  })
+
+  test('a batch that was stored and is sent again changes nothing', async () => {
+    const store = await open(newPrefix())
+    const [first, second] = [startOf({ key: 'k' }), startOf()]
+    const batch = { starts: [first, second], moves: [moveOf(first.saga)] }
+    await store.commit(batch)
+    const before = await store.load([first.saga.id, second.saga.id])
+    const again = await store.commit(batch)
+    expect(again.starts).toEqual(
+      [first, second].map(({ saga: { id, fingerprint } }) => ({ kind: 'exists', id, fingerprint })),
+    )
+    expect(again.moves).toEqual(['stale'])
+    expect(await store.load([first.saga.id, second.saga.id])).toEqual(before)
+    expect(await store.history(first.saga.id)).toHaveLength(2)
+  })
+
+  test('a batch beyond what the server takes in one command is refused, to be split', async () => {
+    const store = await open(newPrefix())
+    const { saga } = startOf()
+    const move = moveOf(saga)
+    const moves = Array.from({ length: 100_000 }, () => move)
+    await expect(store.commit({ starts: [], moves })).rejects.toMatchObject({ code: 'refused' })
+    expect((await store.commit({ starts: [], moves: moves.slice(0, 10_000) })).moves).toHaveLength(10_000)
+  })
+
+  test('a hint that is none of ours is passed over', async () => {
+    const prefix = newPrefix()
+    const [here, there] = [await open(prefix), await open(prefix)]
+    const hints: (readonly string[])[] = []
+    const watching = await there.watch?.((ids) => void hints.push(ids))
+    for (const odd of ['', 'no json', '{}', '[]', '["other"]', '["other",1]', 'null'])
+      await admin.publish(`${prefix}:moved`, odd)
+    const { saga, ...start } = startOf()
+    await here.commit({ starts: [{ saga, ...start }], moves: [moveOf(saga)] })
+    await vi.waitFor(() => expect(hints).toEqual([[saga.id]]), 10_000)
+    await watching?.close()
+  })
+
+  describe('a store cannot be opened', () => {
+    const refusal = async (options: Parameters<typeof redisStore>[0]): Promise<{ code: string; message: string }> => {
+      const store = redisStore(options)
+      const error: unknown = await store.open().then(
+        () => 'opened',
+        (cause: unknown) => cause,
+      )
+      await store.close()
+      expect(error).toMatchObject({ name: 'StoreError' })
+      expect(await store.ready()).toBe(false)
+      return error as { code: string; message: string }
     }
-    return Promise.resolve({ open, drop: () => Promise.resolve() })
+
+    test('where no server is: it says so at once, and what to do', async () => {
+      expect(await refusal({ url: 'redis://127.0.0.1:1' })).toMatchObject({
+        code: 'unavailable',
+        message: 'Redis at 127.0.0.1:1 does not answer: connect ECONNREFUSED 127.0.0.1:1. Start it, or check the URL.',
+      })
+    })
+
+    test.each([
+      'localhost:6379',
+      'http://localhost:6379',
+      'redis://localhost:6379/zero',
+      'redis://localhost:6379/0?enableOfflineQueue=true',
+      'redis://:secret@',
+      '',
+    ])('with the URL %j, which is not repeated, since it may hold a password', async (odd) => {
+      const { code, message } = await refusal({ url: odd })
+      expect(code).toBe('unusable')
+      expect(message).toContain('must read like redis://')
+      expect(message).not.toContain('secret')
+    })
+
+    test.each(['', 'a:b', '{tag}', 'a b', 'a*'])('with the prefix %j', async (prefix) => {
+      expect(await refusal({ url, prefix })).toMatchObject({ code: 'unusable' })
+    })
+
+    test('in a database that the server does not have', async () => {
+      const far = new URL(url)
+      far.pathname = '/4242'
+      expect(await refusal({ url: far.href })).toMatchObject({
+        code: 'unusable',
+        message: expect.stringContaining('has no database 4242') as string,
+      })
+    })
+
+    test('with a login that the server does not know, and the password stays out of the message', async () => {
+      const foreign = new URL(url)
+      foreign.username = 'nobody-of-this-name'
+      foreign.password = 'open-sesame'
+      const { code, message } = await refusal({ url: foreign.href })
+      expect(code).toBe('unusable')
+      expect(message).toMatch(/WRONGPASS.*Check the login/)
+      expect(message).not.toContain('open-sesame')
+    })
+
+    test('over keys of a newer version, which are left as they are', async () => {
+      const prefix = newPrefix()
+      await (await open(prefix)).close()
+      await admin.set(`${prefix}:version`, '999')
+      expect(await refusal({ url, prefix })).toMatchObject({
+        code: 'unusable',
+        message: expect.stringContaining('newer version (layout 999') as string,
+      })
+      expect(await admin.get(`${prefix}:version`)).toBe('999')
+    })
+
+    test('over keys of another program', async () => {
+      const prefix = newPrefix()
+      await admin.set(`${prefix}:version`, 'v2.1')
+      expect(await refusal({ url, prefix })).toMatchObject({
+        code: 'unusable',
+        message: expect.stringContaining('Choose another prefix') as string,
+      })
+      await admin.del(`${prefix}:version`)
+      await admin.lpush(`${prefix}:version`, 'x')
+      expect(await refusal({ url, prefix })).toMatchObject({ code: 'unusable' })
+    })
+
+    describe('by a user', () => {
+      const name = `user-${randomUUID()}`
+      let asUser: string
+      beforeAll(() => {
+        const other = new URL(url)
+        other.username = name
+        other.password = 'secret'
+        asUser = other.href
+      })
+      afterEach(() => admin.acl('DELUSER', name))
+      const allow = (...rules: string[]): Promise<unknown> =>
+        admin.acl('SETUSER', name, 'reset', 'on', '>secret', ...rules)
+
+      test('who may not read the settings, unless the loss is accepted', async () => {
+        const prefix = newPrefix()
+        await allow('~*', '&*', '+@all', '-config')
+        expect(await refusal({ url: asUser, prefix })).toMatchObject({
+          code: 'unusable',
+          message: expect.stringMatching(
+            /does not let its settings be read \(CONFIG GET appendonly\).*acceptLoss/,
+          ) as string,
+        })
+        const store = redisStore({ url: asUser, prefix, acceptLoss: true })
+        opened.push(store)
+        await store.open()
+        expect(await store.ready()).toBe(true)
+      })
+
+      test.each([
+        ['hdel', ['~*', '&*', '+@all', '-hdel']],
+        ['the channel', ['~*', '+@all']],
+        ['the keys', ['~other:*', '&*', '+@all']],
+        ['scripts', ['~*', '&*', '+@all', '-evalsha', '-eval']],
+      ])('who lacks the right to %s, and not in the middle of a batch', async (_, rules) => {
+        await allow(...rules)
+        expect(await refusal({ url: asUser, prefix: newPrefix() })).toMatchObject({
+          code: 'unusable',
+          message: expect.stringMatching(/may not do all that is needed|Check the login, the user's rights/) as string,
+        })
+      })
+
+      test('who has the rights that the refusal names, can', async () => {
+        const prefix = newPrefix()
+        await allow(`~${prefix}:*`, `&${prefix}:*`, '+@all', '-@admin', '-@dangerous', '+config|get', '+info')
+        const store = redisStore({ url: asUser, prefix })
+        opened.push(store)
+        await store.open()
+        const { saga, ...start } = startOf({ key: 'k', businessKey: 'b' })
+        const moves = [moveOf(saga, { status: 'COMPLETED', live: false })]
+        expect(await store.commit({ starts: [{ saga, ...start }], moves })).toMatchObject({ moves: ['moved'] })
+        await store.heartbeat('me')
+        await store.claim('me', 0, 1)
+        expect(await store.prune(at + 1, 1)).toBe(1)
+        const watching = await store.watch?.(() => undefined)
+        await watching?.close()
+      })
+    })
+  })
+
+  describe('engines', () => {
+    const running: Engine[] = []
+    afterEach(async () => {
+      for (const engine of running.splice(0)) await engine.stop()
+    })
+
+    async function start(store: Store, transport: ReturnType<typeof memoryTransport>): Promise<Engine> {
+      const engine = await startEngine({ store, transport, definitions: [shopSaga], heartbeatMs: 200 })
+      running.push(engine)
+      return engine
+    }
+
+    test('run sagas from start to end, undo them, and show their lists and histories', async () => {
+      const transport = memoryTransport()
+      const shop = await shopkeeper(transport)
+      const engine = await start(redisStore({ url, prefix: newPrefix() }), transport)
+      const { saga } = await engine.start(shopSaga, { item: 'milk' }, { key: 'k' })
+      expect(await engine.result(saga.id)).toMatchObject({ status: 'COMPLETED' })
+      expect((await engine.start(shopSaga, { item: 'milk' }, { key: 'k' })).fresh).toBe(false)
+      shop.say.ship = 'refused'
+      const undone = await engine.start(shopSaga, { item: 'bread' })
+      expect(await engine.result(undone.saga.id)).toMatchObject({ status: 'COMPENSATED' })
+      expect((await engine.list({ businessKey: 'bread' })).items.map(({ id }) => id)).toEqual([undone.saga.id])
+      expect(await engine.count({ status: 'COMPLETED' })).toBe(1)
+    })
+
+    test('that share sagas finish each of them once, however their moves race', { timeout: 120_000 }, async () => {
+      const prefix = newPrefix()
+      const transport = memoryTransport()
+      await shopkeeper(transport, { pay: 'twice' })
+      const [one, other] = [
+        await start(redisStore({ url, prefix }), transport),
+        await start(redisStore({ url, prefix }), transport),
+      ]
+      const keys = Array.from({ length: 200 }, (_, index) => `key-${index}`)
+      // Both are asked for every saga at the same time.
+      const starts = await Promise.all(
+        keys.flatMap((key) => [one, other].map((engine) => engine.start(shopSaga, { item: key }, { key }))),
+      )
+      expect(starts.filter(({ fresh }) => fresh)).toHaveLength(keys.length)
+      const ends = await Promise.all(starts.map(({ saga }, index) => [one, other][index % 2]!.result(saga.id)))
+      expect(new Set(ends.map(({ status }) => status))).toEqual(new Set(['COMPLETED']))
+      expect(await one.count({ status: 'COMPLETED' })).toBe(keys.length)
+      expect(await other.count({})).toBe(keys.length)
+    })
   })
 })

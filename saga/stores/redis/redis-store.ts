@@ -20,7 +20,7 @@ import type { Batch, Row } from './rows.ts'
 import { batchArguments, marked, rangeOf, toEntry, toSaga } from './rows.ts'
 import type { Script } from './scripts.ts'
 import * as scripts from './scripts.ts'
-import { checkServer, checkVersion } from './server.ts'
+import { checkRights, checkServer, checkVersion } from './server.ts'
 
 export interface RedisStoreOptions {
   /**
@@ -71,9 +71,13 @@ class RedisStore implements Store {
   async open(): Promise<void> {
     if (this.#connection !== null) return
     const settings = settingsOf(this.#options)
+    // A colon would let keys of two prefixes meet; braces and wildcards mean something to Redis.
+    if (!/^[\w.-]+$/.test(this.#prefix))
+      throw new StoreError('unusable', `'${this.#prefix}' is no prefix: use letters, digits, '.', '_' and '-'.`)
     const connection = new Connection(settings, async (client) => {
       await checkServer(client, settings.url, this.#options.acceptLoss ?? false)
       await checkVersion(client, this.#prefix)
+      await checkRights(client, settings.url, this.#prefix)
     })
     try {
       await connection.ready()
@@ -189,7 +193,7 @@ class RedisStore implements Store {
 
   async ready(): Promise<boolean> {
     if (this.#connection?.isReady !== true) return false
-    return this.#ask((client) => client.set(`${this.#prefix}:probe`, '')).then(
+    return this.#run(scripts.probe, []).then(
       () => true,
       () => false,
     )

@@ -6,6 +6,8 @@
  */
 import type { Redis } from 'ioredis'
 import { StoreError } from '../store.ts'
+import { runScript } from './connection.ts'
+import { probe } from './scripts.ts'
 
 /** What each setting must be, and what happens otherwise. */
 const needed = [
@@ -79,6 +81,22 @@ function forbidden(error: unknown): null {
   const { message = '' } = error as { readonly message?: string }
   if (/^NOPERM|^ERR unknown command/.test(message)) return null
   throw error
+}
+
+/** @throws StoreError `unusable` where the user may not do all that a batch does */
+export async function checkRights(client: Redis, { host }: URL, prefix: string): Promise<void> {
+  try {
+    await runScript(client, probe, [prefix])
+  } catch (error) {
+    const { message } = error as Error
+    // Full memory is no matter of rights, and what frees some must get through.
+    if (message.startsWith('OOM')) return
+    if (!/^(ERR|NOPERM)/.test(message)) throw error
+    throw new StoreError(
+      'unusable',
+      `The user of Redis at ${host} may not do all that is needed: ${message}. Give it ~${prefix}:*, &${prefix}:* and +@all -@admin -@dangerous +config|get +info.`,
+    )
+  }
 }
 
 /** Of the layout of keys that `scripts.ts` describes. */
