@@ -95,6 +95,7 @@ export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): 
   let again = false
   let stopped = false
   let failures = 0
+  let atOnce = messagesAtOnce
   let callOff = (): void => undefined
   /** Makes the publish in hand reject. */
   let giveUp = (_why: string): void => undefined
@@ -113,12 +114,13 @@ export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): 
     do {
       again = false
       try {
-        // After a failure one by one: a batch may be too large for a transport that takes each of its messages.
-        const outcome = await publishWaiting(database, publish, failures === 0 ? messagesAtOnce : 1)
+        const outcome = await publishWaiting(database, publish, () => atOnce)
         pause = outcome === 'busy' ? busyPauseMs : longestPauseMs
         failures = 0
       } catch (error) {
         failures += 1
+        // A batch may be too large for a transport that takes each of its messages.
+        atOnce = 1
         pause = Math.min(firstRetryMs * 2 ** (failures - 1), longestPauseMs)
         onProblem(error)
       }
@@ -137,6 +139,7 @@ export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): 
     })
     try {
       await Promise.race([transport.publish(channel, messages), limit])
+      atOnce = Math.min(atOnce * 2, messagesAtOnce)
     } finally {
       settled()
     }
@@ -178,13 +181,13 @@ async function keep<S extends OutboxTables>(tx: Transaction<S>, channel: string,
 async function publishWaiting<S extends OutboxTables>(
   database: Database<S>,
   publish: Transport['publish'],
-  atOnce: number,
+  atOnce: () => number,
 ): Promise<'done' | 'busy'> {
   const db = outboxOf(database.db)
   const first = db.selectFrom('outbox').select('seq').orderBy('seq').limit(1)
 
   async function publishSome(): Promise<void> {
-    const rows = await db.selectFrom('outbox').selectAll().orderBy('seq').limit(atOnce).execute()
+    const rows = await db.selectFrom('outbox').selectAll().orderBy('seq').limit(atOnce()).execute()
     for (const channel of new Set(rows.map((row) => row.channel))) {
       const some = rows.filter((row) => row.channel === channel)
       await publish(
