@@ -2,7 +2,8 @@
  * The raw limit: the same rows written in the same batches through the bare drivers, without an engine or a store.
  *
  * A batch is what an engine under load commits: as many starts as sagas end, and one move of each saga that runs. Tables
- * and indexes are those of the stores, durability is the same; the JSON is made beforehand and nothing is read back.
+ * and indexes are those of the stores, rows and statements as in the workload, durability is the same; the JSON is made
+ * beforehand and nothing is read back.
  */
 import Libsql from 'libsql'
 import pg from 'pg'
@@ -15,14 +16,22 @@ const movesPerSaga = 6
 /** Sagas that start with each batch; with those that run, a batch is 6 x 43 = 258 moves. */
 const startsPerBatch = 43
 
-/** About 900 bytes, as the state of five steps halfway. */
-const stateText = JSON.stringify({ input: { text: 'x'.repeat(480) }, replies: 'r'.repeat(370) })
-const eventsText = JSON.stringify([{ type: 'StepDone', step: 'one', reply: { ref: 'r'.repeat(150) } }])
+/** JSON of as many bytes. */
+const json = (bytes: number): string => JSON.stringify({ text: 'x'.repeat(bytes - 11) })
+
+/** As large as in the workload: a saga's whole state is written when it starts and when it ends. */
+const startState = json(950)
+const endState = json(2076)
+const startEvents = json(760)
+const moveEvents = json(360)
 
 interface Row {
   readonly id: string
   readonly seq: number
 }
+
+const ends = ({ seq }: Row): boolean => seq === movesPerSaga
+const inputOf = ({ id, seq }: Row): string => `${id}:step${seq}:do:reply`
 
 /** Batches that together take `sagas` sagas from their start to their last move. */
 function* batches(sagas: number): Generator<{ readonly starts: readonly Row[]; readonly moves: readonly Row[] }> {
@@ -37,7 +46,8 @@ function* batches(sagas: number): Generator<{ readonly starts: readonly Row[]; r
   }
 }
 
-const columns = 'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
+const columns =
+  'id, definition, version, seq, state, state_seq, owner, fingerprint, created_at, updated_at, status, live'
 
 /** Moves per second on a SQLite file that does not exist yet: WAL, synchronous=FULL, one transaction a batch. */
 export function rawSqlite(file: string, sagas: number): number {
@@ -48,10 +58,11 @@ export function rawSqlite(file: string, sagas: number): number {
   database.exec('pragma synchronous = full')
   for (const migration of sqliteTables) database.exec(migration)
   const insert = database.prepare(
-    `insert into saga (${columns}, status, live) values (?,'raw',1,?,?,'owner',?,'fingerprint',?,?,?,?,?)`,
+    `insert into saga (${columns}) values (?,'five-steps',1,1,?,1,'owner','',?,?,'STARTED',1)`,
   )
   const update = database.prepare(
-    `update saga set seq = ?, state = ?, status = ?, business_key = ?, owner = 'owner', live = ?, updated_at = ? where id = ? and seq = ?`,
+    `update saga set seq = ?1, state = coalesce(?2, state), state_seq = iif(?2 is null, state_seq, ?1),
+     status = ?3, business_key = null, owner = 'owner', live = ?4, updated_at = ?5 where id = ?6 and seq = ?7`,
   )
   const append = database.prepare('insert into saga_history values (?,?,?,?,?)')
   const begin = database.prepare('begin immediate')
@@ -61,14 +72,15 @@ export function rawSqlite(file: string, sagas: number): number {
   for (const { starts, moves } of batches(sagas)) {
     const at = Date.now()
     begin.run()
-    for (const { id } of starts) {
-      insert.run(id, 1, stateText, id, id, at, at, 'STARTED', 1)
-      append.run(id, 1, at, `start:${id}`, eventsText)
+    for (const row of starts) {
+      insert.run([row.id, startState, at, at])
+      append.run([row.id, 1, at, inputOf(row), startEvents])
     }
-    for (const { id, seq } of moves) {
-      const ends = seq === movesPerSaga
-      update.run(seq, stateText, ends ? 'COMPLETED' : 'STARTED', id, ends ? 0 : 1, at, id, seq - 1)
-      append.run(id, seq, at, `${id}:${seq}`, eventsText)
+    for (const row of moves) {
+      const { id, seq } = row
+      if (ends(row)) update.run([seq, endState, 'COMPLETED', 0, at, id, seq - 1])
+      else update.run([seq, null, 'STARTED', 1, at, id, seq - 1])
+      append.run([id, seq, at, inputOf(row), moveEvents])
     }
     commit.run()
     moved += starts.length + moves.length
@@ -80,12 +92,14 @@ export function rawSqlite(file: string, sagas: number): number {
 
 const batch = `
 with moved as (
-  update raw.saga s set seq = i.seq, state = i.state, status = i.status, business_key = i.id, owner = 'owner', live = i.live = 1, updated_at = i.at
+  update raw.saga s
+  set seq = i.seq, state = coalesce(i.state, s.state), state_seq = case when i.state is null then s.state_seq else i.seq end,
+      status = i.status, business_key = null, owner = 'owner', live = i.live = 1, updated_at = i.at
   from unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::int[], $6::int8[]) as i(id, seq, state, status, live, at)
   where s.id = i.id and s.seq = i.seq - 1
 ), started as (
-  insert into raw.saga (${columns}, status, live)
-  select id, 'raw', 1, 1, state, 'owner', id, 'fingerprint', id, at, at, 'STARTED', true
+  insert into raw.saga (${columns})
+  select id, 'five-steps', 1, 1, state, 1, 'owner', '', at, at, 'STARTED', true
   from unnest($7::text[], $8::text[], $9::int8[]) as t(id, state, at)
 )
 insert into raw.saga_history
@@ -111,18 +125,18 @@ export async function rawPostgres(connectionString: string, sagas: number): Prom
       values: [
         moves.map(({ id }) => id),
         moves.map(({ seq }) => seq),
-        moves.map(() => stateText),
-        moves.map(({ seq }) => (seq === movesPerSaga ? 'COMPLETED' : 'STARTED')),
-        moves.map(({ seq }) => (seq === movesPerSaga ? 0 : 1)),
+        moves.map((row) => (ends(row) ? endState : null)),
+        moves.map((row) => (ends(row) ? 'COMPLETED' : 'STARTED')),
+        moves.map((row) => (ends(row) ? 0 : 1)),
         moves.map(() => at),
         starts.map(({ id }) => id),
-        starts.map(() => stateText),
+        starts.map(() => startState),
         starts.map(() => at),
         all.map(({ id }) => id),
         all.map(({ seq }) => seq),
         all.map(() => at),
-        all.map(({ id, seq }) => `${id}:${seq}`),
-        all.map(() => eventsText),
+        all.map(inputOf),
+        all.map(({ seq }) => (seq === 1 ? startEvents : moveEvents)),
       ],
     })
     moved += starts.length + moves.length

@@ -1,10 +1,31 @@
-/** The saga's row as SQL stores keep it: its columns, its form in our words, and the conditions of lists and counts. */
+/**
+ * The saga's row as SQL stores keep it: its columns, its form in our words, and the conditions of lists and counts.
+ *
+ * The whole state of a live saga is written with one of every so many moves. What came since is in its history, a few
+ * entries, and is folded when the row is read. So a move costs the same however much its saga holds: a large input, or the
+ * answers of two hundred steps.
+ */
+import type { Event } from '../core/events.ts'
+import { evolve } from '../core/evolve.ts'
 import type { SagaState } from '../core/state.ts'
 import type { Move, SagaFilter, Start, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
 
+/** What a start writes, besides `state_seq`, `status` and `live`. */
 export const sagaColumns =
   'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
+
+/** What is read of the table `saga`. `state` is as of `state_seq`; `later` has the events of each move since. */
+export const readColumns = (history: string): string => `${sagaColumns}, state_seq,
+  case when state_seq < seq then (
+    select string_agg(h.events, ',' order by h.seq) from ${history} h where h.saga_id = saga.id and h.seq > saga.state_seq
+  ) end as later`
+
+const movesPerState = 16
+
+/** Whether a move's row gets its whole state: now and then, and where nothing follows by itself. */
+export const writesState = ({ fromSeq, toSeq, live }: Move): boolean =>
+  !live || Math.floor(fromSeq / movesPerState) < Math.floor(toSeq / movesPerState)
 
 /** The statuses of sagas that may be pruned. */
 export const endedStatuses = `('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED')`
@@ -21,6 +42,8 @@ export interface SagaRow {
   readonly business_key: string | null
   readonly created_at: number
   readonly updated_at: number
+  readonly state_seq: number
+  readonly later: string | null
 }
 
 export const toSaga = (row: SagaRow): StoredSaga => ({
@@ -28,7 +51,7 @@ export const toSaga = (row: SagaRow): StoredSaga => ({
   definition: row.definition,
   version: row.version,
   seq: row.seq,
-  state: JSON.parse(row.state) as SagaState,
+  state: stateOf(row),
   owner: row.owner,
   key: row.key,
   fingerprint: row.fingerprint,
@@ -36,6 +59,17 @@ export const toSaga = (row: SagaRow): StoredSaga => ({
   createdAt: row.created_at,
   updatedAt: row.updated_at,
 })
+
+function stateOf({ id, seq, state, state_seq, later }: SagaRow): SagaState {
+  const written = JSON.parse(state) as SagaState
+  const moves = later === null ? [] : (JSON.parse(`[${later}]`) as readonly (readonly Event[])[])
+  if (state_seq + moves.length !== seq)
+    throw new StoreError(
+      'unusable',
+      `Saga ${id} is at move ${seq}, but its history from ${state_seq} on has ${moves.length}. Restore it from a backup.`,
+    )
+  return moves.flat().reduce<SagaState | null>(evolve, written) as SagaState
+}
 
 /** Text columns hold no NUL and no half of a surrogate pair (in JSON both are escaped). */
 export const isStorable = (text: string | null): boolean => text === null || !/\0|\p{Surrogate}/u.test(text)

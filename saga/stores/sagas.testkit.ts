@@ -1,6 +1,7 @@
 /** Starts and moves as the engine makes them, for tests of stores; nothing in here needs a test runner. */
 import { v7 as uuidv7 } from 'uuid'
 import type { Event } from '../core/events.ts'
+import { evolve } from '../core/evolve.ts'
 import type { SagaState, SagaStatus } from '../core/state.ts'
 import type { Move, Start, StoredSaga } from './store.ts'
 
@@ -34,26 +35,23 @@ export function startOf(overrides: SagaOverrides = {}, live = true): Start {
   return { saga, live, entry: { sagaId: id, seq: 1, at: saga.createdAt, inputId: `start:${id}`, events: [event] } }
 }
 
-/** The next move of a saga as the engine makes it, with what a test wants otherwise. */
+/** The next move of a saga as the engine makes it, with what a test wants otherwise; another status only where it ends. */
 export function moveOf(
   saga: StoredSaga,
   overrides: Partial<Pick<Move, 'owner' | 'businessKey' | 'live' | 'updatedAt'>> & {
     readonly status?: SagaStatus
     readonly entries?: number
-    readonly input?: unknown
+    readonly step?: string
     readonly reply?: unknown
     readonly inputId?: string
   } = {},
 ): Move {
-  const { status = 'STARTED', entries = 1, input = saga.state.input, reply = 'reply', inputId, ...rest } = overrides
+  const { status = saga.state.status, entries = 1, step = 'one', reply = 'reply', inputId, ...rest } = overrides
   return {
     id: saga.id,
     fromSeq: saga.seq,
     toSeq: saga.seq + entries,
-    state: {
-      ...stateOf(saga.id, { status, input }),
-      steps: { one: { phase: 'done', attempts: 1, since: at, reply } },
-    },
+    state: { ...(evolve(saga.state, stepDone(reply, step)) as SagaState), status },
     businessKey: saga.businessKey,
     owner: saga.owner,
     live: true,
@@ -63,13 +61,13 @@ export function moveOf(
       seq: saga.seq + 1 + index,
       at: at + index,
       inputId: inputId ?? `input-${saga.seq + 1 + index}`,
-      events: [stepDone(reply)],
+      events: [stepDone(reply, step)],
     })),
     ...rest,
   }
 }
 
-export const stepDone = (reply: unknown): Event => ({ type: 'StepDone', step: 'one', reply })
+export const stepDone = (reply: unknown, step = 'one'): Event => ({ type: 'StepDone', step, reply })
 
 const stateOf = (id: string, { status, input }: { status: SagaStatus; input: unknown }): SagaState => ({
   id,

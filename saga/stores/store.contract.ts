@@ -178,6 +178,19 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         expect((await store.history(saga.id)).slice(1)).toEqual(move.entries)
       })
 
+      test('is seen whole wherever its saga is read, however many came before it', async () => {
+        let saga = await one({ key: 'k', input: { text: 'x'.repeat(1000) } })
+        for (let count = 1; count <= 40; count++) {
+          const move = moveOf(saga, { step: `step${count}`, reply: { count }, entries: 1 + (count % 3) })
+          await store.commit({ starts: [], moves: [move] })
+          saga = { ...saga, seq: move.toSeq, state: move.state }
+          expect(await loaded(saga.id)).toEqual(saga)
+        }
+        expect(await store.findByKey('k')).toEqual(saga)
+        expect((await store.list({})).items).toEqual([saga])
+        expect(await store.claim('heir', 0, 1)).toEqual([{ ...saga, owner: 'heir' }])
+      })
+
       test('that was decided on another seq is stale and changes nothing', async () => {
         const saga = await one()
         const first = moveOf(saga)
@@ -515,7 +528,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         await started({ ...start, entry })
         expect(await store.findByKey(`k ${text}`)).toEqual(start.saga)
         expect(await listed({ businessKey: `b ${text}`, definition: `d ${text}` })).toEqual([start.saga.id])
-        const move = moveOf(start.saga, { input: { text }, reply: text, inputId: text, businessKey: text })
+        const move = moveOf(start.saga, { reply: text, inputId: text, businessKey: text })
         await store.commit({ starts: [], moves: [move] })
         expect(await loaded(start.saga.id)).toMatchObject({ state: move.state, businessKey: text })
         expect(await store.history(start.saga.id)).toEqual([entry, ...move.entries])

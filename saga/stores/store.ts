@@ -57,6 +57,7 @@ export interface Move {
   /** The `seq` that the move was decided on. */
   readonly fromSeq: number
   readonly toSeq: number
+  /** What folding the entries gives: a store may keep them instead, and fold them when it reads. */
   readonly state: SagaState
   readonly businessKey: string | null
   readonly owner: string

@@ -1,4 +1,5 @@
 /** A batch as the columns that the commit statement takes, and the parts of a batch that hurt each other apart. */
+import { writesState } from '../rows.ts'
 import type { HistoryEntry, Move, Start } from '../store.ts'
 import { int8Array, textArray } from './arrays.ts'
 
@@ -12,6 +13,7 @@ export const moveColumnTypes = {
   id: 'text',
   from_seq: 'bigint',
   to_seq: 'bigint',
+  /** Null where the row keeps the one that it has. */
   state: 'text',
   status: 'text',
   business_key: 'text',
@@ -31,7 +33,7 @@ export function moveColumns(moves: readonly Move[]): Buffer[] {
     textArray(sorted.map((move) => move.id)),
     int8Array(sorted.map((move) => move.fromSeq)),
     int8Array(sorted.map((move) => move.toSeq)),
-    textArray(sorted.map((move) => JSON.stringify(move.state))),
+    textArray(sorted.map((move) => (writesState(move) ? JSON.stringify(move.state) : null))),
     textArray(sorted.map((move) => move.state.status)),
     textArray(sorted.map((move) => move.businessKey)),
     textArray(sorted.map((move) => move.owner)),

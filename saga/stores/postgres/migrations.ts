@@ -33,4 +33,8 @@ export const migrations: readonly string[] = [
      primary key (saga_id, seq)
    );
    create table S.saga_process (owner text collate "C" primary key, beat_at timestamptz not null);`,
+  // `state` is as of this move; what came since is in the history (`rows.ts`).
+  `alter table S.saga add column state_seq bigint;
+   update S.saga set state_seq = seq;
+   alter table S.saga alter column state_seq set not null;`,
 ]

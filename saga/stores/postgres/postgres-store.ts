@@ -172,7 +172,15 @@ class PostgresStore implements Store {
   }
 
   async claim(owner: string, silentMs: number, limit: number): Promise<readonly StoredSaga[]> {
-    return (await this.#query<SagaRow>('claim', statements.claim, [owner, silentMs, limit])).map(toSaga)
+    const claim = { name: 'claim', text: this.#placed(statements.claim), values: [owner, silentMs, limit] }
+    return this.#retried(({ work }) =>
+      inTransaction(work, async (client) => {
+        const ids = (await client.query<{ id: string }>(claim)).rows.map(({ id }) => id)
+        if (ids.length === 0) return []
+        const load = { name: 'load', text: this.#placed(statements.load), values: [ids] }
+        return (await client.query<SagaRow>(load)).rows.map(toSaga)
+      }),
+    )
   }
 
   liveVersions(): ReturnType<Store['liveVersions']> {
@@ -237,18 +245,11 @@ class PostgresStore implements Store {
     const [only] = parts
     if (only === undefined) return new Set()
     if (parts.length === 1) return new Set(await this.#write(pool, only))
-    const client = await pool.connect()
-    try {
-      await client.query('begin')
+    return inTransaction(pool, async (client) => {
       const written: (Start | Move)[] = []
       for (const part of parts) written.push(...(await this.#write(client, part)))
-      await client.query('commit')
-      client.release()
       return new Set(written)
-    } catch (error) {
-      client.release(true)
-      throw error
-    }
+    })
   }
 
   async #write(to: pg.Pool | pg.PoolClient, { starts, moves }: Batch): Promise<readonly (Start | Move)[]> {
@@ -318,6 +319,20 @@ class PostgresStore implements Store {
         if (!isRace(error) || races === mostRaces) throw describeError(error)
       }
     }
+  }
+}
+
+async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  try {
+    await client.query('begin')
+    const result = await work(client)
+    await client.query('commit')
+    client.release()
+    return result
+  } catch (error) {
+    client.release(true)
+    throw error
   }
 }
 

@@ -1,5 +1,5 @@
 /** One statement per job, plain arguments by position. `S` stands for the quoted schema name. */
-import { endedStatuses, sagaColumns } from '../rows.ts'
+import { endedStatuses, readColumns, sagaColumns } from '../rows.ts'
 import { entryColumnTypes, moveColumnTypes, startColumnTypes } from './batch.ts'
 
 /** Rows from one array for each column; the first of them is argument `first`. */
@@ -8,6 +8,8 @@ function rows(alias: string, types: Readonly<Record<string, string>>, first: num
   const args = Object.values(types).map((type, index) => `$${first + index}::${type}[]`)
   return `unnest(${args.join(', ')}) as ${alias}(${names.join(', ')})`
 }
+
+const columns = readColumns('S.saga_history')
 
 const firstEntry = 1 + Object.keys(moveColumnTypes).length
 const firstStart = firstEntry + Object.keys(entryColumnTypes).length
@@ -23,7 +25,8 @@ const channel = firstStart + Object.keys(startColumnTypes).length
 export const commit = `
 with moved as (
   update S.saga s
-  set seq = i.to_seq, state = i.state, status = i.status, business_key = i.business_key, owner = i.owner,
+  set seq = i.to_seq, state = coalesce(i.state, s.state),
+      state_seq = case when i.state is null then s.state_seq else i.to_seq end, status = i.status, business_key = i.business_key, owner = i.owner,
       live = i.live = 1, updated_at = i.updated_at
   from ${rows('i', moveColumnTypes, 1)}
   where s.id = i.id and s.seq = i.from_seq
@@ -38,7 +41,7 @@ with moved as (
   select * from ${rows('t', startColumnTypes, firstStart)}
   where not exists (select from S.saga s where s.id = t.id) and not exists (select from S.saga s where s.key = t.key)
 ), started as (
-  insert into S.saga (${sagaColumns}, status, live) select ${sagaColumns}, status, live = 1 from fresh
+  insert into S.saga (${sagaColumns}, state_seq, status, live) select ${sagaColumns}, seq, status, live = 1 from fresh
 ), started_history as (
   insert into S.saga_history (saga_id, seq, at, input_id, events) select id, seq, at, input_id, events from fresh
 )
@@ -52,9 +55,9 @@ select id, key, fingerprint from S.saga where id = any($1::text[])
 union all
 select id, key, fingerprint from S.saga where key = any($2::text[])`
 
-export const load = `select ${sagaColumns} from S.saga where id = any($1::text[])`
+export const load = `select ${columns} from S.saga where id = any($1::text[])`
 
-export const findByKey = `select ${sagaColumns} from S.saga where key = $1`
+export const findByKey = `select ${columns} from S.saga where key = $1`
 
 export const history = `
 select seq, at, input_id, events from S.saga_history where saga_id = $1 and seq > $2 order by seq limit $3`
@@ -75,7 +78,8 @@ export const retire = `delete from S.saga_process where owner = $1`
 
 /**
  * Takes live sagas of silent owners. The owners are found by skipping from one to the next in the index, so that the
- * sagas of owners who live are not looked at, however many they are.
+ * sagas of owners who live are not looked at, however many they are. They are read by the next statement: this one may take
+ * a row that is newer than all else that it sees.
  */
 export const claim = `
 with recursive owners as (
@@ -94,11 +98,7 @@ with recursive owners as (
     select id from S.saga where live and owner = o.owner limit $3 for update skip locked
   ) s limit $3
 )
-update S.saga s set owner = $1 from free f where s.id = f.id
-returning ${sagaColumns
-  .split(', ')
-  .map((column) => `s.${column}`)
-  .join(', ')}`
+update S.saga s set owner = $1 from free f where s.id = f.id returning s.id`
 
 export const liveVersions = `
 select definition, version, count(*)::int as count from (
@@ -120,7 +120,7 @@ with old as (
 )
 select count(*)::int as count from gone`
 
-export const list = (where: string): string => `select ${sagaColumns} from S.saga where ${where}`
+export const list = (where: string): string => `select ${columns} from S.saga where ${where}`
 
 export const count = (where: string): string => `select count(*)::int as n from S.saga where ${where}`
 

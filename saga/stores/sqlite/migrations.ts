@@ -30,4 +30,7 @@ export const migrations: readonly string[] = [
      events text not null,
      primary key (saga_id, seq)
    );`,
+  // `state` is as of this move; what came since is in the history (`rows.ts`).
+  `alter table saga add column state_seq integer not null default 0;
+   update saga set state_seq = seq;`,
 ]

@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import Libsql from 'libsql'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { moveOf, startOf } from '../sagas.testkit.ts'
+import { sagaColumns } from '../rows.ts'
+import { at, moveOf, startOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
+import { migrations } from './migrations.ts'
 import { sqliteStore } from './sqlite-store.ts'
 
 const makeFolder = (): string => mkdtempSync(join(tmpdir(), 'ordersaga-store-'))
@@ -67,6 +69,40 @@ describe('a SQLite file', () => {
       code: 'unusable',
       message: expect.stringContaining('newer version (schema 999') as string,
     })
+  })
+
+  test('of the first version is brought up to date, and its sagas are as they were', async () => {
+    const { saga } = startOf()
+    const old = new Libsql(join(folder, 'old.db'))
+    old.exec(migrations[0] as string)
+    old.exec('pragma user_version = 1')
+    old
+      .prepare(`insert into saga (${sagaColumns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,'STARTED',1)`)
+      .run(saga.id, 'test', 1, 7, JSON.stringify(saga.state), 'owner', null, 'fingerprint', null, at, at)
+    old.close()
+    const store = sqliteStore({ file: join(folder, 'old.db') })
+    await store.open()
+    expect(await store.load([saga.id])).toEqual([{ ...saga, seq: 7 }])
+    expect((await store.commit({ starts: [], moves: [moveOf({ ...saga, seq: 7 })] })).moves).toEqual(['moved'])
+    expect(await store.load([saga.id])).toMatchObject([{ seq: 8, state: moveOf(saga).state }])
+    await store.close()
+  })
+
+  test('that lost a part of a history says so, and never makes a state up', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    const { saga, ...start } = startOf()
+    await store.commit({ starts: [{ saga, ...start }], moves: [moveOf(saga)] })
+    await store.close()
+    const raw = new Libsql(file)
+    raw.exec('delete from saga_history where seq = 2')
+    raw.close()
+    await store.open()
+    await expect(store.load([saga.id])).rejects.toMatchObject({
+      code: 'unusable',
+      message: `Saga ${saga.id} is at move 2, but its history from 1 on has 0. Restore it from a backup.`,
+    })
+    await store.close()
   })
 
   test('that is none is refused', async () => {

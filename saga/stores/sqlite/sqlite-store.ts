@@ -9,7 +9,16 @@ import { dirname } from 'node:path'
 import Libsql from 'libsql'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import type { SagaRow } from '../rows.ts'
-import { condition, endedStatuses, isStorable, refuseOddNames, sagaColumns, toSaga } from '../rows.ts'
+import {
+  condition,
+  endedStatuses,
+  isStorable,
+  readColumns,
+  refuseOddNames,
+  sagaColumns,
+  toSaga,
+  writesState,
+} from '../rows.ts'
 import type {
   HistoryEntry,
   Move,
@@ -39,8 +48,13 @@ type Database = InstanceType<typeof Libsql>
 /** Values are bound by position; as one array where it counts, since the driver flattens a list of them. */
 type Statement = Libsql.Statement
 
-/** Made once: a text put together for each row would be hashed for each row. */
-const insertSaga = `insert into saga (${sagaColumns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`
+const columns = readColumns('saga_history')
+
+// Made once: a text put together for each row would be hashed for each row.
+const insertSaga = `insert into saga (${sagaColumns}, state_seq, status, live)
+  values (?,?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`
+const updateSaga = `update saga set seq = ?1, state = coalesce(?2, state), state_seq = iif(?2 is null, state_seq, ?1),
+  status = ?3, business_key = ?4, owner = ?5, live = ?6, updated_at = ?7 where id = ?8 and seq = ?9`
 
 class SqliteStore implements Store {
   readonly exclusive = true
@@ -84,20 +98,13 @@ class SqliteStore implements Store {
   }
 
   async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
-    return this.#guard(() => {
-      const one = this.#sql(`select ${sagaColumns} from saga where id = ?`)
-      return ids
-        .filter(isStorable)
-        .map((id) => one.get(id) as SagaRow | undefined)
-        .filter((row) => row !== undefined)
-        .map(toSaga)
-    })
+    return this.#guard(() => this.#read(ids.filter(isStorable)))
   }
 
   async findByKey(key: string): Promise<StoredSaga | null> {
     return this.#guard(() => {
       if (!isStorable(key)) return null
-      const row = this.#sql(`select ${sagaColumns} from saga where key = ?`).get(key) as SagaRow | undefined
+      const row = this.#sql(`select ${columns} from saga where key = ?`).get(key) as SagaRow | undefined
       return row === undefined ? null : toSaga(row)
     })
   }
@@ -110,7 +117,7 @@ class SqliteStore implements Store {
     return this.#guard(() => {
       const rows = this.#sql(
         // Which they are comes from an index alone; only the rows of the page are read.
-        `select ${sagaColumns} from saga where rowid in (
+        `select ${columns} from saga where rowid in (
            select rowid from saga where ${where} ${from} order by created_at desc, id desc limit ?
          ) order by created_at desc, id desc`,
       ).all(...values, ...(after === null ? [] : [after.createdAt, after.id]), limit + 1) as SagaRow[]
@@ -161,9 +168,9 @@ class SqliteStore implements Store {
                select rowid, owner from saga where live = 1 and owner < ?1
                union all select rowid, owner from saga where live = 1 and owner > ?1
              ) where owner not in (select value from json_each(?2)) limit ?3
-           ) returning ${sagaColumns}`,
-        ).all(owner, JSON.stringify(alive), limit) as SagaRow[]
-        return rows.map(toSaga)
+           ) returning id`,
+        ).all(owner, JSON.stringify(alive), limit) as { id: string }[]
+        return this.#read(rows.map(({ id }) => id))
       }),
     )
   }
@@ -215,6 +222,14 @@ class SqliteStore implements Store {
     })
   }
 
+  #read(ids: readonly string[]): readonly StoredSaga[] {
+    const one = this.#sql(`select ${columns} from saga where id = ?`)
+    return ids
+      .map((id) => one.get(id) as SagaRow | undefined)
+      .filter((row) => row !== undefined)
+      .map(toSaga)
+  }
+
   #start({ saga, entry, live }: Start): StartResult {
     const { changes } = this.#sql(insertSaga).run([
       saga.id,
@@ -228,6 +243,7 @@ class SqliteStore implements Store {
       saga.businessKey,
       saga.createdAt,
       saga.updatedAt,
+      saga.seq,
       saga.state.status,
       live ? 1 : 0,
     ])
@@ -247,12 +263,9 @@ class SqliteStore implements Store {
   }
 
   #move(move: Move): 'moved' | 'stale' {
-    const { changes } = this.#sql(
-      `update saga set seq = ?, state = ?, status = ?, business_key = ?, owner = ?, live = ?, updated_at = ?
-       where id = ? and seq = ?`,
-    ).run([
+    const { changes } = this.#sql(updateSaga).run([
       move.toSeq,
-      JSON.stringify(move.state),
+      writesState(move) ? JSON.stringify(move.state) : null,
       move.state.status,
       move.businessKey,
       move.owner,
