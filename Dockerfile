@@ -1,0 +1,41 @@
+# One image for every service: the command says which one runs (all, user, order, payment, timer, create-order, first-run).
+#
+# Nothing of the build stays in it: neither the sources nor what is only there for development. It runs as `node`, who may
+# write to /data alone; keep a volume there where the services use their embedded databases.
+
+FROM node:22.23.3-bookworm-slim AS base
+WORKDIR /app
+
+# What is installed changes less often than the sources. No package needs its install script.
+FROM base AS manifests
+COPY package.json package-lock.json ./
+COPY saga/package.json saga/
+COPY services/package.json services/
+
+FROM manifests AS build
+RUN npm ci --ignore-scripts
+COPY tsconfig.json ./
+COPY saga saga
+COPY services services
+RUN npm run build
+
+FROM manifests AS dependencies
+RUN npm ci --ignore-scripts --omit=dev
+
+FROM base
+ENV NODE_ENV=production ORDERSAGA_DIR=/data
+RUN mkdir /data && chown node:node /data
+COPY --from=dependencies /app ./
+COPY --from=build /app/saga/dist saga/dist
+COPY --from=build /app/services/dist services/dist
+USER node
+EXPOSE 3001 3002 3003 3005 3101
+
+# Whichever services run in here, they are one process: it lives if any of them answers.
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["node", "-e", "\
+  const live = (port) => fetch(`http://127.0.0.1:${port}/health/live`).then((answer) => answer.ok || Promise.reject(answer)); \
+  Promise.any([3001, 3002, 3003, 3005, 3101].map(live)).then(() => process.exit(0), () => process.exit(1))"]
+
+# In this form node is process 1, and Docker's signals reach it.
+ENTRYPOINT ["node", "services/dist/main.js"]
+CMD ["all"]
