@@ -38,13 +38,17 @@ export function commandId(state: SagaState, step: string, direction: Direction):
   return `${state.id}:${step}:${direction}${count === undefined || count === 1 ? '' : String(count)}`
 }
 
+/** The step that a command id of this saga names. No step's name holds a colon. */
+export const stepNamed = ({ id }: SagaState, command: string): string =>
+  command.slice(id.length + 1).replace(/:.*/s, '')
+
 /** What is outstanding now. A saga that is parked or ended has no commands. */
 export function pending(definition: SagaDefinition, state: SagaState): Pending {
   if (state.status === 'COMPLETED') return { commands: [], wakeAt: state.expiresAt }
   if (!isMoving(state)) return { commands: [], wakeAt: null }
   const commands: Command[] = []
   let wakeAt = deadlineOf(definition, state)
-  for (const step of begun(definition, state)) {
+  for (const step of definition.steps) {
     const { nextAt } = stepOf(state, step.name)
     if (nextAt !== undefined) wakeAt = Math.min(wakeAt ?? Infinity, nextAt)
     const direction = outstanding(step, state)

@@ -9,7 +9,7 @@ import type { Reading, ReplyMessage } from './contract.ts'
 import { check, readReply } from './contract.ts'
 import type { StepDefinition } from './definition.ts'
 import type { Built, Direction } from './pending.ts'
-import { buildCommand, commandId, contractOf } from './pending.ts'
+import { buildCommand, commandId, contractOf, stepNamed } from './pending.ts'
 import type { StepState } from './state.ts'
 import { hasEnded } from './state.ts'
 import { exhausted, keptOf, leaveOut, outcomeUnknown, undoFailed } from './settle.ts'
@@ -37,7 +37,8 @@ const ignore = (turn: Turn, reply: ReplyMessage, why: string): void =>
 /** A step that waits for an event takes it by its type. */
 function waitedFor(turn: Turn, reply: ReplyMessage): boolean {
   if (hasEnded(turn.state.status)) return false
-  const waiting = turn.begun().find((step) => step.event?.type === reply.type && turn.step(step).phase === 'asked')
+  const { steps } = turn.definition
+  const waiting = steps.find((step) => step.event?.type === reply.type && turn.step(step).phase === 'asked')
   if (waiting?.event == null) return false
   const data = check(waiting.event.data, reply.payload)
   if (data.ok) turn.emit({ type: 'StepDone', step: waiting.name, reply: data.value })
@@ -47,8 +48,9 @@ function waitedFor(turn: Turn, reply: ReplyMessage): boolean {
 
 /** What the answer says of the commands that it may answer; an undo before a command, since it was sent later. */
 function findMatch(turn: Turn, reply: ReplyMessage): Match | null {
-  for (const direction of ['undo', 'query', 'do'] as const)
-    for (const step of turn.begun()) {
+  const steps = suspects(turn, reply)
+  for (const direction of directions)
+    for (const step of steps) {
       if (!awaits(turn, step, direction)) continue
       const named = reply.causationId === commandId(turn.state, step.name, direction)
       if (reply.causationId !== undefined && !named) continue
@@ -56,6 +58,15 @@ function findMatch(turn: Turn, reply: ReplyMessage): Match | null {
       if (named || reading.kind !== 'other') return { step, direction, reading }
     }
   return null
+}
+
+const directions: readonly Direction[] = ['undo', 'query', 'do']
+
+/** The steps whose command it may answer: the one that it names, or any that has begun. */
+function suspects(turn: Turn, { causationId }: ReplyMessage): readonly StepDefinition[] {
+  if (causationId === undefined) return turn.begun()
+  const step = turn.definition.byName.get(stepNamed(turn.state, causationId))
+  return step === undefined ? [] : [step]
 }
 
 const read = (step: StepDefinition, direction: Direction, built: Built, reply: ReplyMessage): Reading =>
