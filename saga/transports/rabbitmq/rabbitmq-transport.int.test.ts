@@ -1,6 +1,27 @@
-import { suiteOn, rabbitmqUrl } from '../../../tests/parts.ts'
-import { transportContract } from '../transport.contract.ts'
-import { corner } from './rabbitmq.testkit.ts'
+import { afterEach, describe, expect, test } from 'vitest'
+import { until } from '../../../tests/faults/until.ts'
+import { rabbitmqUrl, suiteOn } from '../../../tests/parts.ts'
+import { message, transportContract } from '../transport.contract.ts'
+import type { Message, Transport } from '../transport.ts'
+import { corner, type Corner } from './rabbitmq.testkit.ts'
+
+const patienceMs = 60_000
+
+/** As contract 5.4 has it: a queue for the commands of each participant, and one for all replies. */
+const contractQueues = {
+  stock_commands: 'products_queue',
+  payment_commands: 'payment_queue',
+  order_commands: 'orders_queue',
+  stock_events: 'orchestration_queue',
+  payment_events: 'orchestration_queue',
+  order_events: 'orchestration_queue',
+}
+
+async function read(transport: Transport, channel: string, group = 'g'): Promise<Message[]> {
+  const messages: Message[] = []
+  await transport.subscribe(channel, group, async (batch) => void messages.push(...batch))
+  return messages
+}
 
 suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
   for (const queueType of ['quorum', 'classic'] as const) {
@@ -18,7 +39,7 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
   transportContract(
     'RabbitMQ, plain queues',
     async () => {
-      const own = corner(url, { order_commands: 'orders_queue', payment_commands: 'payment_queue' })
+      const own = corner(url, contractQueues)
       return {
         sender: await own.open(),
         receiver: await own.open(),
@@ -28,4 +49,186 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
     },
     { 'each group gets every message, subscribers of one group share them': 'a plain queue has one group' },
   )
+
+  const corners: Corner[] = []
+  const cornerWith = (queues: Readonly<Record<string, string>> = {}): Corner => {
+    const made = corner(url, queues)
+    corners.push(made)
+    return made
+  }
+  afterEach(async () => {
+    await Promise.all(corners.splice(0).map((made) => made.dispose()))
+  })
+
+  describe('with services of the original', () => {
+    test('a bare command on a queue that its sender declared is handled, and the reply is in the form it knows', async () => {
+      const own = cornerWith(contractQueues)
+      await own.declare('orders_queue')
+      await own.declare('orchestration_queue')
+      const command = { event: 'create_order', transaction_id: 'tx-1', data: { items: [] } }
+      await own.send('orders_queue', command, { persistent: true })
+      const transport = await own.open()
+      await transport.subscribe('order_commands', 'orders', async (batch) => {
+        for (const { id, type, correlationId, payload } of batch) {
+          expect([type, correlationId, payload]).toEqual(['create_order', 'tx-1', { items: [] }])
+          const reply = { type: 'create_order.success', correlationId, causationId: id, payload: 'order-7' }
+          await transport.publish('order_events', [message(`${id}:reply`, reply)])
+        }
+      })
+      await until('it is answered', patienceMs, async () => (await own.look('orchestration_queue')).length > 0)
+      const [reply, ...more] = await own.look('orchestration_queue')
+      expect(more).toEqual([])
+      expect(JSON.parse(String(reply?.content))).toEqual({
+        event: 'create_order',
+        transaction_id: 'tx-1',
+        status: 'success',
+        message: '',
+        data: 'order-7',
+      })
+      expect(reply?.properties).toMatchObject({ contentType: 'application/json', deliveryMode: 2 })
+    })
+
+    test('queues that we declared can be declared by them', async () => {
+      const own = cornerWith(contractQueues)
+      const transport = await own.open()
+      await transport.publish('stock_commands', [message('m', { type: 'reduce_stock' })])
+      await read(transport, 'order_events', 'sagas')
+      await own.declare('products_queue')
+      await own.declare('orchestration_queue')
+      const [command] = await own.look('products_queue')
+      expect(JSON.parse(String(command?.content))).toEqual({
+        event: 'reduce_stock',
+        transaction_id: 'saga-of-m',
+        data: { n: 'm' },
+      })
+    })
+
+    test('replies to several channels come through their one queue', async () => {
+      const own = cornerWith(contractQueues)
+      const transport = await own.open()
+      const messages = await read(transport, 'stock_events', 'sagas')
+      await transport.subscribe('payment_events', 'sagas', async (batch) => void messages.push(...batch))
+      const reply = { transaction_id: 'tx-1', message: '', data: null }
+      await own.send('orchestration_queue', { ...reply, event: 'reduce_stock', status: 'error' })
+      await own.send('orchestration_queue', { ...reply, event: 'take_payment', status: 'success', data: 'payment-7' })
+      await until('both are read', patienceMs, () => messages.length === 2)
+      expect(messages.map(({ type, payload }) => [type, payload]).sort()).toEqual([
+        ['reduce_stock.error', { error: 'no reason was given' }],
+        ['take_payment.success', 'payment-7'],
+      ])
+    })
+
+    test('a second group on a plain queue is refused', async () => {
+      const own = cornerWith(contractQueues)
+      const transport = await own.open()
+      await read(transport, 'order_events', 'sagas')
+      await expect(read(transport, 'stock_events', 'others')).rejects.toThrow(
+        /orchestration_queue has one group, sagas: others cannot read it besides$/,
+      )
+    })
+  })
+
+  test('what cannot be read goes to the dead letters with its reason and origin, and all else goes on', async () => {
+    const own = cornerWith(contractQueues)
+    const transport = await own.open()
+    const messages = await read(transport, 'order_commands', 'orders')
+    const good = (n: number) => ({ event: 'create_order', transaction_id: `tx-${n}`, data: { n } })
+    const bad = [
+      Buffer.from('hello'),
+      Buffer.from(JSON.stringify(good(7)), 'utf16le'),
+      { transaction_id: 'tx', data: {} },
+      { event: 'update_order_payment_id', data: { order_id: 'o' } },
+      [good(8)],
+    ]
+    await own.send('orders_queue', good(0))
+    for (const [n, body] of bad.entries()) {
+      await own.send('orders_queue', body, { headers: { trace: n } })
+      await own.send('orders_queue', good(n + 1))
+    }
+    await until('the last is read', patienceMs, () => messages.length === bad.length + 1)
+    expect(messages.map(({ payload }) => payload)).toEqual([0, 1, 2, 3, 4, 5].map((n) => ({ n })))
+    await until('all bad ones are there', patienceMs, async () => {
+      return (await own.look('orders_queue.dead')).length === bad.length
+    })
+    const dead = await own.look('orders_queue.dead')
+    expect(dead.map(({ content }) => content)).toEqual(
+      bad.map((body) => (Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body)))),
+    )
+    expect(dead.map(({ properties }) => properties.headers?.['ordersaga-reason'] as string)).toEqual([
+      'it is not JSON in UTF-8',
+      'it is not JSON in UTF-8',
+      'it has no event, which must be a text that is not empty',
+      'it has no transaction_id (a text that is not empty) and no correlation id either',
+      'it is not a JSON object with event, transaction_id and data',
+    ])
+    expect(dead[4]?.properties.headers).toMatchObject({
+      trace: 4,
+      'ordersaga-channel': 'order_commands',
+      'ordersaga-group': 'orders',
+      'ordersaga-queue': `${own.options.prefix ?? ''}orders_queue`,
+      'ordersaga-routing-key': `${own.options.prefix ?? ''}orders_queue`,
+    })
+    expect(own.problems).toHaveLength(bad.length)
+  })
+
+  test('a message of two megabytes goes through', async () => {
+    const own = cornerWith()
+    const transport = await own.open()
+    const messages = await read(transport, 'order_commands')
+    const large = message('m', { payload: { text: 'ü'.repeat(1_000_000) } })
+    await transport.publish('order_commands', [large])
+    await until('it is read', patienceMs, () => messages.length > 0)
+    expect(messages).toEqual([large])
+  })
+
+  test('what was published before any group exists comes to the first, before what is published later', async () => {
+    const own = cornerWith()
+    const [sender, receiver] = [await own.open(), await own.open({ prefetch: 10 })]
+    const ids = Array.from({ length: 300 }, (_, n) => `m${n}`)
+    const publish = (from: number, to: number): Promise<void> =>
+      sender.publish(
+        'order_commands',
+        ids.slice(from, to).map((id) => message(id, { correlationId: 'one' })),
+      )
+    await publish(0, 100)
+    const messages: Message[] = []
+    const subscribing = receiver.subscribe('order_commands', 'g', async (batch) => void messages.push(...batch))
+    for (let from = 100; from < 300; from += 10) await publish(from, from + 10)
+    await subscribing
+    await until('all is read', patienceMs, () => messages.length >= 300)
+    expect(messages.map(({ id }) => id)).toEqual(ids)
+    expect(await own.count('order_commands.unrouted')).toBe(0)
+  })
+
+  test('a message that no handler can take goes to the dead letters of the queue that it came from', async () => {
+    const own = cornerWith()
+    const transport = await own.open()
+    await transport.publish('order_commands', [message('early')])
+    await transport.subscribe('order_commands', 'g', async () => {
+      throw new Error('a bitter pill')
+    })
+    await transport.publish('order_commands', [message('late')])
+    const ids = async (queue: string) => (await own.look(queue)).map(({ properties }) => properties.messageId as string)
+    await until(
+      'the early one is there',
+      patienceMs,
+      async () => (await ids('order_commands.unrouted.dead')).length > 0,
+    )
+    await until('the late one is there', patienceMs, async () => (await ids('order_commands.g.dead')).length > 0)
+    expect([await ids('order_commands.unrouted.dead'), await ids('order_commands.g.dead')]).toEqual([
+      ['early'],
+      ['late'],
+    ])
+  })
+
+  test('groups in several processes get every message each', async () => {
+    const own = cornerWith()
+    const transports = [await own.open(), await own.open(), await own.open()] as const
+    const groups = await Promise.all(transports.map((transport, n) => read(transport, 'order_events', `g${n}`)))
+    await transports[0].publish('order_events', [message('m0'), message('m1')])
+    for (const messages of groups) {
+      await until('both are read', patienceMs, () => messages.length === 2)
+      expect(messages.map(({ id }) => id)).toEqual(['m0', 'm1'])
+    }
+  })
 })

@@ -15,6 +15,8 @@ import { Reader } from './reader.ts'
 import { topology, type Source } from './topology.ts'
 import { toParcel } from './wire.ts'
 
+export { PublishError } from './publisher.ts'
+
 export interface RabbitmqTransportOptions {
   /** Such as `amqp://user:password@host:5672/vhost`; `amqps:` for TLS, `?heartbeat=SECONDS` where 5 are not right. */
   readonly url: string

@@ -5,16 +5,22 @@ import type { DeadLetter, Transport } from '../transport.ts'
 import { rabbitmqTransport, type RabbitmqProblem, type RabbitmqTransportOptions } from './rabbitmq-transport.ts'
 
 export interface Corner {
-  readonly prefix: string
+  /** What its transports have in common. */
+  readonly options: RabbitmqTransportOptions
   readonly problems: RabbitmqProblem[]
   /** A transport that is ready, with short pauses between tries, and five tries. */
   open(options?: Partial<RabbitmqTransportOptions>): Promise<Transport>
   /** As `open`, of a server that need not be there. */
   begin(options?: Partial<RabbitmqTransportOptions>): Transport
+  /** Declares a queue as a foreign service does: durable, and nothing else said. */
+  declare(queue: string): Promise<void>
+  /** How many messages a queue has ready. */
+  count(queue: string): Promise<number>
   /** Publishes as a foreign service does: straight to a queue. */
   send(queue: string, body: unknown, properties?: Options.Publish): Promise<void>
   /** All that is in a queue now; it stays there. */
   look(queue: string): Promise<readonly GetMessage[]>
+  remove(queue: string): Promise<void>
   deadLetters(queue: string): Promise<readonly DeadLetter[]>
   /** Closes the transports and deletes what they declared. */
   dispose(): Promise<void>
@@ -27,6 +33,7 @@ export function corner(url: string, plain: Readonly<Record<string, string>> = {}
   const queues = Object.fromEntries(Object.entries(plain).map(([channel, queue]) => [channel, prefix + queue]))
   const problems: RabbitmqProblem[] = []
   const transports: Transport[] = []
+  const options = { url, prefix, queues, retry: shortPauses }
   const names = { exchanges: new Set<string>(), queues: new Set<string>(Object.values(queues)) }
 
   const client = async <T>(work: (channel: Channel) => Promise<T>): Promise<T> => {
@@ -44,17 +51,10 @@ export function corner(url: string, plain: Readonly<Record<string, string>> = {}
   }
 
   const made: Corner = {
-    prefix,
+    options,
     problems,
-    begin(options = {}) {
-      const transport = rabbitmqTransport({
-        url,
-        prefix,
-        queues,
-        retry: shortPauses,
-        onProblem: (problem) => problems.push(problem),
-        ...options,
-      })
+    begin(more = {}) {
+      const transport = rabbitmqTransport({ ...options, onProblem: (problem) => problems.push(problem), ...more })
       transports.push(transport)
       return {
         ...transport,
@@ -69,11 +69,13 @@ export function corner(url: string, plain: Readonly<Record<string, string>> = {}
         },
       }
     },
-    async open(options) {
-      const transport = made.begin(options)
+    async open(more) {
+      const transport = made.begin(more)
       while (!(await transport.ready())) await new Promise((resolve) => setTimeout(resolve, 2))
       return transport
     },
+    declare: (queue) => client(async (channel) => void (await channel.assertQueue(prefix + queue, { durable: true }))),
+    count: (queue) => client(async (channel) => (await channel.checkQueue(prefix + queue)).messageCount),
     send: (queue, body, properties) =>
       client(async (channel) => {
         const content = Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body))
@@ -89,6 +91,7 @@ export function corner(url: string, plain: Readonly<Record<string, string>> = {}
           found.push(next)
         }
       }),
+    remove: (queue) => client(async (channel) => void (await channel.deleteQueue(prefix + queue))),
     async deadLetters(queue) {
       const found = await made.look(`${queue}.dead`)
       return found.map(({ content, properties }) => ({

@@ -36,7 +36,7 @@ export interface ReaderOptions {
 const suspectReturns = 3
 
 /** Who stands by for a queue that another has for itself asks again after this long. */
-const standByMs = 500
+const standByMs = 1_000
 
 /** The group's own queue waits no longer than this for what was published before it. */
 const earlyMs = 5_000
