@@ -43,9 +43,13 @@ const Environment = z.object({
   /** How long ended sagas and their idempotency keys are kept; 30 days at least (design section 4). */
   SAGA_RETENTION_DAYS: z.coerce.number(daysError).min(30, daysError).max(3650, daysError).default(365),
   STRIPE_SECRET_KEY: z.string().min(1).optional(),
+  /** `host:port`, several parted by commas. Messages then move over Kafka (contract 1.12, 4.7). */
   KAFKA_BOOTSTRAP_SERVERS: z
-    .undefined('is set, but this version moves messages in the process, by HTTP or over RabbitMQ; unset it')
+    .string()
+    .regex(/^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$/, 'must be host:port, several parted by commas')
     .optional(),
+  /** Serves `/testCreateOrder`, whose orders nobody is told of. */
+  ORDER_TEST_ROUTES: z.stringbool('must be true or false').default(false),
   /** Messages then move over RabbitMQ (contract 5.6). */
   RABBITMQ_HOST: z.string().min(1).optional(),
   RABBITMQ_PORT: port(5672),
@@ -72,6 +76,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const parsed = Environment.safeParse(set)
   if (!parsed.success)
     throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '))
+  const { KAFKA_BOOTSTRAP_SERVERS: kafka, RABBITMQ_HOST: rabbitmq } = parsed.data
+  if (kafka !== undefined && rabbitmq !== undefined)
+    throw new ConfigError('KAFKA_BOOTSTRAP_SERVERS, RABBITMQ_HOST: messages move over one of them; unset the other.')
   if (!loopback.has(parsed.data.HOST) && !parsed.data.TRUSTED_NETWORK)
     throw new ConfigError(
       `HOST: ${parsed.data.HOST} is reached from outside this machine, and these services have no login yet. Leave HOST at 127.0.0.1 and put an authenticating proxy in front; set TRUSTED_NETWORK=true only where nobody else reaches that address.`,

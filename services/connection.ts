@@ -1,6 +1,7 @@
 /** How the messages of a process move: inside it, by HTTP, or over the broker that the configuration names. */
 import type { Transport } from 'ordersaga/transport'
 import { httpTransport } from 'ordersaga/transports/http'
+import { kafkaTransport } from 'ordersaga/transports/kafka'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import { rabbitmqTransport } from 'ordersaga/transports/rabbitmq'
 import type { Logger } from 'pino'
@@ -16,6 +17,14 @@ export interface Connection {
 /** @param name the one service of this process, or `all` */
 export function connect(name: ServiceName | 'all', config: Config, log: Logger): Connection {
   const onProblem = (problem: unknown): void => log.warn({ problem }, 'messages could not be moved')
+  if (config.KAFKA_BOOTSTRAP_SERVERS !== undefined)
+    return {
+      transport: kafkaTransport({
+        brokers: config.KAFKA_BOOTSTRAP_SERVERS.split(','),
+        clientId: `ordersaga-${name}`,
+        onProblem,
+      }),
+    }
   if (config.RABBITMQ_HOST !== undefined)
     return {
       transport: rabbitmqTransport({ url: rabbitmqUrl(config), queueType: config.RABBITMQ_QUEUE_TYPE, onProblem }),

@@ -87,7 +87,7 @@ function startParticipant(
     case 'user':
       return startUserService({ ...options, port: config.USER_PORT })
     case 'order':
-      return startOrderService({ ...options, port: config.ORDER_PORT })
+      return startOrderService({ ...options, port: config.ORDER_PORT, testRoutes: config.ORDER_TEST_ROUTES })
     case 'payment':
       return startPaymentService({ ...options, port: config.PAYMENT_PORT, ...stripeOf(config) })
     case 'timer':
