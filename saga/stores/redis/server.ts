@@ -3,7 +3,13 @@
  *
  * Redis acknowledges what it has only in memory unless it is told otherwise, and may drop keys when memory runs out. A server
  * like that is refused, as is one whose settings cannot be read, unless the loss is accepted.
+ *
+ * A server that was restarted is made to rewrite its log before anything is written. A crash may leave part of a transaction at
+ * the log's end. Redis passes over it when it starts, but where the crash cut a command in two it leaves the whole ones before
+ * it in the log (seen with 7.0.15; valkey-io/valkey#4342), and the next transaction completes them: after one more restart,
+ * half a batch that nobody knows of has happened. A log that was rewritten since has no such end.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { StoreError } from '../store.ts'
 import { runScript } from './connection.ts'
@@ -21,27 +27,63 @@ const needed = [
 
 const acceptance = 'or set acceptLoss: true, if acknowledged sagas may be lost'
 
-/** @throws StoreError `unusable`, or `unavailable` while the server loads its data */
+/** @throws StoreError `unusable`, or `unavailable` while the server loads its data or rewrites its log */
 export async function checkServer(client: Redis, { host, pathname }: URL, acceptLoss: boolean): Promise<void> {
-  const info = await client.info().catch((error: unknown) => forbidden(error))
-  if (info !== null) checkKind(new Map([...info.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, k, v]) => [k, v])), host)
+  const info = await readInfo(client)
+  if (info !== null) checkKind(info, host)
   await select(client, host, pathname.slice(1))
   if (acceptLoss) return
   const wrong: string[] = []
   for (const [name, right, otherwise] of needed) {
     const value = await readSetting(client, name)
-    if (value === null)
-      throw new StoreError(
-        'unusable',
-        `Redis at ${host} does not let its settings be read (CONFIG GET ${name}), so nobody knows whether acknowledged sagas are safe there. Let the user run CONFIG GET, ${acceptance}.`,
-      )
+    if (value === null) throw unknowable(host, `CONFIG GET ${name}`)
     if (value !== right) wrong.push(`${name} is '${value}' (${otherwise}): set it to '${right}'`)
   }
   if (wrong.length > 0)
     throw new StoreError('unusable', `Redis at ${host} would lose sagas: ${wrong.join('; ')}; ${acceptance}.`)
+  await rewriteLog(client, host)
 }
 
-function checkKind(info: ReadonlyMap<string | undefined, string | undefined>, host: string): void {
+const unknowable = (host: string, command: string): StoreError =>
+  new StoreError(
+    'unusable',
+    `Redis at ${host} does not let this user run ${command}, so nobody knows whether acknowledged sagas are safe there. Allow it, ${acceptance}.`,
+  )
+
+type Info = ReadonlyMap<string, string>
+
+async function readInfo(client: Redis): Promise<Info | null> {
+  const info = await client.info().catch(forbidden)
+  return info && new Map([...info.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, name = '', value = '']) => [name, value]))
+}
+
+/** How long a call is let wait for the log; with more to rewrite, it is told to come again. */
+const rewriteMs = 4_000
+
+/** Sees to it that the server has rewritten its log since it was started. */
+async function rewriteLog(client: Redis, host: string): Promise<void> {
+  const late = performance.now() + rewriteMs
+  for (let asked = false; ; asked = true) {
+    const info = await readInfo(client)
+    if (info === null) throw unknowable(host, 'INFO')
+    const busy = info.get('aof_rewrite_in_progress') === '1' || info.get('aof_rewrite_scheduled') === '1'
+    const done = info.get('aof_last_rewrite_time_sec') !== '-1' && info.get('aof_last_bgrewrite_status') === 'ok'
+    if (done) return
+    if (performance.now() > late || (asked && !busy))
+      throw new StoreError(
+        'unavailable',
+        `Redis at ${host} was restarted, and is used once it has rewritten its log (BGREWRITEAOF), which ${busy ? 'takes its time' : 'has failed: see the log of the server'}.`,
+      )
+    if (!busy && (await client.bgrewriteaof().catch(unlessUnderWay)) === null) throw unknowable(host, 'BGREWRITEAOF')
+    await delay(20)
+  }
+}
+
+/** Another process may have asked for it in this very moment. */
+const unlessUnderWay = (error: unknown): string | null =>
+  /already in progress/.test((error as Error).message) ? 'under way' : forbidden(error)
+
+function checkKind(info: Info, host: string): void {
   if (info.get('loading') === '1') throw new StoreError('unavailable', `Redis at ${host} is still loading its data.`)
   const mode = info.get('redis_mode') ?? 'standalone'
   if (mode !== 'standalone')
@@ -71,7 +113,7 @@ async function select(client: Redis, host: string, database: string): Promise<vo
 }
 
 async function readSetting(client: Redis, name: string): Promise<string | null> {
-  const answer = await client.config('GET', name).catch((error: unknown) => forbidden(error))
+  const answer = await client.config('GET', name).catch(forbidden)
   const value = Array.isArray(answer) ? (answer as unknown[])[1] : null
   return typeof value === 'string' ? value : null
 }
@@ -94,7 +136,7 @@ export async function checkRights(client: Redis, { host }: URL, prefix: string):
     if (!/^(ERR|NOPERM)/.test(message)) throw error
     throw new StoreError(
       'unusable',
-      `The user of Redis at ${host} may not do all that is needed: ${message}. Give it ~${prefix}:*, &${prefix}:* and +@all -@admin -@dangerous +config|get +info.`,
+      `The user of Redis at ${host} may not do all that is needed: ${message}. Give it ~${prefix}:*, &${prefix}:* and +@all -@admin -@dangerous +config|get +info +bgrewriteaof.`,
     )
   }
 }
