@@ -1,0 +1,172 @@
+/** The image that the Dockerfile describes, built and run as far as that goes without an engine. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, chown, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { validate } from 'dockerfile-utils'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readConfig } from '../../services/config.ts'
+import { burger } from '../e2e/client.ts'
+import { freePorts } from '../e2e/system.ts'
+import { until } from '../faults/until.ts'
+import { buildImage, type Image } from './dockerfile.ts'
+
+const repository = join(import.meta.dirname, '../..')
+const defaults = readConfig({})
+const ports = {
+  USER_PORT: defaults.USER_PORT,
+  ORDER_PORT: defaults.ORDER_PORT,
+  PAYMENT_PORT: defaults.PAYMENT_PORT,
+  TIMER_PORT: defaults.TIMER_PORT,
+  CREATE_ORDER_PORT: defaults.CREATE_ORDER_PORT,
+}
+
+/** `node` in the base image: neither owns what is in it, nor may write there. */
+const nodeUser = 1000
+
+let work = ''
+let image: Image
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), 'ordersaga-image-'))
+  await chmod(work, 0o755)
+  image = await buildImage(repository, work)
+}, 300_000)
+afterAll(() => rm(work, { recursive: true, force: true }))
+
+test('a parser finds nothing wrong with the Dockerfile', async () => {
+  expect(validate(await readFile(join(repository, 'Dockerfile'), 'utf8'))).toEqual([])
+})
+
+test('the image stands on Node 22, pinned by its tag', () => {
+  expect(image.base).toMatch(/^node:22\.\d+\.\d+-bookworm-slim$/)
+})
+
+test('the image holds what runs, and nothing of the build', async () => {
+  const app = join(image.root, image.workdir)
+  const files = await readdir(app, { recursive: true })
+  const own = files.filter((path) => !path.includes('node_modules'))
+  expect(own.filter((path) => !/^(saga|services)(\/(dist|dist\/.*|package\.json))?$/.test(path)).toSorted()).toEqual([
+    'package-lock.json',
+    'package.json',
+  ])
+  expect(own.filter((path) => /\.(test|contract|testkit)\.|(^|\/)testing\//.test(path))).toEqual([])
+  const installed = await readdir(join(app, 'node_modules'))
+  expect(installed).toEqual(expect.arrayContaining(['fastify', 'kafkajs', 'libsql', 'ordersaga', 'pg']))
+  expect(
+    installed.filter((name) => ['typescript', 'vitest', 'tsx', 'esbuild', 'oxlint', 'knip'].includes(name)),
+  ).toEqual([])
+})
+
+test('it runs as node, who owns the folder of the data and nothing else', () => {
+  expect(image.user).toBe('node')
+  expect(image.environment['ORDERSAGA_DIR']).toBe('/data')
+  expect(image.notRun).toEqual(['mkdir /data && chown node:node /data'])
+})
+
+test('it names the ports that its services have unless told otherwise', () => {
+  expect(image.ports).toEqual(Object.values(ports))
+})
+
+describe('its process', () => {
+  let container: Container
+  beforeAll(async () => {
+    container = await run(image)
+  }, 120_000)
+  afterAll(() => container.remove())
+
+  test('runs every service, and each is ready', async () => {
+    const ready = container.urls.map(async (url) => (await fetch(`${url}/health/ready`)).status)
+    expect(await Promise.all(ready)).toEqual([200, 200, 200, 200, 200])
+  })
+
+  test('completes an order, with its data in the folder of the data', async () => {
+    const sagas = container.urls.at(-1) ?? ''
+    const body = JSON.stringify(burger('cust_123'))
+    const headers = { 'content-type': 'application/json' }
+    const answer = await fetch(`${sagas}/api/orders`, { method: 'POST', headers, body })
+    const { saga_id } = (await answer.json()) as { readonly saga_id: string }
+    await until('the order is COMPLETED', 30_000, async () => {
+      const saga = (await (await fetch(`${sagas}/api/sagas/${saga_id}`)).json()) as { readonly status: string }
+      return saga.status === 'COMPLETED'
+    })
+    expect(await readdir(container.data)).toEqual(expect.arrayContaining(['create-order-saga.db', 'payment.db']))
+  })
+
+  test('is healthy while it runs, and not any more once SIGTERM has ended it with exit code 0', async () => {
+    expect(await container.health()).toBe(0)
+    expect(await container.stop()).toBe(0)
+    expect(await container.health()).toBe(1)
+  })
+})
+
+interface Container {
+  readonly urls: readonly string[]
+  readonly data: string
+  /** The exit code of the image's health check. */
+  health(): Promise<number | null>
+  /** Asks it to end; its exit code. */
+  stop(): Promise<number | null>
+  remove(): Promise<void>
+}
+
+/** Starts what the image says, with nothing but what it says; resolves when the services are ready. */
+async function run({ root, workdir, environment, entrypoint, command, healthcheck }: Image): Promise<Container> {
+  const data = await ownFolder(join(root, 'data'))
+  const free = await freePorts(Object.keys(ports).length)
+  const moved = new Map(Object.values(ports).map((port, index) => [String(port), String(free[index])]))
+  const env = {
+    PATH: process.env['PATH'],
+    ...environment,
+    ORDERSAGA_DIR: data,
+    ...Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, moved.get(String(port))])),
+  }
+  const start = (words: readonly string[]): ChildProcess => {
+    const [program = '', ...rest] = words
+    return spawn(program, rest, { cwd: join(root, workdir), env, stdio: ['ignore', 'pipe', 'pipe'], ...asNode() })
+  }
+  const child = start([...entrypoint, ...command])
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => void (output += String(chunk)))
+  const ended = once(child, 'close').then(([code]) => code as number | null)
+  const urls = free.map((port) => `http://127.0.0.1:${port}`)
+  await until('the services are ready', 90_000, () => allReady(urls, child, () => output))
+  return {
+    urls,
+    data,
+    async health() {
+      // The check knows the image's own ports, which another program of this machine may have.
+      const check = start(healthcheck.map((word) => word.replaceAll(/\d{4}/g, (port) => moved.get(port) ?? port)))
+      const [code] = await once(check, 'close')
+      return code as number | null
+    },
+    stop() {
+      child.kill('SIGTERM')
+      return ended
+    },
+    async remove() {
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+async function allReady(urls: readonly string[], child: ChildProcess, output: () => string): Promise<boolean> {
+  if (child.exitCode !== null) throw new Error(`it ended with exit code ${child.exitCode}:\n${output()}`)
+  const ready = urls.map((url) =>
+    fetch(`${url}/health/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    ),
+  )
+  return (await Promise.all(ready)).every(Boolean)
+}
+
+async function ownFolder(folder: string): Promise<string> {
+  await mkdir(folder)
+  if (process.getuid?.() === 0) await chown(folder, nodeUser, nodeUser)
+  return folder
+}
+
+/** Only root can become somebody else. */
+const asNode = (): { uid?: number; gid?: number } => (process.getuid?.() === 0 ? { uid: nodeUser, gid: nodeUser } : {})
