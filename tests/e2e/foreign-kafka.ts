@@ -42,8 +42,12 @@ export class ForeignKafka {
     return this.sendText(topic, JSON.stringify({ type, correlation_id, timestamp, payload }))
   }
 
-  /** Reads topics from their beginning. */
+  /** Reads topics from their beginning; makes those that nobody has made yet. */
   async read(topics: readonly string[], onRecord: (record: Seen) => void | Promise<void>): Promise<void> {
+    const admin = this.#kafka.admin()
+    await admin.connect()
+    await admin.createTopics({ topics: topics.map((topic) => ({ topic, numPartitions: 3 })) })
+    await admin.disconnect()
     const consumer = this.#kafka.consumer({
       groupId: `foreign-${Math.random().toString(36).slice(2)}`,
       maxWaitTimeInMs: 200,
