@@ -56,9 +56,11 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
     return start.saga
   }
 
+  const setting = async (name: string): Promise<string> => String(((await admin.config('GET', name)) as unknown[])[1])
+
   /** Runs with another setting, and puts it back. */
   async function withSetting(name: string, value: string, work: () => Promise<void>): Promise<void> {
-    const [, before] = (await admin.config('GET', name)) as [string, string]
+    const before = await setting(name)
     await admin.config('SET', name, value)
     try {
       await work()
@@ -130,7 +132,8 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
       const folder = mkdtempSync(join(tmpdir(), 'ordersaga-cluster-'))
       const port = server.port + 1 // free, too
       const flags = ['--port', String(port), '--dir', folder, '--save', '', '--cluster-enabled', 'yes']
-      const cluster = spawn('redis-server', flags, { stdio: 'ignore' })
+      const program = 'redis-server'
+      const cluster = spawn(program, flags, { stdio: 'ignore' })
       const ended = new Promise((resolve) => cluster.on('close', resolve))
       try {
         await vi.waitFor(
@@ -322,14 +325,11 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
       const store = await open()
       const [one, other] = [await startedIn(store), await startedIn(store)]
       await store.commit({ starts: [], moves: [moveOf(one), moveOf(other)] })
-      const [[, folder = ''], [, name = '']] = (await Promise.all([
-        admin.config('GET', 'dir'),
-        admin.config('GET', 'appenddirname'),
-      ])) as [string[], string[]]
+      const folder = join(await setting('dir'), await setting('appenddirname'))
       await server.kill()
       // In the last command but the one that ends the transaction, as if the disk had got no more.
-      const logs = readdirSync(join(folder, name)).filter((file) => file.endsWith('.incr.aof'))
-      const log = join(folder, name, logs.toSorted((a, b) => Number(a.split('.')[2]) - Number(b.split('.')[2])).at(-1)!)
+      const logs = readdirSync(folder).filter((file) => file.endsWith('.incr.aof'))
+      const log = join(folder, logs.toSorted((a, b) => Number(a.split('.')[2]) - Number(b.split('.')[2])).at(-1)!)
       const text = readFileSync(log, 'latin1')
       expect(text.endsWith('*1\r\n$4\r\nEXEC\r\n')).toBe(true)
       truncateSync(log, text.length - 30)

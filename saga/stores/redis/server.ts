@@ -7,7 +7,8 @@
  * A server that was restarted is made to rewrite its log before anything is written. A crash may leave part of a transaction at
  * the log's end. Redis passes over it when it starts, but where the crash cut a command in two it leaves the whole ones before
  * it in the log (seen with 7.0.15; valkey-io/valkey#4342), and the next transaction completes them: after one more restart,
- * half a batch that nobody knows of has happened. A log that was rewritten since has no such end.
+ * half a batch that nobody knows of has happened. A log that was rewritten since has no such end. (Should the server crash
+ * once more while it rewrites, its next start may stop at 'the truncated file is not the last file', and the one after goes on.)
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
@@ -54,7 +55,8 @@ type Info = ReadonlyMap<string, string>
 
 async function readInfo(client: Redis): Promise<Info | null> {
   const info = await client.info().catch(forbidden)
-  return info && new Map([...info.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, name = '', value = '']) => [name, value]))
+  if (info === null) return null
+  return new Map([...info.matchAll(/^(\w+):(.*?)\r?$/gm)].map(([, name = '', value = '']) => [name, value]))
 }
 
 /** How long a call is let wait for the log; with more to rewrite, it is told to come again. */
