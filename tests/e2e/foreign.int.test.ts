@@ -49,6 +49,8 @@ suiteOn('PostgreSQL and Kafka', parts, 'beside services that are not ours, over 
       })
     }, minute)
 
+    afterAll(() => void (answers = () => null))
+
     /** The least that the original's test clients send: no Stripe ids, ids that are no UUIDs, another amount. */
     const least = (command: Envelope): ReturnType<typeof answers> => {
       const order_id = 'order-1744081751'

@@ -156,7 +156,6 @@ class DurableEngine implements Engine {
     this.#outbox = new Outbox({
       transport: options.transport,
       clock,
-      source: this.#group,
       repeatsPerSecond: options.repeatsPerSecond ?? 500,
       onProblem,
     })

@@ -13,7 +13,6 @@ import type { Clock } from './clock.ts'
 export interface OutboxOptions {
   readonly transport: Transport
   readonly clock: Clock
-  readonly source: string
   /** Repeats per second and participant. */
   readonly repeatsPerSecond: number
   readonly onProblem: (what: string, cause: unknown) => void
@@ -42,7 +41,7 @@ export class Outbox {
     for (const command of commands) {
       const channel = commandChannel(command.participant)
       const lane = this.#lane(channel)
-      const message = toMessage(command, timestamp, this.#options.source)
+      const message = toMessage(command, timestamp)
       if (command.attempt > 1) lane.delayed.push(message)
       else lane.waiting.push(message)
     }
@@ -111,12 +110,11 @@ export class Outbox {
   }
 }
 
-const toMessage = (command: Command, timestamp: string, source: string): Message => ({
+const toMessage = (command: Command, timestamp: string): Message => ({
   id: command.id,
   type: command.type,
   correlationId: command.sagaId,
   timestamp,
-  source,
   payload: command.payload,
   ...(command.undoes === null ? {} : { undoes: command.undoes }),
 })
