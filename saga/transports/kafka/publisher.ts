@@ -1,165 +1,224 @@
 /**
- * Sends records. One send is in flight; what arrives meanwhile is the next batch (an idempotent producer keeps its order so,
- * and a batch costs little more than one record).
+ * Publishes records and waits until every in-sync replica has them. One send is in flight; what gathers meanwhile is the
+ * next batch.
  *
  * Invariants:
- * - `publish` resolves once the broker has every record as safe as it keeps them (acks of all in-sync replicas);
- * - it ends within a bound in any case. What was not sent by then never will be; what was may arrive all the same;
- * - a record that the broker refuses harms no other: records that are too large for a batch are sent alone.
+ * - `publish` resolves only after the acknowledgement, and ends within a bound in any case. What was not sent by then never
+ *   will be: "not sent" is certain;
+ * - until then a batch that failed is sent again, so a broker that changes or restarts in time costs only time;
+ * - a producer that failed is not used again. Its sequence numbers are those of records that the broker may have, and it
+ *   would take the next ones for repeats of these: acknowledged, and lost;
+ * - what the broker refuses is found by halving the batch, and rejects alone.
  */
-import { Partitioners, type Kafka, type Message as KafkaRecord, type Producer } from 'kafkajs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Partitioners, type Message as KafkaRecord, type Producer } from 'kafkajs'
+import { backoff, type RetryPolicy } from '../../core/retry.ts'
+import type { Client } from './client.ts'
 import { PublishError } from './publish-error.ts'
+import type { Topics } from './topics.ts'
 import { sizeOf } from './wire.ts'
 import { within } from './within.ts'
 
-interface Parcel {
+/** What one `publish` was given. */
+interface Order {
   readonly topic: string
-  readonly records: readonly KafkaRecord[]
-  readonly bytes: number
+  /** Records that are not acknowledged. */
+  left: number
   sent: boolean
-  resolve(): void
-  reject(error: unknown): void
+  over: boolean
+  /** Why the last try failed. */
+  cause: unknown
+  end(error: unknown): void
 }
 
-/** The broker takes about 1 MB at once unless told otherwise. */
-const mostBytes = 700_000
+interface Parcel {
+  readonly order: Order
+  readonly record: KafkaRecord
+  readonly bytes: number
+}
+
+interface Link {
+  readonly client: Client
+  readonly producer: Producer
+  readonly connected: Promise<void>
+}
+
+/** The records of a request for one partition are one batch, and brokers take batches of 1,048,588 bytes by default. */
+const mostBytes = 900_000
+
+/** What is wrong with these records stays wrong, however often they are sent. */
+const refusals = new Set([
+  'MESSAGE_TOO_LARGE',
+  'RECORD_LIST_TOO_LARGE',
+  'INVALID_RECORD',
+  'INVALID_TIMESTAMP',
+  'INVALID_TOPIC_EXCEPTION',
+  'POLICY_VIOLATION',
+  'TOPIC_AUTHORIZATION_FAILED',
+])
+
+const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 1_000, jitter: 0.5 }
+
+/** A cluster that does not answer a farewell is left. */
+const farewellMs = 2_000
 
 export class Publisher {
-  readonly #kafka: Kafka
+  readonly #open: () => Client
+  readonly #topics: Topics
   readonly #timeoutMs: number
   #waiting: Parcel[] = []
   #sending: Promise<void> | null = null
-  #producer: Promise<Producer> | null = null
+  #link: Link | null = null
 
-  constructor(kafka: Kafka, timeoutMs: number) {
-    this.#kafka = kafka
+  constructor(open: () => Client, topics: Topics, timeoutMs: number) {
+    this.#open = open
+    this.#topics = topics
     this.#timeoutMs = timeoutMs
   }
 
   /** @throws PublishError */
-  async publish(topic: string, records: readonly KafkaRecord[]): Promise<void> {
-    const parcels = cut(records).map((part) => this.#put(topic, part))
-    await Promise.all(parcels)
-  }
-
-  async close(ms: number): Promise<void> {
-    const producer = this.#producer
-    this.#producer = null
-    if (producer === null) return
-    await within(ms, 'leaving Kafka', Promise.resolve(this.#sending)).catch(() => undefined)
-    await within(
-      ms,
-      'leaving Kafka',
-      producer.then((connected) => connected.disconnect()),
-    ).catch(() => undefined)
-  }
-
-  #put(topic: string, records: readonly KafkaRecord[]): Promise<void> {
+  publish(topic: string, records: readonly KafkaRecord[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0)
-      const timer = setTimeout(() => this.#giveUp(parcel), this.#timeoutMs)
-      const end = (): void => clearTimeout(timer)
-      const parcel: Parcel = {
+      const order: Order = {
         topic,
-        records,
-        bytes,
+        left: records.length,
         sent: false,
-        resolve: () => (end(), resolve()),
-        reject: (error) => (end(), reject(describe(error, parcel))),
+        over: false,
+        cause: null,
+        end: (error) => {
+          clearTimeout(timer)
+          order.over = true
+          if (error === null) resolve()
+          else reject(describe(error, order, records.length))
+        },
       }
-      this.#waiting.push(parcel)
-      this.#sending ??= this.#run().finally(() => (this.#sending = null))
+      const timer = setTimeout(() => order.end(order.cause ?? noAnswer(this.#timeoutMs)), this.#timeoutMs)
+      const enqueue = (): void => this.#enqueue(order, records)
+      this.#topics.ensure(topic).then(enqueue, (error: unknown) => order.end(error))
     })
   }
 
-  #giveUp(parcel: Parcel): void {
-    this.#waiting = this.#waiting.filter((waiting) => waiting !== parcel)
-    parcel.reject(new Error(`no answer within ${this.#timeoutMs} ms`))
+  /** Waits for what is under way, which ends within its bound. */
+  async close(): Promise<void> {
+    while (this.#sending !== null) await this.#sending
+    const link = this.#link
+    this.#link = null
+    await within(farewellMs, 'leaving Kafka', link?.producer.disconnect() ?? Promise.resolve()).catch(() => undefined)
+    link?.client.cut()
+  }
+
+  #enqueue(order: Order, records: readonly KafkaRecord[]): void {
+    if (order.over) return
+    for (const record of records) this.#waiting.push({ order, record, bytes: sizeOf(record) })
+    this.#sending ??= this.#run().finally(() => (this.#sending = null))
   }
 
   async #run(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve)) // what the same turn still brings goes along
-    for (let batch = this.#take(); batch.length > 0; batch = this.#take()) {
-      try {
-        const producer = await this.#connected()
-        for (const parcel of batch) parcel.sent = true
-        await producer.sendBatch({ acks: -1, topicMessages: byTopic(batch) })
-        for (const parcel of batch) parcel.resolve()
-      } catch (error) {
-        for (const parcel of batch) parcel.reject(error)
-        await this.#renew(error)
-      }
+    while (this.#waiting.length > 0) {
+      await new Promise(setImmediate) // what this turn still brings goes along
+      await this.#deliver(this.#take())
     }
   }
 
   #take(): readonly Parcel[] {
     let bytes = 0
-    const fit = this.#waiting.findIndex((parcel, index) => (bytes += parcel.bytes) > mostBytes && index > 0)
-    return this.#waiting.splice(0, fit === -1 ? this.#waiting.length : fit)
+    const tooMuch = this.#waiting.findIndex((parcel, index) => (bytes += parcel.bytes) > mostBytes && index > 0)
+    return this.#waiting.splice(0, tooMuch === -1 ? this.#waiting.length : tooMuch)
   }
 
-  #connected(): Promise<Producer> {
-    this.#producer ??= this.#connect()
-    return this.#producer
+  /** Ends when each of the parcels is acknowledged, refused, or no longer waited for. */
+  async #deliver(parcels: readonly Parcel[]): Promise<void> {
+    for (let failures = 1; ; failures++) {
+      const open = parcels.filter(({ order }) => !order.over)
+      if (open.length === 0) return
+      try {
+        await this.#send(open)
+        return acknowledge(open)
+      } catch (error) {
+        if (refusals.has(typeOf(error))) return this.#divide(open, error)
+        for (const { order } of open) order.cause = error
+      }
+      await pause(backoff(again, failures, 0, 0))
+      if (failures > 1) await this.#lookForTopics(open)
+    }
   }
 
-  async #connect(): Promise<Producer> {
-    const producer = this.#kafka.producer({
+  async #divide(parcels: readonly Parcel[], refusal: unknown): Promise<void> {
+    const half = Math.ceil(parcels.length / 2)
+    if (parcels.length === 1) return parcels[0]?.order.end(refusal)
+    await this.#deliver(parcels.slice(0, half))
+    await this.#deliver(parcels.slice(half))
+  }
+
+  async #send(parcels: readonly Parcel[]): Promise<void> {
+    const link = (this.#link ??= this.#connect())
+    try {
+      await within(this.#timeoutMs, 'connecting to Kafka', link.connected)
+      for (const { order } of parcels) order.sent = true
+      await within(this.#timeoutMs, 'sending', link.producer.sendBatch({ acks: -1, topicMessages: byTopic(parcels) }))
+    } catch (error) {
+      this.#link = null
+      link.producer.disconnect().catch(() => undefined)
+      link.client.cut()
+      throw error
+    }
+  }
+
+  #connect(): Link {
+    const client = this.#open()
+    const producer = client.kafka.producer({
       idempotent: true,
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       createPartitioner: Partitioners.DefaultPartitioner,
     })
-    await producer.connect()
-    return producer
+    return { client, producer, connected: producer.connect() }
   }
 
-  /** A producer that failed may have lost its place in the sequence: the next batch gets a new one. */
-  async #renew(error: unknown): Promise<void> {
-    if (isTooLarge(error)) return
-    const failed = this.#producer
-    this.#producer = null
-    const leave = failed?.then((producer) => producer.disconnect()) ?? Promise.resolve()
-    await within(this.#timeoutMs, 'leaving Kafka', leave).catch(() => undefined)
-  }
-}
-
-/** Parts that fit into one request each; a record that is too large for one is a part by itself. */
-function cut(records: readonly KafkaRecord[]): readonly (readonly KafkaRecord[])[] {
-  const parts: KafkaRecord[][] = []
-  let bytes = Infinity
-  for (const record of records) {
-    bytes += sizeOf(record)
-    if (bytes > mostBytes) {
-      parts.push([])
-      bytes = sizeOf(record)
+  /** One may have been deleted. */
+  async #lookForTopics(parcels: readonly Parcel[]): Promise<void> {
+    for (const topic of new Set(parcels.map(({ order }) => order.topic))) {
+      this.#topics.forget(topic)
+      await this.#topics.ensure(topic).catch(() => undefined)
     }
-    parts.at(-1)?.push(record)
   }
-  return parts
 }
 
-function byTopic(batch: readonly Parcel[]): { topic: string; messages: KafkaRecord[] }[] {
+function acknowledge(parcels: readonly Parcel[]): void {
+  for (const { order } of parcels) {
+    order.left--
+    if (order.left === 0 && !order.over) order.end(null)
+  }
+}
+
+function byTopic(parcels: readonly Parcel[]): { topic: string; messages: KafkaRecord[] }[] {
   const topics = new Map<string, KafkaRecord[]>()
-  for (const { topic, records } of batch) {
-    const messages = topics.get(topic) ?? []
-    topics.set(topic, messages)
-    messages.push(...records)
+  for (const { order, record } of parcels) {
+    const records = topics.get(order.topic)
+    if (records === undefined) topics.set(order.topic, [record])
+    else records.push(record)
   }
   return [...topics].map(([topic, messages]) => ({ topic, messages }))
 }
 
-const isTooLarge = (error: unknown): boolean =>
-  error instanceof Error && 'type' in error && error.type === 'MESSAGE_TOO_LARGE'
+/** The broker's name for an error, also where the client has wrapped it. */
+function typeOf(error: unknown): string {
+  if (!(error instanceof Error)) return ''
+  return 'type' in error && typeof error.type === 'string' ? error.type : typeOf(error.cause)
+}
 
-function describe(error: unknown, { topic, records, sent }: Parcel): PublishError {
-  const what = `${records.length} messages for ${topic}`
-  if (isTooLarge(error))
-    return new PublishError(
-      'refused',
-      `Kafka refuses ${what}: larger than the broker allows (message.max.bytes)`,
-      error,
-    )
-  if (!sent) return new PublishError('not_sent', `${what} were not sent: Kafka does not answer`, error)
-  return new PublishError('outcome_unknown', `whether Kafka has ${what} is unknown: publish them again`, error)
+const noAnswer = (ms: number): Error => new Error(`no answer within ${ms} ms`)
+
+function describe(error: unknown, { topic, sent }: Order, count: number): PublishError {
+  const why = error instanceof Error ? error.message : String(error)
+  const messages = `${count} message${count === 1 ? '' : 's'} to ${topic}`
+  const type = typeOf(error)
+  if (type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE') {
+    const what = `Kafka refused ${messages}: larger than its topic allows (max.message.bytes). Send less, or raise that.`
+    return new PublishError('refused', what, error)
+  }
+  if (refusals.has(type)) return new PublishError('refused', `Kafka refused ${messages}: ${why}`, error)
+  return sent
+    ? new PublishError('outcome_unknown', `${messages} were sent but not confirmed (${why}): publish again`, error)
+    : new PublishError('not_sent', `${messages} were not sent (${why}): publish again later`, error)
 }

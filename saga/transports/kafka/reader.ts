@@ -1,30 +1,33 @@
 /**
- * Reads the topics of one group: from the broker to the handlers of this process, and back with offsets. All of them go
- * through one member of the group: the client expects every member to read the same topics.
+ * Reads one topic for a group: from the broker to the handlers of this process, and back with offsets.
  *
  * Invariants:
  * - an offset is committed after its record, and every one before it, is settled: by a handler, or safe in the dead topic;
  * - commits go beside the path, on a timer: one takes longer than the handling of many records;
- * - when the partitions of a group are dealt anew, what waits here of one that goes to another member is dropped: it comes
- *   again there. Of one that stays, what comes again is known;
- * - nothing is thrown into the client: it would fetch every partition again from its last commit.
+ * - when a partition goes to another member, what is still in hand of it is dropped here and comes again there;
+ * - a partition without room is paused, so that what waits for its next try, or for its database, holds up no other;
+ * - no handler is ever awaited inside the client, and nothing of ours is thrown into it: it would start all over.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
+import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload, KafkaMessage } from 'kafkajs'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { delivery, systemTimer, type Delivery } from '../delivery.ts'
 import type { BatchHandler, Message, Subscription } from '../transport.ts'
-import { Offsets } from './offsets.ts'
+import { assignBySubscription } from './assigner.ts'
+import type { Client } from './client.ts'
+import { Partition } from './partition.ts'
+import { PublishError } from './publish-error.ts'
 import type { Publisher } from './publisher.ts'
-import type { Topics } from './topics.ts'
-import { fromRecord, toDeadRecord, type Origin } from './wire.ts'
+import { deadTopic, type Topics } from './topics.ts'
+import { fromRecord, toDeadNotice, toDeadRecord, type Origin } from './wire.ts'
 import { within } from './within.ts'
 
 export interface ReaderOptions {
-  readonly kafka: Kafka
+  readonly topic: string
+  readonly group: string
+  readonly open: () => Client
   readonly topics: Topics
   readonly publisher: Publisher
-  readonly group: string
   /** Most records of one partition in hand, and in one batch. */
   readonly prefetch: number
   readonly retry: RetryPolicy
@@ -32,123 +35,97 @@ export interface ReaderOptions {
   readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
 }
 
-export const deadTopic = (topic: string): string => `${topic}.dead`
-
 const commitEveryMs = 50
 
-/** Costs no latency when something comes; a member that leaves waits for the end of one. */
+/** While one record waits for its tries, this many after it are handled (and would come again after a crash). */
+const mostWidth = 10_000
+
+/** A partition that has no room for so long is paused, and what was fetched of it is fetched again. */
+const patienceMs = 1_000
+
+/** The client says that it lives, and hears that partitions are dealt anew, only between two fetches: they must be short. */
 const longPollMs = 500
 
-/** A handler that is slow must not cost the membership: so often is said, meanwhile, that this member lives. */
-const heartbeatMs = 1_000
-
 /** A broker that does not answer a farewell is left. */
-const farewellMs = 5_000
+const farewellMs = 3_000
 
-const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 5_000, jitter: 0.5 }
+/** Joining waits for all members, which have the session's time to come. */
+const joinMs = 30_000
 
-/** A partition that this member reads. */
-interface Partition {
-  readonly topic: string
-  readonly partition: number
-  readonly offsets: Offsets
-  /** Another member reads it now. */
-  lost: boolean
+const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 2_000, jitter: 0.5 }
+
+/** A membership in the group, from its beginning to its end. */
+interface Session {
+  readonly client: Client
+  readonly consumer: Consumer
+  /** By number. */
+  readonly partitions: Map<number, Partition>
+  memberId: string | null
+  alive: boolean
+  committing: Promise<void> | null
 }
 
-/** A topic and its handlers here. They share its messages. */
-interface Feed {
-  readonly topic: string
-  readonly delivery: Delivery
-  members: number
-  closed: boolean
-  /** Resolves when its partitions have been dealt for the first time. */
-  readonly established: Promise<void>
-  establish(): void
-}
-
-/** A record that is to go to the dead topic. */
-interface GivenUp {
-  readonly from: Partition
+/** Where a message came from. */
+interface Place {
+  readonly session: Session
+  readonly partition: Partition
   readonly record: KafkaMessage
   readonly origin: Origin
-  readonly settled: () => void
 }
 
 export class Reader {
   readonly #options: ReaderOptions
-  readonly #feeds = new Map<string, Feed>()
-  readonly #origins = new WeakMap<Message, Partition>()
+  readonly #delivery: Delivery
+  readonly #partitions = new WeakMap<Message, Partition>()
   readonly #burials = new Set<Promise<void>>()
+  readonly #waiters = new Set<() => void>()
   readonly #stop = new AbortController()
-  #running: Promise<void> | null = null
-  /** By topic and number. */
-  readonly #partitions = new Map<string, Partition>()
-  #consumer: Consumer | null = null
-  /** Ends the consumer, for one that reads the topics of now. */
-  #change: () => void = () => undefined
-  #committing: Promise<void> | null = null
-  #stirred: () => void = () => undefined
+  readonly #stopped: Promise<void>
+  readonly #running: Promise<void>
+  #session: Session | null = null
+  #members = 0
+  #closing = false
   #closed: Promise<void> | null = null
   #lastProblem: string | null = null
 
   constructor(options: ReaderOptions) {
     this.#options = options
+    this.#delivery = delivery({
+      maxBatch: options.prefetch,
+      maxQueued: Infinity, // `prefetch` is the bound
+      retry: options.retry,
+      timer: systemTimer,
+      onDead: () => undefined, // each message has its own answer
+    })
+    this.#stopped = new Promise((resolve) => this.#stop.signal.addEventListener('abort', () => resolve()))
+    this.#running = this.#run()
   }
 
-  /** Reads no topic any more. */
+  /** Nobody reads here any more. */
   get idle(): boolean {
-    return this.#feeds.size === 0
+    return this.#members === 0
   }
 
-  /** Adds a handler; closing it waits for its batch. @returns also when its topic is read for the first time */
-  join(topic: string, handler: BatchHandler): { readonly established: Promise<void>; readonly member: Subscription } {
-    const known = this.#feeds.get(topic)
-    const feed = known ?? this.#open(topic)
-    const isCurrent = (message: Message): boolean => this.#origins.get(message)?.lost === false
-    const member = feed.delivery.subscribe(topic, this.#options.group, async (batch) => {
+  /** It is a member of the group now. */
+  get reading(): boolean {
+    return this.#session?.memberId != null
+  }
+
+  /** Adds a handler; closing it waits for its batch. The handlers of one reader share its messages. */
+  join(handler: BatchHandler): Subscription {
+    const { topic, group } = this.#options
+    const isCurrent = (message: Message): boolean => this.#partitions.get(message)?.lost === false
+    const member = this.#delivery.subscribe(topic, group, async (batch) => {
       const current = batch.filter(isCurrent)
       return current.length === 0 ? undefined : handler(current)
     })
-    feed.members++
-    if (known === undefined) this.#change()
-    else this.#stir()
-    this.#running ??= this.#run()
-    return { established: feed.established, member: { close: () => this.#leaveFeed(feed, member) } }
-  }
-
-  #open(topic: string): Feed {
-    let establish = (): void => undefined
-    const established = new Promise<void>((resolve) => (establish = resolve))
-    const feed: Feed = {
-      topic,
-      members: 0,
-      closed: false,
-      established,
-      establish,
-      delivery: delivery({
-        maxBatch: this.#options.prefetch,
-        maxQueued: Infinity, // `prefetch` is the bound
-        retry: this.#options.retry,
-        timer: systemTimer,
-        onDead: () => undefined, // each message has its own answer
-      }),
+    this.#members++
+    return {
+      close: () => {
+        this.#members--
+        return member.close()
+      },
     }
-    this.#feeds.set(topic, feed)
-    return feed
-  }
-
-  async #leaveFeed(feed: Feed, member: Subscription): Promise<void> {
-    feed.members--
-    await member.close()
-    if (feed.members > 0 || feed.closed) return
-    feed.closed = true
-    this.#feeds.delete(feed.topic)
-    this.#pause([feed.topic])
-    await feed.delivery.close()
-    await this.#commit()
-    this.#lose(({ topic }) => topic === feed.topic)
-    this.#change()
   }
 
   /** Waits for the batches in hand, commits what they settled, leaves the group. Ends within a bound, handlers aside. */
@@ -158,217 +135,232 @@ export class Reader {
   }
 
   async #close(): Promise<void> {
+    this.#closing = true
+    await this.#delivery.close()
+    await within(farewellMs, 'burying', Promise.all(this.#burials)).catch(() => undefined)
     this.#stop.abort()
-    this.#pause([...this.#feeds.keys()])
-    await Promise.all([...this.#feeds.values()].map((feed) => feed.delivery.close()))
-    await within(farewellMs, 'burying', Promise.allSettled(this.#burials)).catch(() => undefined)
-    this.#change()
     await this.#running
   }
 
-  /** What is not handed on is fetched again at once, over and over, unless it is paused. */
-  #pause(topics: readonly string[]): void {
-    try {
-      this.#consumer?.pause(topics.map((topic) => ({ topic })))
-    } catch {
-      // It does not run yet, or no more.
-    }
-  }
-
-  get #closing(): boolean {
-    return this.#stop.signal.aborted
-  }
-
+  /** One membership after the other, with growing pauses where there is none to be had. */
   async #run(): Promise<void> {
-    for (let failures = 0; !this.#closing;) {
-      await new Promise<void>((resolve) => setImmediate(resolve)) // topics that come or go in one turn cost one change
-      const topics = [...this.#feeds.keys()]
-      if (topics.length === 0) return void (this.#running = null)
+    const { signal } = this.#stop
+    for (let failures = 1; !signal.aborted; failures++) {
+      const session = this.#begin()
       try {
-        await this.#options.topics.ensure(topics.flatMap((topic) => [topic, deadTopic(topic)]))
-        const changed = await this.#consume(topics)
-        if (changed) continue
-        failures = 0
+        await this.#read(session)
       } catch (error) {
         this.#reportOnce(error)
       }
-      await pause(backoff(again, ++failures, 0, 0), undefined, { signal: this.#stop.signal }).catch(() => undefined)
+      if (session.memberId !== null) failures = 1
+      await this.#end(session)
+      await pause(backoff(again, failures, 0, 0), undefined, { signal }).catch(() => undefined)
     }
   }
 
-  /** One consumer, for as long as it can go on by itself. @returns whether it ended because the topics are others now */
-  async #consume(topics: readonly string[]): Promise<boolean> {
-    const { kafka, group, sessionTimeoutMs } = this.#options
-    const consumer = kafka.consumer({
-      groupId: group,
-      sessionTimeout: sessionTimeoutMs,
-      heartbeatInterval: heartbeatMs,
-      rebalanceTimeout: sessionTimeoutMs,
+  #begin(): Session {
+    const client = this.#options.open()
+    const consumer = client.kafka.consumer({
+      groupId: this.#options.group,
+      partitionAssigners: [assignBySubscription],
+      sessionTimeout: this.#options.sessionTimeoutMs,
+      rebalanceTimeout: this.#options.sessionTimeoutMs,
+      heartbeatInterval: Math.min(1_000, this.#options.sessionTimeoutMs / 3),
       maxWaitTimeInMs: longPollMs,
       minBytes: 1,
       allowAutoTopicCreation: false,
-      retry: { restartOnFailure: async () => true },
+      retry: { retries: 5, restartOnFailure: async () => false },
     })
-    const { GROUP_JOIN, CRASH, REBALANCING } = consumer.events
-    consumer.on(GROUP_JOIN, ({ payload }) => this.#dealt(topics, payload.memberAssignment))
-    consumer.on(REBALANCING, () => void this.#commit())
-    const ended = new Promise<boolean>((resolve) => {
-      consumer.on(CRASH, ({ payload }) => {
-        if (!payload.restart) resolve(false)
+    return { client, consumer, partitions: new Map(), memberId: null, alive: true, committing: null }
+  }
+
+  /** Resolves when this reader stops. @throws Error where the membership cannot be had, or ends */
+  async #read(session: Session): Promise<void> {
+    const { consumer } = session
+    const { topic, topics } = this.#options
+    const crashed = new Promise<never>((_resolve, reject) => {
+      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+    })
+    consumer.on(consumer.events.GROUP_JOIN, (event) => this.#joined(session, event))
+    consumer.on(consumer.events.REBALANCING, () => void this.#commit(session))
+    const start = async (): Promise<void> => {
+      await topics.ensure(topic)
+      await consumer.connect()
+      await consumer.subscribe({ topic, fromBeginning: true })
+      await consumer.run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: 6,
+        eachBatch: (payload) => this.#take(session, payload),
       })
-      this.#change = () => resolve(true)
-    })
-    if (!sameTopics(topics, this.#feeds)) return true
-    this.#consumer = consumer
-    const timer = setInterval(() => void this.#commit(), commitEveryMs)
-    try {
-      await Promise.race([this.#begin(consumer, topics), ended])
-      return await ended
-    } finally {
-      clearInterval(timer)
-      await this.#leave(consumer)
     }
+    await Promise.race([within(joinMs, 'joining the group', start()), crashed, this.#stopped])
+    await Promise.race([crashed, this.#stopped])
   }
 
-  async #begin(consumer: Consumer, topics: readonly string[]): Promise<void> {
-    await consumer.connect()
-    await consumer.subscribe({ topics: [...topics], fromBeginning: true })
-    await consumer.run({
-      autoCommit: false,
-      eachBatchAutoResolve: false,
-      partitionsConsumedConcurrently: 6,
-      eachBatch: (payload) => this.#read(payload),
-    })
-  }
-
-  async #leave(consumer: Consumer): Promise<void> {
-    await within(farewellMs, 'the last commit', this.#commit()).catch(() => undefined)
-    this.#consumer = null
-    if (this.#closing) this.#lose(() => true)
-    await within(farewellMs, 'leaving the group', consumer.disconnect()).catch(() => undefined)
-  }
-
-  #dealt(topics: readonly string[], mine: Readonly<Record<string, readonly number[]>>): void {
-    this.#lose(({ topic, partition }) => mine[topic]?.includes(partition) !== true)
-    this.#lastProblem = null
+  async #end(session: Session): Promise<void> {
+    await within(farewellMs, 'the last commit', this.#commit(session)).catch(() => undefined)
+    session.alive = false
+    this.#session = null
+    for (const partition of session.partitions.values()) partition.lost = true
     this.#stir()
-    for (const topic of topics) this.#feeds.get(topic)?.establish()
+    await within(farewellMs, 'leaving the group', session.consumer.disconnect()).catch(() => undefined)
+    session.client.cut()
   }
 
-  #lose(gone: (partition: Partition) => boolean): void {
-    for (const [key, partition] of this.#partitions) {
-      if (!gone(partition)) continue
-      partition.lost = true
-      this.#partitions.delete(key)
+  /** Partitions were dealt. Who keeps one goes on with what is in hand of it; under a new name nobody keeps any. */
+  #joined(session: Session, { payload: { memberId, memberAssignment } }: ConsumerGroupJoinEvent): void {
+    const { topic } = this.#options
+    const ours = new Set(memberId === session.memberId ? memberAssignment[topic] : [])
+    for (const partition of session.partitions.values()) {
+      if (ours.has(partition.number)) partition.keep()
+      else this.#lose(session, partition)
     }
+    session.memberId = memberId
+    this.#session = session
+    this.#lastProblem = null
   }
 
-  async #read({ batch, heartbeat, isRunning, isStale, resolveOffset }: EachBatchPayload): Promise<void> {
-    const feed = this.#feeds.get(batch.topic)
-    if (feed === undefined) return
-    const from = this.#partition(batch.topic, batch.partition)
-    const { offsets } = from
-    const over = (): boolean => this.#closing || feed.closed || from.lost || !isRunning() || isStale()
-    for (const record of batch.messages) {
-      while ((feed.members === 0 || offsets.unsettled >= this.#options.prefetch) && !over()) {
-        await this.#nextStir()
-        await heartbeat()
+  #lose(session: Session, partition: Partition): void {
+    partition.lost = true
+    session.partitions.delete(partition.number)
+    if (partition.paused) this.#resume(session, partition) // it may come back, and the client would remember
+  }
+
+  async #take(session: Session, payload: EachBatchPayload): Promise<void> {
+    const { partition: number, messages } = payload.batch
+    const partition = this.#partition(session, number, Number(messages[0]?.offset))
+    for (const record of messages) {
+      for (const since = performance.now(); !this.#hasRoom(partition); await payload.heartbeat()) {
+        if (performance.now() - since > patienceMs) return this.#pause(session, partition)
+        await this.#stirred(patienceMs / 4)
       }
-      if (over()) return
-      if (!offsets.knows(record.offset)) this.#handOn(feed, from, record)
-      resolveOffset(record.offset)
+      if (partition.lost || !payload.isRunning() || payload.isStale()) return
+      if (partition.take(Number(record.offset))) this.#handOn(session, partition, record)
+      payload.resolveOffset(record.offset)
     }
-    await heartbeat()
   }
 
-  /** Resolves when something is settled or a handler comes, and after a while in any case. */
-  async #nextStir(): Promise<void> {
-    const waiting = new AbortController()
-    const stir = new Promise<void>((resolve) => {
-      const before = this.#stirred
-      this.#stirred = () => {
-        before()
-        resolve()
-      }
-    })
-    const late = pause(heartbeatMs / 2, undefined, { signal: waiting.signal }).catch(() => undefined)
-    await Promise.race([stir, late])
-    waiting.abort()
+  #partition(session: Session, number: number, offset: number): Partition {
+    const known = session.partitions.get(number)
+    if (known?.follows(offset) === true) return known
+    if (known !== undefined) this.#lose(session, known)
+    const partition = new Partition(number, offset)
+    session.partitions.set(number, partition)
+    return partition
   }
 
-  #handOn(feed: Feed, from: Partition, record: KafkaMessage): void {
-    const { topic, partition, offsets } = from
-    const origin: Origin = { topic, partition, offset: record.offset, group: this.#options.group }
-    const settle = offsets.came(record.offset)
-    const settled = (): void => {
-      settle()
-      this.#stir()
-    }
+  #hasRoom(partition: Partition): boolean {
+    if (partition.lost) return true // for nothing: what is fetched of it is dropped
+    if (this.#closing || this.#members === 0) return false
+    return partition.inHand < this.#options.prefetch && partition.width < mostWidth
+  }
+
+  #pause({ consumer }: Session, partition: Partition): void {
+    partition.paused = true
+    attempt(() => consumer.pause([{ topic: this.#options.topic, partitions: [partition.number] }]))
+  }
+
+  #resume({ consumer }: Session, partition: Partition): void {
+    partition.paused = false
+    attempt(() => consumer.resume([{ topic: this.#options.topic, partitions: [partition.number] }]))
+  }
+
+  #handOn(session: Session, partition: Partition, record: KafkaMessage): void {
+    const { topic, group, retry } = this.#options
+    const origin: Origin = { topic, partition: partition.number, offset: record.offset, group }
+    const place: Place = { session, partition, record, origin }
     const read = fromRecord(record, origin)
-    if (!read.ok) return this.#bury({ from, record, origin, settled }, null, read.why)
+    if (!read.ok) return this.#bury(place, null, read.why)
     const message = read.value
-    this.#origins.set(message, from)
-    feed.delivery.offerOne(topic, message, this.#options.retry.tries, (failure) => {
-      if (failure === null) settled()
-      else if (!from.lost && !this.#closing && !feed.closed)
-        this.#bury({ from, record, origin, settled }, message.id, failure)
+    this.#partitions.set(message, partition)
+    this.#delivery.offerOne(topic, message, retry.tries, (failure) => {
+      if (failure === null) this.#settle(place)
+      else if (!partition.lost && !this.#closing) this.#bury(place, message.id, failure)
     })
   }
 
-  #partition(topic: string, partition: number): Partition {
-    const key = `${topic}/${partition}`
-    const known = this.#partitions.get(key)
-    if (known !== undefined) return known
-    const made: Partition = { topic, partition, offsets: new Offsets(), lost: false }
-    this.#partitions.set(key, made)
-    return made
+  #settle({ session, partition, record }: Place): void {
+    partition.settle(Number(record.offset))
+    this.#stir()
+    if (partition.lost) return
+    if (partition.paused && this.#hasRoom(partition)) this.#resume(session, partition)
+    this.#commitSoon(session)
   }
 
-  #stir(): void {
-    const stirred = this.#stirred
-    this.#stirred = () => undefined
-    stirred()
-  }
-
-  #bury(given: GivenUp, messageId: string | null, reason: string): void {
-    const { topic } = given.origin
-    this.#options.onProblem(`A message of ${topic} goes to ${deadTopic(topic)}`, messageId, reason)
-    const burial = this.#carry(given, reason).finally(() => this.#burials.delete(burial))
+  #bury(place: Place, messageId: string | null, reason: string): void {
+    const { topic, onProblem } = this.#options
+    onProblem(`A message of ${topic} goes to ${deadTopic(topic)}`, messageId, reason)
+    const burial = this.#carry(place, messageId, reason).finally(() => this.#burials.delete(burial))
     this.#burials.add(burial)
   }
 
-  /** Publishes it there and then counts it as settled, as often as it takes; a partition that is lost leaves it to the next member. */
-  async #carry({ from, record, origin, settled }: GivenUp, reason: string): Promise<void> {
-    const { publisher, onProblem } = this.#options
-    const dead = deadTopic(origin.topic)
-    for (let failures = 1; !from.lost; failures++) {
+  /** Publishes it there and then counts it as settled, as often as it takes; who loses its partition leaves it to others. */
+  async #carry(place: Place, messageId: string | null, reason: string): Promise<void> {
+    const { publisher, topic, onProblem } = this.#options
+    let letter = toDeadRecord(place.record, place.origin, reason)
+    for (let failures = 1; !place.partition.lost && !this.#stop.signal.aborted; failures++) {
       try {
-        await publisher.publish(dead, [toDeadRecord(record, origin, reason)])
-        return settled()
+        await publisher.publish(deadTopic(topic), [letter])
+        return this.#settle(place)
       } catch (error) {
-        onProblem(`A message of ${origin.topic} waits for its way to ${dead}`, null, error)
+        onProblem(`A message of ${topic} waits for its way to ${deadTopic(topic)}`, messageId, error)
+        if (error instanceof PublishError && error.code === 'refused') letter = toDeadNotice(place.origin, reason)
       }
       await pause(backoff(again, failures, 0, 0), undefined, { signal: this.#stop.signal }).catch(() => undefined)
     }
   }
 
-  #commit(): Promise<void> {
-    this.#committing ??= this.#commitDue().finally(() => (this.#committing = null))
-    return this.#committing
+  #commitSoon(session: Session): void {
+    if (session.committing !== null || !session.alive) return
+    session.committing = pause(commitEveryMs)
+      .then(() => this.#commitNow(session))
+      .then((further) => {
+        session.committing = null
+        if (further) this.#commitSoon(session)
+      })
   }
 
-  async #commitDue(): Promise<void> {
-    const consumer = this.#consumer
-    const due = [...this.#partitions.values()].flatMap(({ topic, partition, offsets }) =>
-      offsets.due === null ? [] : [{ topic, partition, offset: offsets.due, offsets }],
-    )
-    if (due.length === 0 || consumer === null) return
+  /** All that is settled by now. */
+  async #commit(session: Session): Promise<void> {
+    await this.#commitNow(session)
+  }
+
+  /** @returns whether there is more to commit: settled meanwhile, or because it failed */
+  async #commitNow(session: Session): Promise<boolean> {
+    const { topic } = this.#options
+    const due = [...session.partitions.values()]
+      .map((partition) => ({ partition, offset: partition.position }))
+      .filter(({ partition, offset }) => offset > partition.committed)
+    if (due.length === 0) return false
     try {
-      await consumer.commitOffsets(due.map(({ topic, partition, offset }) => ({ topic, partition, offset })))
-      for (const { offset, offsets } of due) offsets.committed(offset)
+      await session.consumer.commitOffsets(
+        due.map(({ partition, offset }) => ({ topic, partition: partition.number, offset: String(offset) })),
+      )
+      for (const { partition, offset } of due) partition.committed = Math.max(partition.committed, offset)
     } catch {
-      // The partitions are being dealt anew, or the broker is away. What is not committed comes again.
+      // Partitions are being dealt anew, or the broker is away. What is not committed comes again.
+      await pause(commitEveryMs * 10)
     }
+    return session.alive
+  }
+
+  #stir(): void {
+    for (const resolve of this.#waiters) resolve()
+    this.#waiters.clear()
+  }
+
+  /** Resolves when something is settled, and after a while in any case. */
+  #stirred(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => waiter(), ms)
+      const waiter = (): void => {
+        clearTimeout(timer)
+        this.#waiters.delete(waiter)
+        resolve()
+      }
+      this.#waiters.add(waiter)
+    })
   }
 
   /** What hinders is told once, not with every attempt. */
@@ -376,10 +368,16 @@ export class Reader {
     const problem = String(cause)
     if (problem === this.#lastProblem || this.#closing) return
     this.#lastProblem = problem
-    const what = `Group ${this.#options.group} cannot read its topics; it is tried again until it can`
-    this.#options.onProblem(what, null, cause)
+    const { topic, group, onProblem } = this.#options
+    onProblem(`${topic} cannot be read for ${group}; it is tried again until it can`, null, cause)
   }
 }
 
-const sameTopics = (topics: readonly string[], feeds: ReadonlyMap<string, Feed>): boolean =>
-  topics.length === feeds.size && topics.every((topic) => feeds.has(topic))
+/** A consumer that has ended refuses: the next one fetches from every partition. */
+function attempt(work: () => void): void {
+  try {
+    work()
+  } catch {
+    // As said above.
+  }
+}

@@ -1,5 +1,10 @@
-/** Makes sure that topics exist before they are used: sending to a missing one may hang, reading one fails. */
-import type { Admin, Kafka } from 'kafkajs'
+/**
+ * The topics, each with the one for its dead letters: made where they are missing, before they are used. (Sending to a
+ * missing topic may hang, and reading one fails.)
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Admin } from 'kafkajs'
+import type { Client } from './client.ts'
 import { within } from './within.ts'
 
 export interface TopicOptions {
@@ -8,74 +13,107 @@ export interface TopicOptions {
   readonly timeoutMs: number
 }
 
+export const deadTopic = (topic: string): string => `${topic}.dead`
+
+/** So often is looked whether a new topic is there: the brokers hear of it one after the other. */
+const looks = 8
+
+/** A cluster that does not answer a farewell is left. */
+const farewellMs = 2_000
+
 export class Topics {
-  readonly #kafka: Kafka
+  readonly #open: () => Client
   readonly #options: TopicOptions
   readonly #known = new Map<string, Promise<void>>()
-  #admin: Promise<Admin> | null = null
+  #link: { readonly client: Client; readonly admin: Admin; readonly connected: Promise<void> } | null = null
 
-  /** @param kafka a client that gives up after few tries: the callers have their own patience */
-  constructor(kafka: Kafka, options: TopicOptions) {
-    this.#kafka = kafka
+  constructor(open: () => Client, options: TopicOptions) {
+    this.#open = open
     this.#options = options
   }
 
-  /** Creates the topics that are missing; two processes at once do no harm. @throws Error where no answer comes in time */
-  async ensure(topics: readonly string[]): Promise<void> {
-    await Promise.all(topics.map((topic) => this.#ensureOne(topic)))
-  }
-
-  #ensureOne(topic: string): Promise<void> {
+  /** Creates what is missing; two processes at once do no harm. @throws Error where that is not done in time */
+  ensure(topic: string): Promise<void> {
     const known = this.#known.get(topic)
     if (known !== undefined) return known
-    const made = this.#make(topic)
+    const made = within(this.#options.timeoutMs, `creating ${topic}`, this.#make([topic, deadTopic(topic)]))
     this.#known.set(topic, made)
     made.catch(() => this.#known.delete(topic))
     return made
   }
 
-  async #make(topic: string): Promise<void> {
-    const { partitions, replicationFactor } = this.#options
-    await this.#ask((admin) =>
-      admin.createTopics({
-        topics: [{ topic, numPartitions: partitions, replicationFactor }],
-        waitForLeaders: true,
-        timeout: this.#options.timeoutMs,
-      }),
-    )
+  /** It may have been deleted: the next `ensure` looks. */
+  forget(topic: string): void {
+    this.#known.delete(topic)
   }
 
   /** Whether the cluster answers now. */
-  async answers(): Promise<boolean> {
+  async answers(withinMs: number): Promise<boolean> {
     try {
-      return (await this.#ask((admin) => admin.describeCluster())).brokers.length > 0
+      const { brokers } = await within(
+        withinMs,
+        'a question to Kafka',
+        this.#ask((admin) => admin.describeCluster()),
+      )
+      return brokers.length > 0
     } catch {
+      this.#drop()
       return false
     }
   }
 
   async close(): Promise<void> {
-    const admin = await this.#admin?.catch(() => null)
-    await admin?.disconnect()
+    const link = this.#link
+    this.#link = null
+    await within(farewellMs, 'leaving Kafka', link?.admin.disconnect() ?? Promise.resolve()).catch(() => undefined)
+    link?.client.cut()
+  }
+
+  async #make(topics: readonly string[]): Promise<void> {
+    const { partitions: numPartitions, replicationFactor, timeoutMs } = this.#options
+    let refusal: unknown
+    for (let look = 1; look <= looks; look++) {
+      const there = new Set(await this.#ask((admin) => admin.listTopics()))
+      const missing = topics.filter((topic) => !there.has(topic))
+      if (missing.length === 0) return
+      const wanted = missing.map((topic) => ({ topic, numPartitions, replicationFactor }))
+      await this.#ask((admin) => admin.createTopics({ topics: wanted, timeout: timeoutMs })).catch((error: unknown) => {
+        refusal = error
+      })
+      await pause(look * 20)
+    }
+    throw new Error(`${topics.join(' and ')} could not be created: ${reasonOf(refusal)}`, { cause: refusal })
   }
 
   async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
-    const { timeoutMs } = this.#options
+    const link = (this.#link ??= this.#connect())
     try {
-      const admin = await within(timeoutMs, 'connecting to Kafka', this.#connected())
-      return await within(timeoutMs, 'a question to Kafka', question(admin))
+      await link.connected
+      return await question(link.admin)
     } catch (error) {
-      this.#admin = null // with another connection the next time
+      if (this.#link === link) this.#drop() // another connection the next time
       throw error
     }
   }
 
-  #connected(): Promise<Admin> {
-    this.#admin ??= (async () => {
-      const admin = this.#kafka.admin()
-      await admin.connect()
-      return admin
-    })()
-    return this.#admin
+  #connect(): { readonly client: Client; readonly admin: Admin; readonly connected: Promise<void> } {
+    const client = this.#open()
+    const admin = client.kafka.admin()
+    return { client, admin, connected: admin.connect() }
   }
+
+  #drop(): void {
+    const link = this.#link
+    this.#link = null
+    link?.admin.disconnect().catch(() => undefined)
+    link?.client.cut()
+  }
+}
+
+/** The client gathers refusals, one a topic. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Error && 'errors' in error && Array.isArray(error.errors)) {
+    return error.errors.map((one) => reasonOf(one)).join('; ')
+  }
+  return error instanceof Error ? error.message : String(error)
 }

@@ -1,8 +1,11 @@
 /**
  * Messages as Kafka carries them: the value is the envelope of contract 0.3 and nothing else, the key is the saga id, our
  * ids are in headers. Foreign producers leave key, headers and `source` out (contract 0.3, 1.5).
+ *
+ * A foreign message has an id by its place in the log, and by its time, since a topic that was deleted and made again counts
+ * from the beginning: the same whenever it is read, and never that of another.
  */
-import type { IHeaders, KafkaMessage, Message as KafkaRecord } from 'kafkajs'
+import type { KafkaMessage, Message as KafkaRecord } from 'kafkajs'
 import type { Checked } from '../../core/contract.ts'
 import { fromEnvelope } from '../envelope.ts'
 import type { Message } from '../transport.ts'
@@ -15,65 +18,74 @@ export interface Origin {
   readonly group: string
 }
 
-const header = { id: 'ordersaga-id', causationId: 'ordersaga-causation-id', undoes: 'ordersaga-undoes' } as const
+type Headers = Record<string, string>
 
+/** The longest reason that is written to a dead letter: it may come from anywhere. */
 const mostReasonLength = 1_000
 
-export function toRecord(message: Message): KafkaRecord {
-  const { type, correlationId, timestamp, source, payload } = message
-  const headers: IHeaders = {}
-  for (const [field, name] of Object.entries(header)) {
-    const value = message[field as keyof typeof header]
-    if (value !== undefined) headers[name] = value
-  }
-  return {
-    key: correlationId,
-    value: JSON.stringify({ type, correlation_id: correlationId, timestamp, payload, source }),
-    headers,
-  }
+export function toRecord({ id, type, correlationId, causationId, undoes, timestamp, source, payload }: Message) {
+  const headers: Headers = { 'ordersaga-id': id }
+  if (causationId !== undefined) headers['ordersaga-causation-id'] = causationId
+  if (undoes !== undefined) headers['ordersaga-undoes'] = undoes
+  const envelope = { type, correlation_id: correlationId, timestamp, payload: payload ?? null, source }
+  return { key: correlationId, value: JSON.stringify(envelope), headers } satisfies KafkaRecord
 }
 
-/** Reads a record, or says what is wrong with it. A record without an id has one by its place: the same if it comes again. */
-export function fromRecord({ value, headers = {} }: KafkaMessage, origin: Origin): Checked<Message> {
-  const text = (name: string): string | undefined => {
-    const found = headers[name]
-    const one = Array.isArray(found) ? found[0] : found
-    return one === undefined ? undefined : one.toString()
-  }
-  const parsed = parse(value)
+/** Reads a record, or says what is wrong with it. Headers and fields that we do not know are overlooked. */
+export function fromRecord(record: KafkaMessage, origin: Origin): Checked<Message> {
+  const parsed = parse(record.value)
   if (!parsed.ok) return parsed
-  return fromEnvelope(parsed.value, {
-    id: text(header.id) ?? `kafka:${origin.topic}:${origin.partition}:${origin.offset}`,
-    causationId: text(header.causationId),
-    undoes: text(header.undoes),
+  const header = (name: string): string | undefined => textIn(record.headers, `ordersaga-${name}`)
+  return fromEnvelope(withoutIds(parsed.value), {
+    id: header('id') ?? `${origin.topic}/${origin.partition}/${origin.offset}@${record.timestamp}`,
+    causationId: header('causation-id'),
+    undoes: header('undoes'),
   })
 }
 
 function parse(value: Buffer | null): Checked<unknown> {
   try {
-    return { ok: true, value: JSON.parse(value?.toString() ?? '') as unknown }
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(value ?? undefined)
+    return { ok: true, value: JSON.parse(text) as unknown }
   } catch {
-    return { ok: false, why: 'the record is no JSON' }
+    return { ok: false, why: 'the message is not JSON in UTF-8' }
   }
+}
+
+/** On this transport ids are in headers: what a field of that name means in a foreign envelope we do not know. */
+function withoutIds(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return { ...value, id: undefined, causation_id: undefined, undoes: undefined }
+}
+
+/** A header's text; undefined where there is none or an empty one. */
+function textIn(headers: KafkaMessage['headers'], name: string): string | undefined {
+  const found = headers?.[name]
+  const text = (Array.isArray(found) ? found[0] : found)?.toString()
+  return text === '' ? undefined : text
 }
 
 /** The record as it came, with the reason and the origin in headers. */
 export function toDeadRecord({ key, value, headers }: KafkaMessage, origin: Origin, reason: string): KafkaRecord {
-  return {
-    key,
-    value,
-    headers: {
-      ...headers,
-      'ordersaga-reason': reason.slice(0, mostReasonLength),
-      'ordersaga-topic': origin.topic,
-      'ordersaga-partition': String(origin.partition),
-      'ordersaga-offset': origin.offset,
-      'ordersaga-group': origin.group,
-      'ordersaga-died-at': new Date().toISOString(),
-    },
-  }
+  return { key, value, headers: { ...headers, ...epitaph(origin, reason) } }
 }
 
-/** About what a record takes in a request, in bytes. */
-export const sizeOf = ({ key, value }: KafkaRecord): number =>
-  Buffer.byteLength(key ?? '') + Buffer.byteLength(value ?? '') + 300
+/** Without the record, for one that is too large with its epitaph: it is where it was, for as long as its topic keeps it. */
+export function toDeadNotice(origin: Origin, reason: string): KafkaRecord {
+  return { key: null, value: null, headers: { ...epitaph(origin, reason), 'ordersaga-left-out': 'too large to copy' } }
+}
+
+const epitaph = ({ topic, partition, offset, group }: Origin, reason: string): Headers => ({
+  'ordersaga-reason': reason.slice(0, mostReasonLength),
+  'ordersaga-topic': topic,
+  'ordersaga-partition': String(partition),
+  'ordersaga-offset': offset,
+  'ordersaga-group': group,
+  'ordersaga-died-at': new Date().toISOString(),
+})
+
+/** What a record takes in a request, in bytes; rather more than less. */
+export function sizeOf({ key, value, headers }: KafkaRecord): number {
+  const inHeaders = headers === undefined ? 0 : Buffer.byteLength(JSON.stringify(headers))
+  return Buffer.byteLength(key ?? '') + Buffer.byteLength(value ?? '') + inHeaders + 100
+}

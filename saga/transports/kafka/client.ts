@@ -1,0 +1,73 @@
+/**
+ * A kafkajs client that can be given up: each consumer, producer and admin has one of its own.
+ *
+ * The client knows no way to call off what it does, and some of its waits are long: so its tries are few (whoever uses it
+ * tries again with another one), and `cut` takes its connections away, after which all that it does fails soon. Consumers
+ * of one group must not share a client: they would share, and clear, their offsets.
+ */
+import { isIP, Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { Kafka, logLevel, type ISocketFactoryArgs, type KafkaConfig, type LogEntry } from 'kafkajs'
+
+export interface ClientOptions {
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  readonly ssl?: KafkaConfig['ssl']
+  readonly sasl?: KafkaConfig['sasl']
+  readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
+}
+
+export interface Client {
+  readonly kafka: Kafka
+  /** Ends its connections at once; it gets no more. */
+  cut(): void
+}
+
+export function openClient({ brokers, clientId, ssl, sasl, onProblem }: ClientOptions): Client {
+  const sockets = new Set<Socket>()
+  let gone = false
+  const kafka = new Kafka({
+    brokers: [...brokers],
+    clientId,
+    ...(ssl === undefined ? {} : { ssl }),
+    ...(sasl === undefined ? {} : { sasl }),
+    connectionTimeout: 3_000,
+    requestTimeout: 10_000,
+    retry: { initialRetryTime: 100, maxRetryTime: 2_000, multiplier: 1.5, retries: 5 },
+    logLevel: logLevel.ERROR,
+    logCreator: () => (entry) => {
+      if (!gone) onProblem(...problemOf(entry))
+    },
+    socketFactory(where) {
+      if (gone) throw new Error('this client was given up')
+      const socket = open(where)
+      sockets.add(socket)
+      return socket.on('close', () => sockets.delete(socket))
+    },
+  })
+  return {
+    kafka,
+    cut() {
+      gone = true
+      // With an error, which is what the client looks out for.
+      for (const socket of sockets) socket.destroy(new Error('this client was given up'))
+    },
+  }
+}
+
+/** Sends at once what there is, without waiting for more: an acknowledgement comes a quarter sooner. */
+function open({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
+  const tls = Object.keys(ssl ?? {}).length > 0
+  const socket = tls
+    ? connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect)
+    : new Socket().connect({ host, port }, onConnect)
+  return socket.setKeepAlive(true, 60_000).setNoDelay(true)
+}
+
+function problemOf({
+  namespace,
+  log: { message, ...more },
+}: LogEntry): [what: string, messageId: null, cause: unknown] {
+  const error: unknown = more['error'] ?? more['broker'] ?? null
+  return [`The Kafka client (${namespace}): ${message}`, null, error]
+}
