@@ -1,9 +1,9 @@
 /**
  * The saga's row as SQL stores keep it: its columns, its form in our words, and the conditions of lists and counts.
  *
- * The whole state of a live saga is written with one of every so many moves. What came since is in its history, a few
- * entries, and is folded when the row is read. So a move costs the same however much its saga holds: a large input, or the
- * answers of two hundred steps.
+ * The row is small and stays so. The state is kept in the history, beside the events: with one of every so many moves, and
+ * where nothing follows by itself. What came since is folded when the saga is read, a few entries at most. So a move costs
+ * the same however much its saga holds: a large input, or the answers of two hundred steps.
  */
 import type { Event } from '../core/events.ts'
 import { evolve } from '../core/evolve.ts'
@@ -11,21 +11,23 @@ import type { SagaState } from '../core/state.ts'
 import type { Move, SagaFilter, Start, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
 
-/** What a start writes, besides `state_seq`, `status` and `live`. */
 export const sagaColumns =
-  'id, definition, version, seq, state, owner, key, fingerprint, business_key, created_at, updated_at'
+  'id, definition, version, seq, state_seq, owner, key, fingerprint, business_key, created_at, updated_at'
 
-/** What is read of the table `saga`. `state` is as of `state_seq`; `later` has the events of each move since. */
-export const readColumns = (history: string): string => `${sagaColumns}, state_seq,
+/** What is read of the table `saga`: its columns, the state that was kept, and the events of each move since. */
+export const readColumns = (history: string): string => `${sagaColumns},
+  (select h.state from ${history} h where h.saga_id = saga.id and h.seq = saga.state_seq) as state,
   case when state_seq < seq then (
     select string_agg(h.events, ',' order by h.seq) from ${history} h where h.saga_id = saga.id and h.seq > saga.state_seq
   ) end as later`
 
 const movesPerState = 16
 
-/** Whether a move's row gets its whole state: now and then, and where nothing follows by itself. */
-export const writesState = ({ fromSeq, toSeq, live }: Move): boolean =>
-  !live || Math.floor(fromSeq / movesPerState) < Math.floor(toSeq / movesPerState)
+/** The state that is kept with a move: now and then, and where nothing follows by itself. Null otherwise. */
+export function stateToKeep({ fromSeq, toSeq, live, state }: Move): string | null {
+  const due = Math.floor(fromSeq / movesPerState) < Math.floor(toSeq / movesPerState)
+  return due || !live ? JSON.stringify(state) : null
+}
 
 /** The statuses of sagas that may be pruned. */
 export const endedStatuses = `('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED')`
@@ -35,14 +37,15 @@ export interface SagaRow {
   readonly definition: string
   readonly version: number
   readonly seq: number
-  readonly state: string
+  /** The move that `state` was kept with; 0 where none was yet. */
+  readonly state_seq: number
   readonly owner: string
   readonly key: string | null
   readonly fingerprint: string
   readonly business_key: string | null
   readonly created_at: number
   readonly updated_at: number
-  readonly state_seq: number
+  readonly state: string | null
   readonly later: string | null
 }
 
@@ -61,14 +64,14 @@ export const toSaga = (row: SagaRow): StoredSaga => ({
 })
 
 function stateOf({ id, seq, state, state_seq, later }: SagaRow): SagaState {
-  const written = JSON.parse(state) as SagaState
+  const kept = state === null ? null : (JSON.parse(state) as SagaState)
   const moves = later === null ? [] : (JSON.parse(`[${later}]`) as readonly (readonly Event[])[])
   if (state_seq + moves.length !== seq)
     throw new StoreError(
       'unusable',
-      `Saga ${id} is at move ${seq}, but its history from ${state_seq} on has ${moves.length}. Restore it from a backup.`,
+      `Saga ${id} is at move ${seq}, but after ${state_seq} its history has ${moves.length}. Restore it from a backup.`,
     )
-  return moves.flat().reduce<SagaState | null>(evolve, written) as SagaState
+  return moves.flat().reduce(evolve, kept) as SagaState
 }
 
 /** Text columns hold no NUL and no half of a surrogate pair (in JSON both are escaped). */

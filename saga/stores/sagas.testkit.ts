@@ -17,12 +17,14 @@ export type SagaOverrides = Partial<Omit<StoredSaga, 'state'>> & {
 export function startOf(overrides: SagaOverrides = {}, live = true): Start {
   const { status = 'STARTED', input = { text: 'input' }, ...rest } = overrides
   const id = rest.id ?? uuidv7()
+  const first: Event = { type: 'SagaStarted', id, definition: 'test', version: 1, seed: 1, input, at, deadline: null }
+  const events = [first, ...becoming(status)]
   const saga: StoredSaga = {
     id,
     definition: 'test',
     version: 1,
     seq: 1,
-    state: stateOf(id, { status, input }),
+    state: folded(null, events),
     owner: 'owner',
     key: null,
     fingerprint: 'fingerprint',
@@ -31,11 +33,10 @@ export function startOf(overrides: SagaOverrides = {}, live = true): Start {
     updatedAt: at,
     ...rest,
   }
-  const event: Event = { type: 'SagaStarted', id, definition: 'test', version: 1, seed: 1, input, at, deadline: null }
-  return { saga, live, entry: { sagaId: id, seq: 1, at: saga.createdAt, inputId: `start:${id}`, events: [event] } }
+  return { saga, live, entry: { sagaId: id, seq: 1, at: saga.createdAt, inputId: `start:${id}`, events } }
 }
 
-/** The next move of a saga as the engine makes it, with what a test wants otherwise; another status only where it ends. */
+/** The next move of a saga as the engine makes it, with what a test wants otherwise. */
 export function moveOf(
   saga: StoredSaga,
   overrides: Partial<Pick<Move, 'owner' | 'businessKey' | 'live' | 'updatedAt'>> & {
@@ -46,12 +47,13 @@ export function moveOf(
     readonly inputId?: string
   } = {},
 ): Move {
-  const { status = saga.state.status, entries = 1, step = 'one', reply = 'reply', inputId, ...rest } = overrides
+  const { status = 'STARTED', entries = 1, step = 'one', reply = 'reply', inputId, ...rest } = overrides
+  const events = [stepDone(reply, step), ...becoming(status)]
   return {
     id: saga.id,
     fromSeq: saga.seq,
     toSeq: saga.seq + entries,
-    state: { ...(evolve(saga.state, stepDone(reply, step)) as SagaState), status },
+    state: folded(saga.state, events),
     businessKey: saga.businessKey,
     owner: saga.owner,
     live: true,
@@ -61,29 +63,35 @@ export function moveOf(
       seq: saga.seq + 1 + index,
       at: at + index,
       inputId: inputId ?? `input-${saga.seq + 1 + index}`,
-      events: [stepDone(reply, step)],
+      events,
     })),
     ...rest,
   }
 }
 
-export const stepDone = (reply: unknown, step = 'one'): Event => ({ type: 'StepDone', step, reply })
+const stepDone = (reply: unknown, step = 'one'): Event => ({ type: 'StepDone', step, reply })
 
-const stateOf = (id: string, { status, input }: { status: SagaStatus; input: unknown }): SagaState => ({
-  id,
-  definition: 'test',
-  version: 1,
-  seed: 1,
-  input,
-  status,
-  stage: 0,
-  steps: {},
-  startedAt: at,
-  endedAt: null,
-  deadline: null,
-  error: null,
-  cancel: null,
-  parked: status === 'PARKED' ? { step: 'one', reason: 'test', from: 'STARTED' } : null,
-  expiresAt: null,
-  leftBehind: [],
-})
+const folded = (state: SagaState | null, events: readonly Event[]): SagaState =>
+  events.reduce(evolve, state) as SagaState
+
+/** What makes a saga that was just started so. */
+function becoming(status: SagaStatus): readonly Event[] {
+  switch (status) {
+    case 'STARTED':
+      return []
+    case 'PARKED':
+      return [{ type: 'SagaParked', step: 'one', reason: 'test' }]
+    case 'COMPENSATING':
+      return [{ type: 'CompensationStarted', step: 'one', reason: 'test' }]
+    case 'CANCELLING':
+      return [{ type: 'CancelStarted', afterCompletion: false }]
+    case 'COMPLETED':
+      return [{ type: 'SagaCompleted', at }]
+    case 'COMPENSATED':
+      return [{ type: 'SagaCompensated', at }]
+    case 'CANCELLED':
+      return [{ type: 'SagaCancelled', at }]
+    case 'FAILED':
+      return [{ type: 'SagaFailed', at, leftBehind: [], reason: null }]
+  }
+}

@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { at, moveOf, startOf, stepDone, type SagaOverrides } from './sagas.testkit.ts'
+import { at, moveOf, startOf, type SagaOverrides } from './sagas.testkit.ts'
 import type { HistoryEntry, Move, SagaFilter, Start, Store, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
 
@@ -524,7 +524,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           businessKey: `b ${text}`,
           input: { [text]: text },
         })
-        const entry: HistoryEntry = { ...start.entry, inputId: `i ${text}`, events: [stepDone({ [text]: [text] })] }
+        const entry: HistoryEntry = { ...start.entry, inputId: `i ${text}` }
         await started({ ...start, entry })
         expect(await store.findByKey(`k ${text}`)).toEqual(start.saga)
         expect(await listed({ businessKey: `b ${text}`, definition: `d ${text}` })).toEqual([start.saga.id])

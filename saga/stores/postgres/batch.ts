@@ -1,5 +1,5 @@
 /** A batch as the columns that the commit statement takes, and the parts of a batch that hurt each other apart. */
-import { writesState } from '../rows.ts'
+import { stateToKeep } from '../rows.ts'
 import type { HistoryEntry, Move, Start } from '../store.ts'
 import { int8Array, textArray } from './arrays.ts'
 
@@ -13,7 +13,7 @@ export const moveColumnTypes = {
   id: 'text',
   from_seq: 'bigint',
   to_seq: 'bigint',
-  /** Null where the row keeps the one that it has. */
+  /** Null where none is kept with this move. */
   state: 'text',
   status: 'text',
   business_key: 'text',
@@ -33,7 +33,7 @@ export function moveColumns(moves: readonly Move[]): Buffer[] {
     textArray(sorted.map((move) => move.id)),
     int8Array(sorted.map((move) => move.fromSeq)),
     int8Array(sorted.map((move) => move.toSeq)),
-    textArray(sorted.map((move) => (writesState(move) ? JSON.stringify(move.state) : null))),
+    textArray(sorted.map((move) => stateToKeep(move))),
     textArray(sorted.map((move) => move.state.status)),
     textArray(sorted.map((move) => move.businessKey)),
     textArray(sorted.map((move) => move.owner)),
@@ -63,7 +63,7 @@ export const startColumnTypes = {
   definition: 'text',
   version: 'bigint',
   seq: 'bigint',
-  state: 'text',
+  state_seq: 'bigint',
   status: 'text',
   owner: 'text',
   key: 'text',
@@ -85,7 +85,7 @@ export function startColumns(starts: readonly Start[]): Buffer[] {
     textArray(sorted.map(({ saga }) => saga.definition)),
     int8Array(sorted.map(({ saga }) => saga.version)),
     int8Array(sorted.map(({ saga }) => saga.seq)),
-    textArray(sorted.map(({ saga }) => JSON.stringify(saga.state))),
+    int8Array(sorted.map(() => 0)),
     textArray(sorted.map(({ saga }) => saga.state.status)),
     textArray(sorted.map(({ saga }) => saga.owner)),
     textArray(sorted.map(({ saga }) => saga.key)),

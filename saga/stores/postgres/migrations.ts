@@ -33,8 +33,10 @@ export const migrations: readonly string[] = [
      primary key (saga_id, seq)
    );
    create table S.saga_process (owner text collate "C" primary key, beat_at timestamptz not null);`,
-  // `state` is as of this move; what came since is in the history (`rows.ts`).
-  `alter table S.saga add column state_seq bigint;
+  // The state moves to the history, where it is appended now and then instead of rewritten with each move (`rows.ts`).
+  `alter table S.saga add column state_seq bigint not null default 0;
    update S.saga set state_seq = seq;
-   alter table S.saga alter column state_seq set not null;`,
+   alter table S.saga_history add column state text;
+   update S.saga_history h set state = s.state from S.saga s where s.id = h.saga_id and s.seq = h.seq;
+   alter table S.saga drop column state;`,
 ]

@@ -25,23 +25,22 @@ const channel = firstStart + Object.keys(startColumnTypes).length
 export const commit = `
 with moved as (
   update S.saga s
-  set seq = i.to_seq, state = coalesce(i.state, s.state),
-      state_seq = case when i.state is null then s.state_seq else i.to_seq end, status = i.status, business_key = i.business_key, owner = i.owner,
+  set seq = i.to_seq, state_seq = case when i.state is null then s.state_seq else i.to_seq end, status = i.status, business_key = i.business_key, owner = i.owner,
       live = i.live = 1, updated_at = i.updated_at
   from ${rows('i', moveColumnTypes, 1)}
   where s.id = i.id and s.seq = i.from_seq
-  returning s.id, i.to_seq, i.at, i.input_id, i.events
+  returning s.id, i.to_seq, i.at, i.input_id, i.events, i.state
 ), moved_history as (
-  insert into S.saga_history (saga_id, seq, at, input_id, events)
-  select id, to_seq, at, input_id, events from moved
+  insert into S.saga_history (saga_id, seq, at, input_id, events, state)
+  select id, to_seq, at, input_id, events, state from moved
   union all
-  select e.id, e.seq, e.at, e.input_id, e.events from ${rows('e', entryColumnTypes, firstEntry)}
+  select e.id, e.seq, e.at, e.input_id, e.events, null from ${rows('e', entryColumnTypes, firstEntry)}
   where e.id in (select id from moved)
 ), fresh as materialized (
   select * from ${rows('t', startColumnTypes, firstStart)}
   where not exists (select from S.saga s where s.id = t.id) and not exists (select from S.saga s where s.key = t.key)
 ), started as (
-  insert into S.saga (${sagaColumns}, state_seq, status, live) select ${sagaColumns}, seq, status, live = 1 from fresh
+  insert into S.saga (${sagaColumns}, status, live) select ${sagaColumns}, status, live = 1 from fresh
 ), started_history as (
   insert into S.saga_history (saga_id, seq, at, input_id, events) select id, seq, at, input_id, events from fresh
 )

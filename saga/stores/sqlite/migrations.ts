@@ -30,7 +30,10 @@ export const migrations: readonly string[] = [
      events text not null,
      primary key (saga_id, seq)
    );`,
-  // `state` is as of this move; what came since is in the history (`rows.ts`).
+  // The state moves to the history, where it is appended now and then instead of rewritten with each move (`rows.ts`).
   `alter table saga add column state_seq integer not null default 0;
-   update saga set state_seq = seq;`,
+   update saga set state_seq = seq;
+   alter table saga_history add column state text;
+   update saga_history set state = (select s.state from saga s where s.id = saga_id and s.seq = saga_history.seq);
+   alter table saga drop column state;`,
 ]

@@ -16,8 +16,8 @@ import {
   readColumns,
   refuseOddNames,
   sagaColumns,
+  stateToKeep,
   toSaga,
-  writesState,
 } from '../rows.ts'
 import type {
   HistoryEntry,
@@ -51,10 +51,24 @@ type Statement = Libsql.Statement
 const columns = readColumns('saga_history')
 
 // Made once: a text put together for each row would be hashed for each row.
-const insertSaga = `insert into saga (${sagaColumns}, state_seq, status, live)
-  values (?,?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`
-const updateSaga = `update saga set seq = ?1, state = coalesce(?2, state), state_seq = iif(?2 is null, state_seq, ?1),
-  status = ?3, business_key = ?4, owner = ?5, live = ?6, updated_at = ?7 where id = ?8 and seq = ?9`
+const insertSaga = `insert into saga (${sagaColumns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`
+const insertEntry = 'insert into saga_history (saga_id, seq, at, input_id, events, state) values (?,?,?,?,?,?)'
+/** A call of the driver costs as much as a row: history goes in by several rows a call. */
+const rowsAtOnce = 8
+const insertEntries = `${insertEntry}${',(?,?,?,?,?,?)'.repeat(rowsAtOnce - 1)}`
+const updateSaga = `update saga set seq = ?, state_seq = coalesce(?, state_seq), status = ?, business_key = ?, owner = ?,
+  live = ?, updated_at = ? where id = ? and seq = ?`
+
+type EntryValues = readonly (string | number | null)[]
+
+const entryValues = (entry: HistoryEntry, state: string | null): EntryValues => [
+  entry.sagaId,
+  entry.seq,
+  entry.at,
+  entry.inputId,
+  JSON.stringify(entry.events),
+  state,
+]
 
 class SqliteStore implements Store {
   readonly exclusive = true
@@ -90,10 +104,13 @@ class SqliteStore implements Store {
   }): ReturnType<Store['commit']> {
     return this.#guard(() => {
       refuseOddNames(batch)
-      return this.#transaction(() => ({
-        starts: batch.starts.map((start) => this.#start(start)),
-        moves: batch.moves.map((move) => this.#move(move)),
-      }))
+      return this.#transaction(() => {
+        const written: EntryValues[] = []
+        const starts = batch.starts.map((start) => this.#start(start, written))
+        const moves = batch.moves.map((move) => this.#move(move, written))
+        this.#append(written)
+        return { starts, moves }
+      })
     })
   }
 
@@ -230,25 +247,24 @@ class SqliteStore implements Store {
       .map(toSaga)
   }
 
-  #start({ saga, entry, live }: Start): StartResult {
+  #start({ saga, entry, live }: Start, written: EntryValues[]): StartResult {
     const { changes } = this.#sql(insertSaga).run([
       saga.id,
       saga.definition,
       saga.version,
       saga.seq,
-      JSON.stringify(saga.state),
+      0,
       saga.owner,
       saga.key,
       saga.fingerprint,
       saga.businessKey,
       saga.createdAt,
       saga.updatedAt,
-      saga.seq,
       saga.state.status,
       live ? 1 : 0,
     ])
     if (changes === 0) return this.#holder(saga)
-    this.#append(entry)
+    written.push(entryValues(entry, null))
     return { kind: 'started' }
   }
 
@@ -262,10 +278,11 @@ class SqliteStore implements Store {
     return { kind: 'exists', id: row.id, fingerprint: row.fingerprint }
   }
 
-  #move(move: Move): 'moved' | 'stale' {
+  #move(move: Move, written: EntryValues[]): 'moved' | 'stale' {
+    const state = stateToKeep(move)
     const { changes } = this.#sql(updateSaga).run([
       move.toSeq,
-      writesState(move) ? JSON.stringify(move.state) : null,
+      state === null ? null : move.toSeq,
       move.state.status,
       move.businessKey,
       move.owner,
@@ -275,18 +292,15 @@ class SqliteStore implements Store {
       move.fromSeq,
     ])
     if (changes === 0) return 'stale'
-    for (const entry of move.entries) this.#append(entry)
+    for (const entry of move.entries) written.push(entryValues(entry, entry.seq === move.toSeq ? state : null))
     return 'moved'
   }
 
-  #append(entry: HistoryEntry): void {
-    this.#sql('insert into saga_history (saga_id, seq, at, input_id, events) values (?,?,?,?,?)').run([
-      entry.sagaId,
-      entry.seq,
-      entry.at,
-      entry.inputId,
-      JSON.stringify(entry.events),
-    ])
+  #append(entries: readonly EntryValues[]): void {
+    const whole = entries.length - (entries.length % rowsAtOnce)
+    for (let from = 0; from < whole; from += rowsAtOnce)
+      this.#sql(insertEntries).run(entries.slice(from, from + rowsAtOnce).flat())
+    for (const entry of entries.slice(whole)) this.#sql(insertEntry).run(entry)
   }
 
   #sql(text: string): Statement {
