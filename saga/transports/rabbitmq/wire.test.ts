@@ -231,10 +231,11 @@ describe('a dead letter', () => {
     })
   })
 
-  test('does not expire, goes nowhere else, and needs nobody to answer or to be', () => {
+  test('does not expire, goes nowhere else, needs nobody to answer or to be, and can be written', () => {
     const raw = delivered('hello', {
       expiration: '1',
       userId: 'someone',
+      timestamp: 2 ** 64,
       replyTo: 'amq.rabbitmq.reply-to',
       headers: { CC: ['elsewhere'], BCC: ['elsewhere'] },
     })

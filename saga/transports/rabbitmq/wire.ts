@@ -151,17 +151,23 @@ export interface Origin {
 
 const takenAlong = ['contentType', 'contentEncoding', 'messageId', 'type', 'correlationId', 'appId', 'timestamp']
 
+/** What the client surely writes as it has read it. */
+const isPlain = (value: unknown): boolean =>
+  typeof value === 'string' || typeof value === 'boolean' || Number.isSafeInteger(value)
+
 /**
  * The message as it came, with the reason and the origin in headers. Properties and headers that would make it expire or
- * send copies elsewhere stay behind.
+ * send copies elsewhere stay behind, and those that may not be writable.
  */
 export function toDeadParcel({ content, fields, properties }: ConsumeMessage, reason: string, origin: Origin): Parcel {
-  const own = Object.entries(properties.headers ?? {}).filter(([name]) => name !== 'CC' && name !== 'BCC')
+  const own = Object.entries(properties.headers ?? {}).filter(([, value]) => isPlain(value))
   const small = Buffer.byteLength(JSON.stringify(own)) <= mostHeaderBytes
   return {
     content,
     properties: {
-      ...Object.fromEntries(Object.entries(given(properties)).filter(([name]) => takenAlong.includes(name))),
+      ...Object.fromEntries(
+        Object.entries(properties).filter(([name, value]) => takenAlong.includes(name) && isPlain(value)),
+      ),
       headers: {
         ...(small ? Object.fromEntries(own) : {}),
         'ordersaga-reason': reason.slice(0, mostReasonLength),
