@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { sql, type Migration } from 'kysely'
 import { afterEach, expect, test } from 'vitest'
 import { openDatabase, type Database } from './database.ts'
-import { isContention, isUniqueViolation } from './errors.ts'
+import { isAway, isContention, isUniqueViolation } from './errors.ts'
 
 interface Tables {
   things: { id: string; cents: number | null }
@@ -176,3 +176,24 @@ async function runNode(program: string): Promise<string> {
   await new Promise((resolve) => child.on('close', resolve))
   return output.trim()
 }
+
+test('a database that cannot be reached or is full is away; one that refuses is not', () => {
+  const coded = (code: string): Error => Object.assign(new Error('said by a driver'), { code })
+  for (const code of [
+    'ECONNREFUSED',
+    'ECONNRESET',
+    '57P01',
+    '53300',
+    '08006',
+    '40001',
+    'SQLITE_FULL',
+    'SQLITE_IOERR_WRITE',
+  ])
+    expect(isAway(coded(code)), code).toBe(true)
+  expect(isAway(new Error('Connection terminated unexpectedly'))).toBe(true)
+  expect(isAway(new Error('timeout exceeded when trying to connect'))).toBe(true)
+  for (const code of ['23505', '42P01', '22P02', 'SQLITE_CONSTRAINT_UNIQUE', 'SQLITE_ERROR', 'ERR_ASSERTION'])
+    expect(isAway(coded(code)), code).toBe(false)
+  expect(isAway(new Error('something else'))).toBe(false)
+  expect(isAway('away')).toBe(false)
+})

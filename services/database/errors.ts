@@ -36,3 +36,30 @@ export function isContention(error: unknown): boolean {
   const code = driverCode(error)
   return ['40001', '40P01', '55P03'].includes(code) || code.startsWith('SQLITE_BUSY') || code === 'SQLITE_LOCKED'
 }
+
+const awayCodes = new Set([
+  'unavailable', // as a saga store says it
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'SQLITE_FULL',
+])
+
+/** Connection exception, insufficient resources, operator intervention: PostgreSQL's classes for what passes. */
+const awayClasses = /^(08|53|57)[0-9A-Z]{3}$/
+
+/** The PostgreSQL client says these without a code. */
+const awayMessages =
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection)/
+
+/** The database cannot be reached, or cannot do it now; what was under way may or may not be stored. */
+export function isAway(error: unknown): boolean {
+  const code = driverCode(error)
+  if (code === '') return error instanceof Error && awayMessages.test(error.message)
+  return awayCodes.has(code) || awayClasses.test(code) || code.startsWith('SQLITE_IOERR') || isContention(error)
+}

@@ -220,6 +220,24 @@ test('an error that claims a status below 500 but is not ours stays unexpected',
   expect(answer.body).not.toContain('inside')
 })
 
+test('while the database is away a request is answered 503 with when to come back, and one warning', async () => {
+  const { server, lines } = await serverWith({}, (own) => {
+    own.get('/away', async () => {
+      throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' })
+    })
+  })
+  const answer = await server.inject('/away')
+  expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '2'])
+  expect(errorOf(answer)).toMatch(/^the database does not answer, .+: send it again in a moment$/)
+  expect(lines.filter((line) => Number(line['level']) > 30)).toEqual([
+    expect.objectContaining({
+      level: 40,
+      msg: 'the database does not answer; a request was turned away',
+      err: expect.objectContaining({ code: 'ECONNREFUSED' }),
+    }),
+  ])
+})
+
 test('a route answers by throwing, in a shape of its own where it has one', async () => {
   const { server } = await serverWith({}, (own) => {
     const busy = async (): Promise<never> => {
@@ -369,6 +387,30 @@ describe('over a real socket', () => {
       success: false,
       error: 'the body is larger than 1048576 bytes, the most that is taken here: send less at once',
     })
+  })
+
+  test.each([
+    ['headers', 'POST /orders HTTP/1.1\r\n', 'note: x\r\n'],
+    [
+      'a body',
+      'POST /orders HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n',
+      ' ',
+    ],
+  ])('%s that trickle in are cut off in time with 408', async (_what, begin, more) => {
+    const { server } = await serverWith({ arrivalMs: 500 }, orders)
+    const url = new URL(await listen(server, '127.0.0.1', 0))
+    let answer = ''
+    await new Promise<void>((resolve) => {
+      const socket = connect(Number(url.port), url.hostname, () => socket.write(begin))
+      const trickle = setInterval(() => socket.write(more), 50)
+      socket.on('data', (chunk) => (answer += chunk.toString())).on('error', () => undefined)
+      socket.on('close', () => {
+        clearInterval(trickle)
+        resolve()
+      })
+    })
+    expect(answer).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/)
+    expect(answer).toContain('{"success":false,"error":"the request took too long to arrive: send it again"}')
   })
 
   test('a client that hangs up in the middle of its body is no failure of ours', async () => {

@@ -39,14 +39,15 @@ export interface HttpServerOptions {
   readonly errorBody: ErrorBody
   /** In bytes; 1 MiB where none is given. */
   readonly bodyLimit?: number
+  /** How long a request may take to arrive whole, in milliseconds; 30 s where none is given. */
+  readonly arrivalMs?: number
   /** Origins of browser pages that may call; none where none is given. */
   readonly allowedOrigins?: readonly string[]
   /** Served under `/metrics`; a new one where none is given. */
   readonly metrics?: Registry
 }
 
-/** How long a request may take to arrive whole: one that trickles in holds a socket no longer. */
-const arrivalMs = 30_000
+const defaultArrivalMs = 30_000
 
 /** How long requests in hand may go on once the server is closing. */
 const graceMs = 10_000
@@ -54,12 +55,15 @@ const graceMs = 10_000
 const defaultBodyLimit = 1_048_576
 
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const arrivalMs = options.arrivalMs ?? defaultArrivalMs
   const server: HttpServer = fastify({
     loggerInstance: options.log,
     // One line of our own for each request, when it is answered.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     requestTimeout: arrivalMs,
+    // One that trickles in, headers or body, holds a socket no longer than that, and a second.
+    http: { headersTimeout: arrivalMs, requestTimeout: arrivalMs, connectionsCheckingInterval: 1_000 },
     genReqId: () => randomUUID(),
     return503OnClosing: false,
     clientErrorHandler: answerGarbage(options.errorBody),

@@ -1,15 +1,17 @@
 /**
- * For tests: all services in this process, each on a file of its own, as the embedded default has them; with a transport
- * whose messages a test can hold back, so that it looks at a saga at a moment of its choice.
+ * For tests: all services in this process, each on a file of its own, as the embedded default has them, or on a PostgreSQL;
+ * with a transport whose messages a test can hold back, so that it looks at a saga at a moment of its choice.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import type { Store } from 'ordersaga/store'
+import { postgresStore } from 'ordersaga/stores/postgres'
 import { sqliteStore } from 'ordersaga/stores/sqlite'
 import type { Message, Transport } from 'ordersaga/transport'
 import { memoryTransport } from 'ordersaga/transports/memory'
+import type { DatabaseTarget } from '../database/database.ts'
 import { startOrderService } from '../order/service.ts'
 import { startPaymentService } from '../payment/service.ts'
 import { startCreateOrderService } from '../sagas/create-order/service.ts'
@@ -36,21 +38,27 @@ export interface Embedded {
 export interface EmbeddedOptions {
   /** How long a runner has to accept, in milliseconds; 30 minutes where none is given. */
   readonly timerMs?: number
+  /** A server on which each service has a database of its own; files where none is given. */
+  readonly postgresUrl?: string
   /** Writes what is to be found at the start; the store is open. */
   readonly prepare?: (store: Store) => Promise<void>
 }
 
 const halfAnHourMs = 30 * 60_000
 
-export async function startEmbedded({ timerMs = halfAnHourMs, prepare }: EmbeddedOptions = {}): Promise<Embedded> {
+export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embedded> {
+  const { timerMs = halfAnHourMs, prepare, postgresUrl } = options
   const folder = mkdtempSync(join(tmpdir(), 'ordersaga-'))
   const { transport, gate } = gated(memoryTransport())
   const common = { transport, host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }), now: Date.now }
-  const withDatabase = (name: string) => ({
-    ...common,
-    database: { kind: 'sqlite', file: join(folder, `${name}.db`) } as const,
-  })
-  const store = sqliteStore({ file: join(folder, 'create-order-saga.db') })
+  const target = (name: string): DatabaseTarget =>
+    postgresUrl === undefined
+      ? { kind: 'sqlite', file: join(folder, `${name}.db`) }
+      : { kind: 'postgres', url: new URL(`/${name}_db`, postgresUrl).href }
+  const withDatabase = (name: string) => ({ ...common, database: target(name) })
+  const saga = target('create_order_saga')
+  const store =
+    saga.kind === 'sqlite' ? sqliteStore({ file: saga.file }) : postgresStore({ connectionString: saga.url })
   await store.open()
   await prepare?.(store)
   const user = await startUserService(withDatabase('user'))

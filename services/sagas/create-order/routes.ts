@@ -63,19 +63,27 @@ const Message = z.object({ message: z.string() })
 export interface RouteOptions {
   readonly engine: Engine
   readonly definition: SagaDefinition<CreateOrderInput>
+  /** How long a request waits for the store, in milliseconds; 30 s where none is given. */
+  readonly patienceMs?: number
 }
+
+/** Asks the engine, and says its refusal or its silence as HTTP does. */
+type Ask = <T>(work: () => Promise<T>) => Promise<T>
+
+const defaultPatienceMs = 30_000
 
 export function addRoutes(server: HttpServer, options: RouteOptions): void {
+  const asked = askingFor(options.patienceMs ?? defaultPatienceMs)
   for (const prefix of ['/api', '']) {
-    addStart(server, prefix, options)
+    addStart(server, prefix, options, asked)
     addReads(server, prefix, options.engine)
-    addCancel(server, prefix, options.engine)
-    addOperator(server, prefix, options.engine)
+    addCancel(server, prefix, options.engine, asked)
+    addOperator(server, prefix, options.engine, asked)
   }
-  addTimerCallback(server, options.engine)
+  addTimerCallback(server, options.engine, asked)
 }
 
-function addStart(server: HttpServer, prefix: string, { engine, definition }: RouteOptions): void {
+function addStart(server: HttpServer, prefix: string, { engine, definition }: RouteOptions, asked: Ask): void {
   server.post(
     `${prefix}/orders`,
     {
@@ -174,7 +182,7 @@ function addReads(server: HttpServer, prefix: string, engine: Engine): void {
   )
 }
 
-function addCancel(server: HttpServer, prefix: string, engine: Engine): void {
+function addCancel(server: HttpServer, prefix: string, engine: Engine, asked: Ask): void {
   server.post(
     `${prefix}/sagas/:saga_id/cancel`,
     {
@@ -227,7 +235,7 @@ const Action = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('resolve'), reply: z.unknown() }),
 ])
 
-function addOperator(server: HttpServer, prefix: string, engine: Engine): void {
+function addOperator(server: HttpServer, prefix: string, engine: Engine, asked: Ask): void {
   server.post(
     `${prefix}/sagas/:saga_id/actions`,
     {
@@ -251,7 +259,7 @@ function addOperator(server: HttpServer, prefix: string, engine: Engine): void {
 }
 
 /** The older way in which a timer service tells of an expiry (contract 1.1). Unlike the original it acts on it (C-28). */
-function addTimerCallback(server: HttpServer, engine: Engine): void {
+function addTimerCallback(server: HttpServer, engine: Engine, asked: Ask): void {
   server.post(
     '/timer-callback',
     {
@@ -282,12 +290,26 @@ async function found(engine: Engine, sagaId: string): Promise<StoredSaga> {
   return saga
 }
 
-/** Says an engine's refusal as HTTP does. */
-async function asked<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    throw clientError(error)
+const silent = new HttpError(
+  503,
+  'the store does not answer in time, and whether this takes effect is not known yet: send an order again under its Idempotency-Key, or look at /sagas first',
+  5,
+)
+
+/** Work that takes longer goes on by itself: the engine tries for as long as the store is away. */
+function askingFor(patienceMs: number): Ask {
+  return async (work) => {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(silent), patienceMs)
+    })
+    try {
+      return await Promise.race([work(), late])
+    } catch (error) {
+      throw clientError(error)
+    } finally {
+      clearTimeout(timer)
+    }
   }
 }
 
@@ -301,6 +323,7 @@ const httpStatus: Readonly<Record<string, number>> = {
 }
 
 function clientError(error: unknown): HttpError {
+  if (error instanceof HttpError) return error
   const status = error instanceof EngineError ? httpStatus[error.code] : undefined
   if (status === undefined) throw error
   return new HttpError(status, (error as Error).message, status === 503 ? 1 : undefined)
