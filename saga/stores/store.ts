@@ -24,7 +24,7 @@ export interface StoredSaga {
   readonly owner: string
   /** Idempotency key of the start, null where none was given. */
   readonly key: string | null
-  /** Fingerprint of the start's body, to tell a repeat from another request under the same key. */
+  /** Fingerprint of the start's body, to tell a repeat from another request under the same key; empty without a key. */
   readonly fingerprint: string
   /** What the business calls it (an order id, a customer id), for lists. */
   readonly businessKey: string | null

@@ -217,7 +217,7 @@ class DurableEngine implements Engine {
     const outcome = await this.#ask(id, { type: 'start', id, input: checked.value, seed: seedOf(id) }, `start:${id}`, {
       definition: known,
       key: options.key ?? null,
-      fingerprint: fingerprintOf([definition.name, checked.value]),
+      fingerprint: options.key === undefined ? '' : fingerprintOf([definition.name, checked.value]),
     })
     return { saga: outcome.saga, fresh: outcome.fresh }
   }
