@@ -94,6 +94,7 @@ export class Connection {
       await this.#prepare(this.#client)
       if (this.#client.status !== 'ready' || this.#state === 'closed') return
       this.#state = 'prepared'
+      this.#problem = null
       this.#failures = 0
       this.#settle(null)
     } catch (error) {

@@ -345,6 +345,23 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
     },
   )
 
+  test('a server that was restarted rewrites its log before it is written to, by a user who may ask for that', async () => {
+    await server.kill()
+    await server.start()
+    await vi.waitFor(() => admin.ping(), patience)
+    await admin.acl('SETUSER', 'restricted', 'on', '>secret', '~*', '&*', '+@all', '-bgrewriteaof')
+    const url = server.url.replace('//', '//restricted:secret@')
+    await expect(open({ url })).rejects.toMatchObject({
+      code: 'unusable',
+      message: expect.stringMatching(/does not let this user run BGREWRITEAOF.*acceptLoss/) as string,
+    })
+    await open({ url, acceptLoss: true })
+    expect(await admin.info('persistence')).toContain('aof_last_rewrite_time_sec:-1')
+    await Promise.all([open(), open(), open()]) // one rewriting does for all
+    expect(await admin.info('persistence')).not.toContain('aof_last_rewrite_time_sec:-1')
+    await open({ url })
+  })
+
   describe('a commit', () => {
     /** A way to the server on which one exchange can go wrong: its answer is lost, or (a part of) its request. */
     async function startProxy() {
