@@ -392,11 +392,11 @@ describe('over a real socket', () => {
   test.each([
     ['headers', 'POST /orders HTTP/1.1\r\n', 'note: x\r\n'],
     [
-      'a body',
+      'contents',
       'POST /orders HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n',
       ' ',
     ],
-  ])('%s that trickle in are cut off in time with 408', async (_what, begin, more) => {
+  ])('a request whose %s come byte by byte is cut off in time with 408', async (_what, begin, more) => {
     const { server } = await serverWith({ arrivalMs: 500 }, orders)
     const url = new URL(await listen(server, '127.0.0.1', 0))
     let answer = ''
@@ -454,6 +454,27 @@ describe('over a real socket', () => {
       code: 'port_in_use',
       message: `port ${port} is in use: stop the other program or set CREATE_ORDER_PORT to another port`,
     })
+  })
+
+  test.each([
+    ['nothing', ''],
+    ['half of its headers', 'GET /health HTTP/1.1\r\n'],
+    ['a request that was answered', 'GET /health HTTP/1.1\r\nhost: test\r\n\r\n'],
+  ])('a connection that has sent %s does not hold up the end', async (_what, sent) => {
+    const { server } = await serverWith()
+    const url = new URL(await listen(server, '127.0.0.1', 0))
+    const accepted = new Promise<void>((resolve) => server.server.once('connection', () => resolve()))
+    const socket = connect(Number(url.port), url.hostname, () => socket.write(sent))
+    const answered = new Promise<void>((resolve) =>
+      sent.endsWith('\r\n\r\n') ? socket.once('data', () => resolve()) : resolve(),
+    )
+    const gone = new Promise<void>((resolve) => socket.on('close', () => resolve()).on('error', () => undefined))
+    await accepted
+    await answered
+    const began = performance.now()
+    await server.close()
+    await gone
+    expect(performance.now() - began).toBeLessThan(5_000) // the patience with requests in hand is 10 s
   })
 
   test('a request in hand is answered before the server has closed, a new one is refused', async () => {

@@ -19,6 +19,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { readJsonBodies } from './body.ts'
+import { closeInOrder } from './closing.ts'
 import { answerFailures, answerGarbage, answerUnroutable, type ErrorBody } from './failures.ts'
 import { serveHealth, type Ready } from './health.ts'
 import { HttpError } from './http-error.ts'
@@ -49,9 +50,6 @@ export interface HttpServerOptions {
 
 const defaultArrivalMs = 30_000
 
-/** How long requests in hand may go on once the server is closing. */
-const graceMs = 10_000
-
 const defaultBodyLimit = 1_048_576
 
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -77,6 +75,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   answerFailures(server, options.errorBody)
   logRequests(server)
   guardRequests(server)
+  closeInOrder(server)
   if (options.allowedOrigins !== undefined) allowOrigins(server, options.allowedOrigins)
   await describeRoutes(server, options)
   serveHealth(server, options.ready)
@@ -86,17 +85,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
 
 /** Headers of every answer, and requests that no route should see. */
 function guardRequests(server: HttpServer): void {
-  let closing = false
-  server.addHook('preClose', async () => {
-    closing = true
-    // Streams without an end, and clients that never read theirs, must not keep the process.
-    setTimeout(() => server.server.closeAllConnections(), graceMs).unref()
-  })
-  // A connection that is kept after its last answer would hold up the end.
-  server.addHook('onSend', async (_request, reply) => void (closing && reply.header('connection', 'close')))
   server.addHook('onRequest', async (request, reply) => {
     void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
-    if (closing) throw new HttpError(503, 'this service is stopping: send the request again in a moment', 1)
     if (/%00/.test(request.url)) throw new HttpError(400, 'the address holds a NUL character: leave it out')
   })
 }
