@@ -300,6 +300,35 @@ describe('several processes on one store', () => {
     expect((await second.get(saga.id))?.owner).toBe(second.owner)
   })
 
+  test('sagas that were taken over without the answer being heard are taken again', async () => {
+    const clock = handClock()
+    const store = memoryStore(clock.now)
+    const shared: Store = { ...store, close: () => Promise.resolve() }
+    delete (shared as { exclusive?: true }).exclusive
+    let lost = 0
+    const deaf: Store = {
+      ...shared,
+      async claim(...args) {
+        const taken = await shared.claim(...args)
+        if (taken.length > 0 && lost++ === 0) throw new StoreError('unavailable', 'the answer was lost')
+        return taken
+      },
+    }
+    const first = await started({ store: shared, transport: memoryTransport(), clock })
+    const transport = memoryTransport()
+    await shopkeeper(transport)
+    const second = await started({ store: deaf, transport, clock })
+    const name = second.owner
+    const { saga } = await first.start(shopSaga, milk)
+    await first.stop()
+    await until(async () => {
+      clock.advance(2000)
+      expect(await statusOf(second, saga.id)).toBe('COMPLETED')
+    })
+    expect(lost).toBeGreaterThan(1)
+    expect(second.owner).not.toBe(name)
+  })
+
   test('a result is found although another process ended the saga and no hint came', async () => {
     const clock = handClock()
     const store: Store = { ...memoryStore(clock.now) }

@@ -80,7 +80,7 @@ export interface ActionAnswer {
 }
 
 export interface Engine {
-  /** The id of this process, as its sagas' owner. */
+  /** The id of this process, as its sagas' owner. It takes another after a claim of unknown outcome. */
   readonly owner: string
   /** Starts a saga; resolves once it is durable. @throws EngineError invalid_input, key_reused, busy, stopped */
   start<Input>(definition: SagaDefinition<Input>, input: Input, options?: StartOptions): Promise<Started>
@@ -122,7 +122,7 @@ const prunedAtOnce = 200
 const keyOf = (name: string, version: number): string => `${name}@${version}`
 
 class DurableEngine implements Engine {
-  readonly owner = uuidv7()
+  owner = uuidv7()
   readonly #store: Store
   readonly #transport: Transport
   readonly #clock: Clock
@@ -162,7 +162,7 @@ class DurableEngine implements Engine {
     this.#feed = new Feed(options.store)
     this.#mover = new Mover({
       store: options.store,
-      owner: this.owner,
+      owner: () => this.owner,
       now: () => clock.now(),
       definitionOf: (name, version) => this.#definitions.get(keyOf(name, version)),
       onMoved: (moved) => this.#moved(moved),
@@ -179,7 +179,8 @@ class DurableEngine implements Engine {
     })
     this.#takeover = new Takeover({
       store: options.store,
-      owner: this.owner,
+      owner: () => this.owner,
+      rename: () => void (this.owner = uuidv7()),
       clock,
       heartbeatMs: options.heartbeatMs ?? 2000,
       resume: (saga) => this.#mover.resume(saga),

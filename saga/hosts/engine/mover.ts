@@ -52,7 +52,7 @@ export interface Moved {
 
 export interface MoverOptions {
   readonly store: Store
-  readonly owner: string
+  readonly owner: () => string
   readonly now: () => number
   readonly definitionOf: (name: string, version: number) => SagaDefinition | undefined
   /** Called for every saga that moved, once its move is durable. */
@@ -89,7 +89,7 @@ export class Mover {
   /** A saga that this process moved last and that has not settled, as far as is known here. */
   running(sagaId: string): StoredSaga | null {
     const saga = this.#cache.get(sagaId)
-    return saga !== undefined && saga.owner === this.#options.owner && !isSettled(saga.state.status) ? saga : null
+    return saga !== undefined && saga.owner === this.#options.owner() && !isSettled(saga.state.status) ? saga : null
   }
 
   /**
@@ -289,7 +289,7 @@ export class Mover {
       version: definition.version,
       seq: (before?.seq ?? 0) + entries.length,
       state,
-      owner: this.#options.owner,
+      owner: this.#options.owner(),
       key: before?.key ?? start?.key ?? null,
       fingerprint: before?.fingerprint ?? start?.fingerprint ?? '',
       businessKey: businessKeyOf(definition, state),

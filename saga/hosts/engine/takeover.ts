@@ -3,13 +3,17 @@
  *
  * The owner is a hint: two processes that both believe they own a saga send the same commands under the same ids, and
  * `seq` lets only one of their moves through.
+ *
+ * Invariant: no live saga belongs to a live owner who does not know it. A claim of unknown outcome may have made it so; the
+ * process then takes another name and signs the old one off, so that all its sagas are claimed again.
  */
 import type { Store, StoredSaga } from '../../stores/store.ts'
 import type { Clock } from './clock.ts'
 
 export interface TakeoverOptions {
   readonly store: Store
-  readonly owner: string
+  readonly owner: () => string
+  readonly rename: () => void
   readonly clock: Clock
   readonly heartbeatMs: number
   readonly resume: (saga: StoredSaga) => void
@@ -26,6 +30,8 @@ export class Takeover {
   #timer: { cancel(): void } | null = null
   #stopped = false
   #failing = false
+  /** The answer of a claim was lost. */
+  #unsure = false
 
   constructor(options: TakeoverOptions) {
     this.#options = options
@@ -33,7 +39,7 @@ export class Takeover {
 
   async begin(): Promise<void> {
     const { store, owner } = this.#options
-    await store.heartbeat(owner)
+    await store.heartbeat(owner())
     await this.#claim(store.exclusive === true ? 0 : this.#silentMs)
     this.#plan()
   }
@@ -56,7 +62,8 @@ export class Takeover {
 
   async #beat(): Promise<void> {
     try {
-      await this.#options.store.heartbeat(this.#options.owner)
+      if (this.#unsure) await this.#renamed()
+      else await this.#options.store.heartbeat(this.#options.owner())
       await this.#claim(this.#silentMs)
       this.#failing = false
       this.#options.onBeat()
@@ -68,11 +75,29 @@ export class Takeover {
   }
 
   async #claim(silentMs: number): Promise<void> {
-    const { store, owner, resume } = this.#options
+    const { resume } = this.#options
     while (!this.#stopped) {
-      const taken = await store.claim(owner, silentMs, portion)
+      const taken = await this.#take(silentMs)
       taken.forEach(resume)
       if (taken.length < portion) return
     }
+  }
+
+  async #take(silentMs: number): Promise<readonly StoredSaga[]> {
+    try {
+      return await this.#options.store.claim(this.#options.owner(), silentMs, portion)
+    } catch (error) {
+      this.#unsure = true
+      throw error
+    }
+  }
+
+  async #renamed(): Promise<void> {
+    const { store, owner, rename } = this.#options
+    const before = owner()
+    rename()
+    await store.heartbeat(owner())
+    await store.retire(before) // where this fails, its heartbeat is missed soon enough
+    this.#unsure = false
   }
 }

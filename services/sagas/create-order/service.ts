@@ -91,8 +91,11 @@ function figuresOf(engine: Engine): Registry {
     help: 'The name under which this process owns sagas in the store.',
     labelNames: ['owner'],
     registers: [],
+    collect() {
+      this.reset()
+      this.set({ owner: engine.owner }, 1)
+    },
   })
-  owner.set({ owner: engine.owner }, 1)
   registry.registerMetric(owner)
   return registry
 }
