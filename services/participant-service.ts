@@ -30,6 +30,8 @@ interface ParticipantService<S extends InboxTables> {
 interface ParticipantParts<S> {
   readonly handlers: readonly Handled<Transaction<S>>[]
   readonly routes: (server: HttpServer) => void
+  /** How many commands may be prepared at once; the kit's own number where none is given. */
+  readonly concurrency?: number
   /** Called after each transaction that handled commands, once it is committed. */
   readonly onCommitted?: () => void
   /** Stops what the parts run besides. */
@@ -52,7 +54,7 @@ export async function startParticipantService<S extends InboxTables>(
   try {
     const database = await openDatabase<S>(options.database, service.migrations)
     opened.push(() => database.close())
-    const { handlers, routes, onCommitted, stop } = service.parts(database)
+    const { handlers, routes, concurrency, onCommitted, stop } = service.parts(database)
     if (stop !== undefined) opened.push(stop)
 
     const server = await createHttpServer({
@@ -74,6 +76,7 @@ export async function startParticipantService<S extends InboxTables>(
       source: name,
       inbox: onCommitted === undefined ? inbox : watched(inbox, onCommitted),
       handlers,
+      ...(concurrency === undefined ? {} : { concurrency }),
       onProblem: ({ what, messageId, cause }) => log.warn({ messageId, err: cause }, what),
     }).attach(transport)
     opened.push(() => subscription.close())

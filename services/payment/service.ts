@@ -16,6 +16,9 @@ export interface PaymentServiceOptions extends ServiceOptions {
   readonly holdMs?: number
 }
 
+/** A gateway answers in a second or so; Stripe takes about 100 calls a second. With few at once, orders queue for minutes. */
+const callsAtOnce = 64
+
 const sixDaysMs = 6 * 24 * 60 * 60_000
 
 export function startPaymentService(options: PaymentServiceOptions): Promise<RunningService> {
@@ -32,6 +35,7 @@ export function startPaymentService(options: PaymentServiceOptions): Promise<Run
       const context = { db, gateway, mover: moneyMover(db, gateway), now, holdMs: options.holdMs ?? sixDaysMs }
       return {
         handlers: paymentCommands(context),
+        concurrency: callsAtOnce,
         routes: (server) => paymentRoutes(server, { database, transport, source: 'payment-service', now }),
         stop: startUpkeep(context, (error) => log.warn({ err: error }, 'an overdue payment could not be ended')),
       }
