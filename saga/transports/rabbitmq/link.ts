@@ -37,19 +37,19 @@ export class Link {
     this.#running = this.#run()
   }
 
-  /** It is there, and the server takes messages (out of memory or disk, it stops reading from publishers). */
+  /** It is there, and the server takes messages (short of memory or disk, it stops reading from publishers). */
   get usable(): boolean {
     return this.#model !== null && !this.#blocked
   }
 
-  /** The connection, once it is there; null where it is not within the time, or the link is closed. */
+  /** The connection, once it is usable; null where it is not within the time, or the link is closed. */
   model(withinMs: number): Promise<ChannelModel | null> {
-    if (this.#model !== null || this.#closing.signal.aborted) return Promise.resolve(this.#model)
+    if (this.usable || this.#closing.signal.aborted) return Promise.resolve(this.#model)
     return new Promise((resolve) => {
       const answer = (): void => {
         clearTimeout(timer)
         this.#waiting.delete(answer)
-        resolve(this.#model)
+        resolve(this.usable ? this.#model : null)
       }
       const timer = setTimeout(answer, withinMs)
       this.#waiting.add(answer)
@@ -101,7 +101,10 @@ export class Link {
       this.#blocked = true
       this.#report('RabbitMQ takes no messages until it has room again', reason)
     })
-    model.on('unblocked', () => (this.#blocked = false))
+    model.on('unblocked', () => {
+      this.#blocked = false
+      this.#wake()
+    })
     this.#blocked = false
     this.#lastProblem = null
     if (this.#closing.signal.aborted) this.#cut.abort()

@@ -56,7 +56,7 @@ export class Publisher {
 
   async #send(target: Target, parcels: readonly Parcel[], attempt: Attempt): Promise<void> {
     const model = await this.#link.model(this.#timeoutMs)
-    if (model === null) throw new Error('there is no connection to RabbitMQ')
+    if (model === null) throw new Error('RabbitMQ is away, or takes no messages now')
     const session = await this.#sessionOn(model)
     await session.declared(target)
     if (attempt.over) return

@@ -227,6 +227,24 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
     expect(dead[0]?.reason).toContain('it came back 5 times')
   })
 
+  test('a frozen consumer is taken over; thawed, it takes over again when the other leaves', async () => {
+    const own = cornerFor()
+    const handled = new Set<string>()
+    const child = await startConsumer(own, { url: `${server.url}?heartbeat=1` }, (id) => handled.add(id))
+    const [sender, receiver] = [await own.open(), await own.open()]
+    const { ids, subscription } = await read(receiver)
+    const { confirmed, stop } = load(sender)
+    await until('the first consumer reads', patienceMs, () => handled.size >= 50)
+    child.signal('SIGSTOP')
+    await until('the other consumer reads', patienceMs, () => ids.size >= 50)
+    child.signal('SIGCONT')
+    const before = handled.size
+    await subscription.close()
+    await until('the first consumer reads again', patienceMs, () => handled.size >= before + 50)
+    await stop()
+    await until('all is read', patienceMs, () => missing(new Set([...ids, ...handled]), confirmed).length === 0)
+  })
+
   test('connections that are cut again and again lose nothing', async () => {
     const own = cornerFor()
     const between = await proxy()

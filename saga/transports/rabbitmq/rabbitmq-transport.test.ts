@@ -23,7 +23,8 @@ test('an absent server is a problem that is told once, without the password', as
   expect(error).toMatchObject({
     name: 'PublishError',
     code: 'not_sent',
-    message: '1 message to order_commands were not sent (there is no connection to RabbitMQ): publish again later',
+    message:
+      '1 message to order_commands were not sent (RabbitMQ is away, or takes no messages now): publish again later',
   })
   expect(await transport.ready()).toBe(false)
   await transport.close()

@@ -18,7 +18,7 @@ import { toParcel } from './wire.ts'
 export { PublishError } from './publisher.ts'
 
 export interface RabbitmqTransportOptions {
-  /** Such as `amqp://user:password@host:5672/vhost`; `amqps:` for TLS, `?heartbeat=SECONDS` where 5 are not right. */
+  /** Such as `amqp://user:password@host:5672/vhost`; `amqps:` for TLS, `?heartbeat=SECONDS` where 3 are not right. */
   readonly url: string
   /** Kind of the queues that this transport declares; `quorum` where none is given. Classic ones do not count returns. */
   readonly queueType?: 'quorum' | 'classic'
@@ -60,8 +60,8 @@ const defaults = {
 /** A server that does not answer a farewell is left after this long. */
 const farewellMs = 2_000
 
-/** A dead connection is found after two of these, here and by the server, which then hands its messages to others. */
-const heartbeatSeconds = '5'
+/** A silent connection is given up after two to three of these, here and by the server, which then lets another consumer read. */
+const heartbeatSeconds = '3'
 
 /**
  * Connects in the background; an absent server is waited for.
