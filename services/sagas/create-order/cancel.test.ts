@@ -260,8 +260,8 @@ function refuseCreation(id: string): Promise<void> {
   return system.transport.publish('order_events', [{ ...message, timestamp: new Date().toISOString() }])
 }
 
-describe('/timer-callback', () => {
-  const callback = (json: unknown) => call('POST', `${sagas}/timer-callback`, { json })
+describe.each(['/api/timer-callback', '/timer-callback'])('%s', (path) => {
+  const callback = (json: unknown) => call('POST', sagas + path, { json })
 
   test('cancels the order of the saga, and says that the timer did it (C-28)', async () => {
     const id = await shop.start('cust_123')

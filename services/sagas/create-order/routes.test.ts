@@ -382,8 +382,7 @@ describe('operations', () => {
         ...['/orders', '/sagas', '/sagas/{saga_id}', '/sagas/{saga_id}/history', '/sagas/{saga_id}/updates'].flatMap(
           both,
         ),
-        ...['/sagas/{saga_id}/cancel', '/sagas/{saga_id}/actions'].flatMap(both),
-        '/timer-callback',
+        ...['/sagas/{saga_id}/cancel', '/sagas/{saga_id}/actions', '/timer-callback'].flatMap(both),
         '/health',
         '/health/live',
         '/health/ready',

@@ -79,8 +79,8 @@ export function addRoutes(server: HttpServer, options: RouteOptions): void {
     addReads(server, prefix, options.engine)
     addCancel(server, prefix, options.engine, asked)
     addOperator(server, prefix, options.engine, asked)
+    addTimerCallback(server, prefix, options.engine, asked)
   }
-  addTimerCallback(server, options.engine, asked)
 }
 
 function addStart(server: HttpServer, prefix: string, { engine, definition }: RouteOptions, asked: Ask): void {
@@ -259,9 +259,9 @@ function addOperator(server: HttpServer, prefix: string, engine: Engine, asked: 
 }
 
 /** The older way in which a timer service tells of an expiry (contract 1.1). Unlike the original it acts on it (C-28). */
-function addTimerCallback(server: HttpServer, engine: Engine, asked: Ask): void {
+function addTimerCallback(server: HttpServer, prefix: string, engine: Engine, asked: Ask): void {
   server.post(
-    '/timer-callback',
+    `${prefix}/timer-callback`,
     {
       schema: {
         summary: 'A timer has expired',
