@@ -1,6 +1,7 @@
 /** Checks a saga store by its two tables: every saga ended or parked, every history whole and true. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Event } from 'ordersaga/events'
+import { evolve } from 'ordersaga/evolve'
 import { replay } from 'ordersaga/history'
 import { isSettled, type SagaState } from 'ordersaga/state'
 import type { Store, StoredSaga } from 'ordersaga/store'
@@ -18,19 +19,33 @@ export interface StoredSagas {
 
 export async function readSagas(tables: Tables): Promise<StoredSagas> {
   const schema = tables.kind === 'postgres' ? 'ordersaga.' : ''
-  const rows = await tables.rows<{ id: string; seq: number; status: string; state: string }>(
-    `select id, seq, status, state from ${schema}saga`,
+  const rows = await tables.rows<{ id: string; seq: number; state_seq: number; status: string }>(
+    `select id, seq, state_seq, status from ${schema}saga`,
   )
-  const entries = await tables.rows<{ saga_id: string; seq: number; events: string }>(
-    `select saga_id, seq, events from ${schema}saga_history order by saga_id, seq`,
+  const entries = await tables.rows<{ saga_id: string; seq: number; events: string; state: string | null }>(
+    `select saga_id, seq, events, state from ${schema}saga_history order by saga_id, seq`,
   )
-  const history = new Map<string, { seq: number; events: readonly Event[] }[]>()
-  for (const { saga_id, seq, events } of entries) {
+  const history = new Map<string, Kept[]>()
+  for (const { saga_id, seq, events, state } of entries) {
     const list = history.get(saga_id) ?? []
-    list.push({ seq, events: JSON.parse(events) as readonly Event[] })
+    list.push({ seq, events: JSON.parse(events) as readonly Event[], state })
     history.set(saga_id, list)
   }
-  return { rows: rows.map((row) => ({ ...row, state: JSON.parse(row.state) as SagaState })), history }
+  return { rows: rows.map((row) => ({ ...row, state: stateOf(row.state_seq, history.get(row.id) ?? []) })), history }
+}
+
+interface Kept {
+  readonly seq: number
+  readonly events: readonly Event[]
+  readonly state: string | null
+}
+
+/** The state that was kept, with what came since: what the store makes of its tables when it reads a saga. */
+function stateOf(stateSeq: number, entries: readonly Kept[]): SagaState {
+  const kept = entries.find(({ seq }) => seq === stateSeq)?.state
+  const since = entries.filter(({ seq }) => seq > stateSeq).flatMap(({ events }) => events)
+  const state = kept == null ? null : (JSON.parse(kept) as SagaState)
+  return JSON.parse(JSON.stringify(since.reduce(evolve, state))) as SagaState
 }
 
 /** By the store's own reads, where it has no tables. */
