@@ -5,6 +5,7 @@
  * stops answering while a set-up fails or a connection closes), so it is not used.
  */
 import { connect, type ChannelModel, type SocketOptions } from 'amqplib'
+import { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 
@@ -86,7 +87,7 @@ export class Link {
       clientProperties: { connection_name: this.#options.name },
     }
     try {
-      return await connect(this.#options.url, socket)
+      return writingTogether(await connect(this.#options.url, socket))
     } catch (error) {
       this.#report(`RabbitMQ cannot be reached for ${this.#options.name}; it is tried again until it can`, error)
       return null
@@ -130,6 +131,24 @@ export class Link {
     if (problem !== this.#lastProblem && !this.#closing.signal.aborted) this.#options.onProblem(what, cause)
     this.#lastProblem = problem
   }
+}
+
+/**
+ * The client writes each message to its socket alone. Corked, those of one turn go out together, and the server takes a
+ * batch in half the time. (The client's types do not show the socket: should it hide it one day, all else works.)
+ */
+function writingTogether(model: ChannelModel): ChannelModel {
+  const { stream } = model.connection as { readonly stream?: unknown }
+  if (!(stream instanceof Socket)) return model
+  const write = stream.write.bind(stream)
+  stream.write = ((...args: Parameters<typeof write>) => {
+    if (stream.writableCorked === 0) {
+      stream.cork()
+      process.nextTick(() => stream.uncork())
+    }
+    return write(...args)
+  }) as typeof write
+  return model
 }
 
 /** What the promise gives, or undefined after the time. */

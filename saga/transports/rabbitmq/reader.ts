@@ -160,9 +160,14 @@ export class Reader {
     const { source, timeoutMs } = this.#options
     await inTime(timeoutMs, source.declare(model))
     const channel = await inTime(timeoutMs, openChannel(model))
-    const ended = new Promise<null>((resolve) => channel.on('close', () => resolve(null)))
     const acknowledgements = new Acknowledgements(channel)
     const session: Session = { channel, acknowledgements, held: [], begun: new Set(), alive: true, proving: false }
+    const ended = new Promise<void>((resolve) => {
+      channel.on('close', () => {
+        session.alive = false
+        resolve()
+      })
+    })
     this.#session = session
     try {
       await this.#consume(session)

@@ -123,8 +123,9 @@ async function declarePlain(model: ChannelModel, queue: string): Promise<void> {
 const notFound = 404
 const accessRefused = 403
 
-/** Another consumer has the queue for itself. */
-export const isTaken = (error: unknown): boolean => codeOf(error) === accessRefused
+/** Another consumer has the queue for itself. (A missing permission has the same code.) */
+export const isTaken = (error: unknown): boolean =>
+  codeOf(error) === accessRefused && String(error).includes('exclusive use')
 
 const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown } | null)?.code
 
