@@ -5,7 +5,7 @@
  * tries again with another one), and `cut` takes its connections away, after which all that it does fails soon. Consumers
  * of one group must not share a client: they would share, and clear, their offsets.
  */
-import { isIP, Socket } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { Kafka, logLevel, type ISocketFactoryArgs, type KafkaConfig, type LogEntry } from 'kafkajs'
 
@@ -36,7 +36,7 @@ export function openClient({ brokers, clientId, ssl, sasl, onProblem }: ClientOp
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, multiplier: 1.5, retries: 5 },
     logLevel: logLevel.ERROR,
     logCreator: () => (entry) => {
-      if (!gone) onProblem(...problemOf(entry))
+      if (!gone && !isRoutine(entry)) onProblem(...problemOf(entry))
     },
     socketFactory(where) {
       if (gone) throw new Error('this client was given up')
@@ -60,9 +60,16 @@ function open({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
   const tls = Object.keys(ssl ?? {}).length > 0
   const socket = tls
     ? connectTls({ host, port, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect)
-    : new Socket().connect({ host, port }, onConnect)
+    : connect({ host, port }, onConnect)
   return socket.setKeepAlive(true, 60_000).setNoDelay(true)
 }
+
+/**
+ * What a broker refuses is tried again, or thrown to whoever asked, who tells it; most of it is how partitions and leaders
+ * change.
+ */
+const isRoutine = ({ log: { message } }: LogEntry): boolean =>
+  /^(Response |Failed to send messages|Crash: )/.test(message)
 
 function problemOf({
   namespace,

@@ -180,6 +180,8 @@ export class Reader {
     const { topic, topics } = this.#options
     const crashed = new Promise<never>((_resolve, reject) => {
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+      // The client would go on with a connection that has gone silent.
+      consumer.on(consumer.events.REQUEST_TIMEOUT, ({ payload }) => reject(new Error(`${payload.apiName}: no answer`)))
     })
     consumer.on(consumer.events.GROUP_JOIN, (event) => this.#joined(session, event))
     consumer.on(consumer.events.REBALANCING, () => void this.#commit(session))
