@@ -36,26 +36,28 @@ export function fromRecord(record: KafkaMessage, origin: Origin): Checked<Messag
   const parsed = parse(record.value)
   if (!parsed.ok) return parsed
   const header = (name: string): string | undefined => textIn(record.headers, `ordersaga-${name}`)
-  return fromEnvelope(withoutIds(parsed.value), {
+  return fromEnvelope(envelopeOf(parsed.value), {
     id: header('id') ?? `${origin.topic}/${origin.partition}/${origin.offset}@${record.timestamp}`,
     causationId: header('causation-id'),
     undoes: header('undoes'),
   })
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
 function parse(value: Buffer | null): Checked<unknown> {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(value ?? undefined)
-    return { ok: true, value: JSON.parse(text) as unknown }
+    return { ok: true, value: JSON.parse(utf8.decode(value ?? undefined)) as unknown }
   } catch {
     return { ok: false, why: 'the message is not JSON in UTF-8' }
   }
 }
 
-/** On this transport ids are in headers: what a field of that name means in a foreign envelope we do not know. */
-function withoutIds(value: unknown): unknown {
+/** The contract's fields. What others mean in a foreign envelope, also those called like our ids, we do not know. */
+function envelopeOf(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
-  return { ...value, id: undefined, causation_id: undefined, undoes: undefined }
+  const { type, correlation_id, timestamp, payload, source } = value as Readonly<Record<string, unknown>>
+  return { type, correlation_id, timestamp, payload, source }
 }
 
 /** A header's text; undefined where there is none or an empty one. */
