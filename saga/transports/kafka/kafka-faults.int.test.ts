@@ -3,7 +3,7 @@ import { subscribe } from 'node:diagnostics_channel'
 import { readdirSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { startChild, type Child } from '../../../tests/faults/child.ts'
 import { installedPart, startPrivatePart, type PrivatePart } from '../../../tests/faults/private-part.ts'
 import { until } from '../../../tests/faults/until.ts'
@@ -311,8 +311,18 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
   )
 
   describe('while the server is away', () => {
-    beforeEach(killServer, minute)
-    afterEach(() => server.start(), minute)
+    let child: Child
+    beforeAll(async () => {
+      child = await startConsumer(cornerHere(), () => undefined)
+      await killServer()
+    }, 3 * minute)
+    afterAll(() => server.start(), 2 * minute)
+
+    test('a process that closes its transport ends by itself', async () => {
+      const began = performance.now()
+      expect(await child.stop()).toBe(0)
+      expect(performance.now() - began).toBeLessThan(20_000)
+    })
 
     const quick: Partial<KafkaTransportOptions> = { timeoutMs: 2_000 }
 
@@ -328,6 +338,18 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       })
       expect(performance.now() - began).toBeLessThan(5_000)
       expect(await transport.ready()).toBe(false)
+    })
+
+    test('closing ends within its bound', async () => {
+      const transport = cornerHere().open(quick)
+      const { close } = await read(transport)
+      const unsent = transport.publish(channel, [message('m')]).catch((error: unknown) => error)
+      const began = performance.now()
+      await close()
+      await transport.close()
+      expect(performance.now() - began).toBeLessThan(15_000)
+      expect(await unsent).toMatchObject({ code: 'not_sent' })
+      await expect(transport.publish(channel, [message('m')])).rejects.toThrow('closed')
     })
 
     test('a subscription is kept in mind: when the server comes, it reads', { timeout: 2 * minute }, async () => {
@@ -346,18 +368,6 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
         `${own.options.prefix}order_commands cannot be read for ${own.options.prefix}g; it is tried again until it can`,
       )
       expect(told.length).toBeLessThan(10)
-    })
-
-    test('closing ends within its bound', async () => {
-      const transport = cornerHere().open(quick)
-      const { close } = await read(transport)
-      const unsent = transport.publish(channel, [message('m')]).catch((error: unknown) => error)
-      const began = performance.now()
-      await close()
-      await transport.close()
-      expect(performance.now() - began).toBeLessThan(15_000)
-      expect(await unsent).toMatchObject({ code: 'not_sent' })
-      await expect(transport.publish(channel, [message('m')])).rejects.toThrow('closed')
     })
   })
 
@@ -391,19 +401,8 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
     },
   )
 
-  test(
-    'a process that has closed its transport ends by itself, also with the server away',
-    { timeout: 3 * minute },
-    async () => {
-      const own = cornerHere()
-      const child = await startConsumer(own, () => undefined)
-      expect(await child.stop()).toBe(0)
-      const other = await startConsumer(own, () => undefined)
-      await killServer()
-      const began = performance.now()
-      expect(await other.stop()).toBe(0)
-      expect(performance.now() - began).toBeLessThan(20_000)
-      await server.start()
-    },
-  )
+  test('a process that closes its transport leaves its group and ends by itself', async () => {
+    const child = await startConsumer(cornerHere(), () => undefined)
+    expect(await child.stop()).toBe(0)
+  })
 })

@@ -274,6 +274,27 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
     expect(own.problems).toEqual([])
   })
 
+  test('a subscriber that comes while the last one leaves slowly gets every partition', async () => {
+    const own = cornerHere()
+    const transport = own.open()
+    let open = (): void => undefined
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    const leaving = await read(transport, () => gate)
+    await transport.publish(channel, [message('held')])
+    await until('it is in hand', patienceMs, () => leaving.batches.length === 1)
+    const left = leaving.close()
+    const messages = Array.from({ length: 60 }, (_, n) => message(`m${n}`))
+    await transport.publish(channel, messages)
+    // Longer than the client is kept waiting for room: its partitions are then paused.
+    const began = performance.now()
+    await until('time has passed', patienceMs, () => performance.now() - began > 2_500)
+    const next = await read(transport)
+    await until('the next one gets them', patienceMs, () => next.ids.size === messages.length)
+    open()
+    await left
+    expect(leaving.batches.flat().map(({ id }) => id)).toEqual(['held'])
+  })
+
   test('a handler slower than the session keeps its message, and its membership', async () => {
     const own = cornerHere()
     const transport = own.open({ sessionTimeoutMs: 6_000 })

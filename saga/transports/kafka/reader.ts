@@ -40,7 +40,7 @@ const commitEveryMs = 50
 /** While one record waits for its tries, this many after it are handled (and would come again after a crash). */
 const mostWidth = 10_000
 
-/** A partition that has no room for so long is paused, and what was fetched of it is fetched again. */
+/** Longer the client is not kept waiting for room, since no other partition is fetched meanwhile. */
 const patienceMs = 1_000
 
 /** The client says that it lives, and hears that partitions are dealt anew, only between two fetches: they must be short. */
@@ -49,8 +49,8 @@ const longPollMs = 500
 /** A broker that does not answer a farewell is left. */
 const farewellMs = 3_000
 
-/** Joining waits for all members, which have the session's time to come. */
-const joinMs = 30_000
+/** Joining waits for all members, which have the session's time to come; and before that it may wait for a broker. */
+const joinMs = (sessionTimeoutMs: number): number => 15_000 + 2 * sessionTimeoutMs
 
 const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 2_000, jitter: 0.5 }
 
@@ -120,6 +120,7 @@ export class Reader {
       return current.length === 0 ? undefined : handler(current)
     })
     this.#members++
+    this.#resumeWhere(this.#session)
     return {
       close: () => {
         this.#members--
@@ -177,7 +178,7 @@ export class Reader {
   /** Resolves when this reader stops. @throws Error where the membership cannot be had, or ends */
   async #read(session: Session): Promise<void> {
     const { consumer } = session
-    const { topic, topics } = this.#options
+    const { topic, topics, sessionTimeoutMs } = this.#options
     const crashed = new Promise<never>((_resolve, reject) => {
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
       // The client would go on with a connection that has gone silent.
@@ -196,7 +197,7 @@ export class Reader {
         eachBatch: (payload) => this.#take(session, payload),
       })
     }
-    await Promise.race([within(joinMs, 'joining the group', start()), crashed, this.#stopped])
+    await Promise.race([within(joinMs(sessionTimeoutMs), 'joining the group', start()), crashed, this.#stopped])
     await Promise.race([crashed, this.#stopped])
   }
 
@@ -232,9 +233,10 @@ export class Reader {
   async #take(session: Session, payload: EachBatchPayload): Promise<void> {
     const { partition: number, messages } = payload.batch
     const partition = this.#partition(session, number, Number(messages[0]?.offset))
+    const patience = performance.now() + patienceMs
     for (const record of messages) {
-      for (const since = performance.now(); !this.#hasRoom(partition); await payload.heartbeat()) {
-        if (performance.now() - since > patienceMs) return this.#pause(session, partition)
+      for (; !this.#hasRoom(partition, 1); await payload.heartbeat()) {
+        if (performance.now() > patience) return this.#pause(session, partition)
         await this.#stirred(patienceMs / 4)
       }
       if (partition.lost || !payload.isRunning() || payload.isStale()) return
@@ -252,10 +254,11 @@ export class Reader {
     return partition
   }
 
-  #hasRoom(partition: Partition): boolean {
+  /** @param share of the room that may be used at most */
+  #hasRoom(partition: Partition, share: number): boolean {
     if (partition.lost) return true // for nothing: what is fetched of it is dropped
     if (this.#closing || this.#members === 0) return false
-    return partition.inHand < this.#options.prefetch && partition.width < mostWidth
+    return partition.inHand < this.#options.prefetch * share && partition.width < mostWidth * share
   }
 
   #pause({ consumer }: Session, partition: Partition): void {
@@ -266,6 +269,13 @@ export class Reader {
   #resume({ consumer }: Session, partition: Partition): void {
     partition.paused = false
     attempt(() => consumer.resume([{ topic: this.#options.topic, partitions: [partition.number] }]))
+  }
+
+  /** Not before half of the room is free: with every single record, the partition would soon be paused again. */
+  #resumeWhere(session: Session | null): void {
+    for (const partition of session?.partitions.values() ?? []) {
+      if (session !== null && partition.paused && this.#hasRoom(partition, 0.5)) this.#resume(session, partition)
+    }
   }
 
   #handOn(session: Session, partition: Partition, record: KafkaMessage): void {
@@ -286,7 +296,7 @@ export class Reader {
     partition.settle(Number(record.offset))
     this.#stir()
     if (partition.lost) return
-    if (partition.paused && this.#hasRoom(partition)) this.#resume(session, partition)
+    if (partition.paused) this.#resumeWhere(session)
     this.#commitSoon(session)
   }
 
