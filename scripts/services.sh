@@ -126,13 +126,15 @@ ours() {
   pid=$("${1}_pid" 2>/dev/null) && [ -n "$pid" ] && ! gone "$pid"
 }
 
-# True where none of the processes runs any more.
+# True where none of the processes runs any more. One whose first thread has ended may still have others, with its ports.
 gone() {
   local pid
   for pid in "$@"; do
-    [ ! -d "/proc/$pid" ] || grep -q '^State:\s*Z' "/proc/$pid/status" 2>/dev/null || return 1
+    [ ! -d "/proc/$pid" ] || { is_zombie "$pid" && [ "$(ls "/proc/$pid/task" 2>/dev/null | wc -l)" -le 1 ]; } || return 1
   done
 }
+
+is_zombie() { grep -q '^State:\s*Z' "/proc/$1/status" 2>/dev/null; }
 
 wait_until() {
   local until=$((SECONDS + patience))
