@@ -119,6 +119,12 @@ function serverProcess(): number {
   return Number(readdirSync('/proc').find((pid) => /^\d+$/.test(pid) && isServer(pid)))
 }
 
+/** Every thread of the process is stopped: the signal reaches them one after the other. */
+const standsStill = (pid: number): boolean =>
+  readdirSync(`/proc/${pid}/task`).every((thread) =>
+    /^State:\s*[Tt]/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')),
+  )
+
 /** All connections that this process has made and not ended. */
 const sockets = new Set<Socket>()
 subscribe('net.client.socket', (made) => {
@@ -286,6 +292,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       await until('it is read', patienceMs, () => ids.has('before'))
       const pid = serverProcess()
       process.kill(pid, 'SIGSTOP')
+      await until('it stands still', patienceMs, () => standsStill(pid))
       try {
         const began = performance.now()
         const lost = await transport.publish(channel, [message('lost')]).catch((error: unknown) => error)
