@@ -187,3 +187,18 @@ test('a timer that no saga asked for is told of under its order', async () => {
   await clock.advance(start)
   expect(said[0]).toMatchObject({ correlationId: 'o', payload: { sagaId: null } })
 })
+
+test('a stop does not wait for ever for a transport that keeps a publish waiting', async () => {
+  await add('o', start)
+  let asked = 0
+  const hanging: Transport = { ...transport, publish: () => new Promise(() => void (asked += 1)) }
+  const { now, sleep } = clock
+  const onProblem = (error: unknown): unknown => problems.push(error)
+  const expiry = startExpiry({ db: database.db, transport: hanging, source: 'timer-service', now, sleep, onProblem })
+  await vi.waitFor(() => expect(asked).toBe(1), { interval: 1 })
+  const stopping = expiry.stop()
+  clock.alarm?.wake()
+  await stopping
+  expect(problems.map(String)).toEqual(['Error: the service is stopping: told of after the next start'])
+  expect((await findTimerOfOrder(database.db, 'o'))?.state).toBe('RUNNING')
+})

@@ -29,13 +29,15 @@ export interface ExpiryOptions {
 export interface Expiry {
   /** Looks at the table now: after a start of a timer, or because somebody asks. Resolves when the look is over. */
   check(): Promise<void>
-  /** Ends after the look in hand. */
+  /** Ends after the look in hand, which is given up where it hangs: what was not told of is told of after the next start. */
   stop(): Promise<void>
 }
 
 const longestSleepMs = 10_000
 const firstRetryMs = 100
 const timersAtOnce = 200
+/** Where the transport keeps a publish waiting for an absent reader, the service must still come to its end. */
+const stopGraceMs = 5_000
 
 const systemSleep: Sleep = (ms, wake) => {
   const timeout = setTimeout(wake, ms)
@@ -49,6 +51,9 @@ export function startExpiry(options: ExpiryOptions): Expiry {
   let stopped = false
   let failures = 0
   let callOff = (): void => undefined
+  let giveUp = (_error: Error): void => undefined
+  const givenUp = new Promise<never>((_resolve, reject) => (giveUp = reject))
+  givenUp.catch(() => undefined) // where no look is in hand nobody minds
 
   /** One look at a time; whoever asks during one gets another after it, because the first may have looked too early. */
   function check(): Promise<void> {
@@ -85,10 +90,8 @@ export function startExpiry(options: ExpiryOptions): Expiry {
     for (;;) {
       const expired = await expiredTimers(db, now(), timersAtOnce)
       if (expired.length === 0) return
-      await transport.publish(
-        eventChannel('timer'),
-        expired.map((timer) => timeoutEvent(timer, source, now())),
-      )
+      const events = expired.map((timer) => timeoutEvent(timer, source, now()))
+      await Promise.race([transport.publish(eventChannel('timer'), events), givenUp])
       await markFired(
         db,
         expired.map(({ timer_id }) => timer_id),
@@ -108,7 +111,11 @@ export function startExpiry(options: ExpiryOptions): Expiry {
     async stop() {
       stopped = true
       callOff()
+      const inTime = sleep(stopGraceMs, () =>
+        giveUp(new Error('the service is stopping: told of after the next start')),
+      )
       await looking
+      inTime()
     },
   }
 }

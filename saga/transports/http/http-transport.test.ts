@@ -284,6 +284,72 @@ const soon = (work: () => void): (() => void) => {
   return () => clearImmediate(handle)
 }
 
+describe('an event that answers no command', () => {
+  const event = message('e1', { type: 'ORDER_TIMEOUT' })
+
+  /** Publishes events of timers to one address. */
+  const timers = (url: string, options: Partial<HttpTransportOptions> = {}) =>
+    node({ peers: { timer_events: url }, ...options })
+
+  test('is published once the peer has handled it, and never before', async () => {
+    const clock = handClock()
+    const reader = await node({ timer: (work, ms) => (ms === 2_000 ? clock.timer(work, ms) : soon(work)) })
+    let handle = (): void => undefined
+    const handled = new Promise<void>((resolve) => (handle = resolve))
+    const seen: Message[] = []
+    await reader.transport.subscribe('timer_events', 'engine', async (batch) => {
+      seen.push(...batch)
+      await handled
+    })
+    const { transport } = await timers(reader.served.url)
+    let published = false
+    const publishing = transport.publish('timer_events', [event]).then(() => (published = true))
+    await until(() => expect(seen).toEqual([event]))
+    expect([clock.armed.size, published]).toEqual([0, false]) // nothing ends the request before the handler
+    handle()
+    await publishing
+  })
+
+  test('waits for a peer that comes within the tries', async () => {
+    const peer = await stranger((response, count) => response.writeHead(count < 4 ? 503 : 200).end())
+    const { transport } = await timers(peer.url)
+    await transport.publish('timer_events', [event])
+    expect(peer.seen).toHaveLength(4)
+  })
+
+  test('is given back where the tries are used up: whoever keeps it publishes it again', async () => {
+    const peer = await stranger((response) => response.writeHead(503).end())
+    const { transport } = await timers(peer.url)
+    await expect(transport.publish('timer_events', [event])).rejects.toThrow(
+      `ORDER_TIMEOUT was not taken by ${peer.url}/messages/timer_events: it answered 503: no reason given: publish it again`,
+    )
+    expect(peer.seen).toHaveLength(5)
+    expect(transport.deadLetters()).toEqual([])
+  })
+
+  test('published again while it waits is sent once, and both are told', async () => {
+    const clock = handClock()
+    const peer = await stranger((response, count) => response.writeHead(count === 1 ? 503 : 200).end())
+    const { transport } = await timers(peer.url, { timer: clock.timer })
+    const first = transport.publish('timer_events', [event])
+    await until(() => expect(clock.armed.size).toBe(1))
+    const second = transport.publish('timer_events', [event])
+    clock.ring()
+    await Promise.all([first, second])
+    expect(peer.seen).toHaveLength(2)
+  })
+
+  test('is given back where the transport closes before it is taken', async () => {
+    const clock = handClock()
+    const peer = await stranger((response) => response.writeHead(503).end())
+    const { transport } = await timers(peer.url, { timer: clock.timer })
+    const outcome = transport.publish('timer_events', [event]).catch((error: unknown) => error)
+    await until(() => expect(clock.armed.size).toBe(1))
+    await transport.close()
+    expect(String(await outcome)).toContain('this process is closing')
+  })
+})
+
 describe('a sender', () => {
   test('reads the answer of a participant that gives nothing but type and payload', async () => {
     const peer = await stranger((response) => response.end('{"messages":[{"type":"order.created","payload":{"x":1}}]}'))

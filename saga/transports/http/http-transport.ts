@@ -3,12 +3,14 @@
  * later as a POST to the address that the command named.
  *
  * Invariants beyond those of every transport:
- * - a POST is answered 200 when its message is handled, and 202 when it waits for a handler or its reply comes later; one
- *   that could not be handled is answered 503, and the sender delivers it again under the same key;
- * - nothing is durable: `publish` resolves once a message is queued in this process. What is given up after bounded tries,
- *   what a process that dies had queued, and what fails after a 202, is healed by the saga: it repeats the command under
- *   its id, and the participant answers from its inbox;
- * - `publish` never waits for a peer (see the in-process transport); where more than `maxQueued` wait for one, it rejects;
+ * - a POST is answered 200 when its message is handled; a command that waits for a handler, or whose reply comes later, 202;
+ *   one that could not be handled is answered 503, and the sender delivers it again under the same key;
+ * - commands and their replies are not durable: `publish` resolves once they are queued in this process, and never waits for
+ *   a peer (see the in-process transport). What is given up after bounded tries, what a process that dies had queued, and what
+ *   fails after a 202, is healed by the saga: it repeats the command under its id, and the participant answers from its inbox;
+ * - an event that answers no command has nobody who would ask for it again: `publish` resolves once the peer has handled it,
+ *   and rejects when the tries are used up;
+ * - where more than `maxQueued` messages wait for a peer, `publish` rejects;
  * - a late reply goes only to addresses at a configured peer (or on this machine, where this process is itself reached by
  *   loopback): a stranger cannot make it call any address he likes. Who may call this process is for its web framework.
  */
@@ -123,7 +125,6 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
       new Peer(address, {
         ...options,
         send: (parcel) => send(address, parcel),
-        onGivenUp: ({ channel, message }, cause) => bury(channel, message, `${address}: ${describe(cause)}`),
       })
     addresses.set(address, peer)
     return peer
@@ -142,18 +143,46 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     if (replies.length > 0) subscribers.offer(replyChannel(channel), replies)
   }
 
-  /** Groups what no open request waits for by the address that it goes to. */
-  function route(channel: string, messages: readonly Message[]): ReadonlyMap<string, Parcel[]> {
-    const parcels = new Map<string, Parcel[]>()
+  /** What no open request waits for, by the address that it goes to. */
+  function route(channel: string, messages: readonly Message[]): ReadonlyMap<string, readonly Message[]> {
+    const routed = new Map<string, Message[]>()
     for (const message of messages) {
       if (inbound.reply(message)) continue
       const base = bases.get(channel)
       const address = inbound.replyTo(message) ?? (base === undefined ? null : messagesUrl(base, channel))
-      if (address !== null) parcels.set(address, [...(parcels.get(address) ?? []), { channel, message }])
+      if (address !== null) routed.set(address, [...(routed.get(address) ?? []), message])
       else
         problem(`${message.type} on ${channel} goes nowhere: no request waits for it, no peer reads it`, message, null)
     }
-    return parcels
+    return routed
+  }
+
+  /** Queues them; what is waited for is in the promises. */
+  function hand(channel: string, address: string, messages: readonly Message[]): readonly Promise<void>[] {
+    const taken: Promise<void>[] = []
+    const parcels = messages.map((message): Parcel => {
+      const why = (failure: unknown): string => `${address}: ${describe(failure)}`
+      if (isCommandChannel(channel) || message.causationId !== undefined) {
+        const ended = (failure: unknown): void => {
+          if (failure !== null && state === 'open') bury(channel, message, why(failure))
+        }
+        return { channel, message, ended }
+      }
+      let ended: Parcel['ended'] = () => undefined
+      taken.push(
+        new Promise((resolve, reject) => {
+          ended = (failure) =>
+            failure === null
+              ? resolve()
+              : reject(
+                  new Error(`${message.type} was not taken by ${why(failure)}: publish it again`, { cause: failure }),
+                )
+        }),
+      )
+      return { channel, message, ended }
+    })
+    peerAt(address).add(parcels)
+    return taken
   }
 
   const closed = (what: string, channel: string): Error =>
@@ -166,7 +195,8 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
       if (isCommandChannel(channel) && !bases.has(channel)) {
         throw new Error(`no peer serves ${channel}: add its base URL to peers`)
       }
-      for (const [address, parcels] of route(channel, messages)) peerAt(address).add(parcels)
+      const routed = [...route(channel, messages)]
+      await Promise.all(routed.flatMap(([address, some]) => hand(channel, address, some)))
     },
     async subscribe(channel, group, handler) {
       if (state !== 'open') throw closed('subscribe to', channel)

@@ -6,7 +6,7 @@
  */
 import type { Delivery, Timer } from '../delivery.ts'
 import type { Message } from '../transport.ts'
-import { accepted, refused, unavailable, type HttpAnswer } from './wire.ts'
+import { accepted, isCommandChannel, refused, unavailable, type HttpAnswer } from './wire.ts'
 
 interface Waiting {
   replyTo: string | null
@@ -33,7 +33,8 @@ export class Inbound {
 
   /**
    * Hands a message to the subscribers. The answer comes with its reply (200), when it is handled without one (200), when
-   * it could not be handled (503), or when the wait is over (202).
+   * it could not be handled (503), or where it is a command when the wait is over (202). Nobody repeats an event whose
+   * sender believes that it was taken.
    *
    * @throws QueueFullError
    */
@@ -56,7 +57,9 @@ export class Inbound {
     waiting.unsettled += left
     this.#commands.set(message.id, waiting)
     return new Promise((resolve) => {
-      const callOff = this.#options.timer(() => answer(accepted(202, [])), this.#options.replyWaitMs)
+      const callOff = isCommandChannel(channel)
+        ? this.#options.timer(() => answer(accepted(202, [])), this.#options.replyWaitMs)
+        : () => undefined
       answer = (content) => {
         // At once, not after the promise: a second reply must not be given to a request that is answered.
         waiting.requests.delete(answer)

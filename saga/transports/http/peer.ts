@@ -4,7 +4,7 @@
  * Invariants:
  * - messages of one saga go one after the other, the next only when the last is accepted or given up;
  * - at most `concurrency` requests are open; a message in its pause between tries takes none of them;
- * - a message that waits already is not queued a second time.
+ * - a message that waits already is not queued a second time, and both are told what becomes of it.
  */
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { QueueFullError, type Timer } from '../delivery.ts'
@@ -14,6 +14,8 @@ import type { Message } from '../transport.ts'
 export interface Parcel {
   readonly channel: string
   readonly message: Message
+  /** Called once: with null when the peer has taken it, else with why it was given up. */
+  readonly ended: (failure: unknown) => void
 }
 
 export interface PeerOptions {
@@ -23,7 +25,11 @@ export interface PeerOptions {
   readonly timer: Timer
   /** Sends once; throws a `SendError` or any other error where the peer has not accepted it. */
   readonly send: (parcel: Parcel) => Promise<void>
-  readonly onGivenUp: (parcel: Parcel, cause: unknown) => void
+}
+
+/** Of a message that was published several times while it waited, everybody is told. */
+interface Waiting extends Parcel {
+  readonly ends: Parcel['ended'][]
 }
 
 /** Why a peer did not take a message. */
@@ -44,7 +50,7 @@ export class Peer {
   readonly #name: string
   readonly #options: PeerOptions
   /** Per saga, what waits; the first is being sent or in its pause. */
-  readonly #lanes = new Map<string, Parcel[]>()
+  readonly #lanes = new Map<string, Waiting[]>()
   /** Sagas whose first message can be sent now. */
   readonly #ready: { readonly saga: string; readonly failures: number }[] = []
   readonly #pauses = new Set<() => void>()
@@ -71,18 +77,21 @@ export class Peer {
     this.#closed = true
     for (const callOff of this.#pauses) callOff()
     await Promise.all(this.#sending)
+    const left = [...this.#lanes.values()].flat()
+    this.#lanes.clear()
+    for (const { ends } of left)
+      for (const ended of ends) ended(new SendError('this process is closing', { again: true }))
   }
 
   #queue(parcel: Parcel): void {
     const { correlationId: saga, id } = parcel.message
     const lane = this.#lanes.get(saga)
-    if (lane?.some((waiting) => waiting.message.id === id && waiting.channel === parcel.channel)) return
+    const same = lane?.find((waiting) => waiting.message.id === id && waiting.channel === parcel.channel)
+    if (same !== undefined) return void same.ends.push(parcel.ended)
     this.#queued++
-    if (lane !== undefined) {
-      lane.push(parcel)
-      return
-    }
-    this.#lanes.set(saga, [parcel])
+    const waiting = { ...parcel, ends: [parcel.ended] }
+    if (lane !== undefined) return void lane.push(waiting)
+    this.#lanes.set(saga, [waiting])
     this.#ready.push({ saga, failures: 0 })
   }
 
@@ -103,22 +112,22 @@ export class Peer {
     if (parcel === undefined) return
     try {
       await this.#options.send(parcel)
-      this.#leave(saga)
+      this.#leave(saga, null)
     } catch (error) {
       const again = !(error instanceof SendError) || error.again
-      if (again && failures + 1 < this.#options.retry.tries) return this.#pause(saga, failures + 1, error)
-      this.#leave(saga)
-      this.#options.onGivenUp(parcel, error)
+      if (again && failures + 1 < this.#options.retry.tries) this.#pause(saga, failures + 1, error)
+      else this.#leave(saga, error)
     }
   }
 
   /** The first of the lane is done with; the next may go. */
-  #leave(saga: string): void {
+  #leave(saga: string, failure: unknown): void {
     this.#queued--
     const lane = this.#lanes.get(saga)
-    lane?.shift()
+    const first = lane?.shift()
     if (lane?.length === 0) this.#lanes.delete(saga)
     else this.#ready.push({ saga, failures: 0 })
+    for (const ended of first?.ends ?? []) ended(failure)
   }
 
   #pause(saga: string, failures: number, error: unknown): void {

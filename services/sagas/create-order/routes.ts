@@ -274,15 +274,14 @@ function addTimerCallback(server: HttpServer, prefix: string, engine: Engine, as
       },
     },
     async (request) => {
-      const refused = await asked(() => timedOut(engine, request.body.saga_id))
+      const refused = await asked(() => cancelAndWait(engine, request.body.saga_id, ...byTimer))
       return { success: true as const, message: refused ?? 'Timeout taken in; the order is being cancelled.' }
     },
   )
 }
 
-/** What an expired timer does: the same as a customer's cancel, with its own reason (contract 1.9). */
-export const timedOut = (engine: Engine, sagaId: string): Promise<string | null> =>
-  cancelAndWait(engine, sagaId, 'timer', 'Order timed out (30 minutes)')
+/** What an expired timer does is a customer's cancel by another and with a reason of its own (contract 1.9). */
+export const byTimer = ['timer', 'Order timed out (30 minutes)'] as const
 
 async function found(engine: Engine, sagaId: string): Promise<StoredSaga> {
   const saga = await engine.get(sagaId)

@@ -8,7 +8,7 @@ import { mountMessages } from '../../http/messages.ts'
 import { createHttpServer } from '../../http/server.ts'
 import type { RunningService, ServiceOptions } from '../../service.ts'
 import { orderTimeout } from '../../timer/messages.ts'
-import { addRoutes, timedOut } from './routes.ts'
+import { addRoutes, byTimer } from './routes.ts'
 import { addUpdates } from './updates.ts'
 import { createOrderSaga, type CreateOrderOptions } from './saga.ts'
 
@@ -102,8 +102,9 @@ function figuresOf(engine: Engine): Registry {
 
 const isExpiry = (message: Message): boolean => message.type === orderTimeout.type
 
+/** Nobody waits for what the Order Service decides: the saga shows it. */
 async function expire(engine: Engine, message: Message): Promise<void> {
   const payload = orderTimeout.data.safeParse(message.payload)
   const sagaId = (payload.success ? payload.data.sagaId : null) ?? message.correlationId
-  if ((await engine.get(sagaId)) !== null) await timedOut(engine, sagaId)
+  if ((await engine.get(sagaId)) !== null) await engine.cancel(sagaId, ...byTimer)
 }

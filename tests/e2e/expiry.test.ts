@@ -1,0 +1,44 @@
+/** A timer that expires while nobody is there to be told. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { until } from '../faults/until.ts'
+import { Client } from './client.ts'
+import { openHost, type Host } from './hosts.ts'
+import { startSystem, type System } from './system.ts'
+
+const minute = 60_000
+const timerMs = 6_000
+/** By then a message that is only tried for a while has been given up. */
+const awayMs = 20_000
+
+let host: Host
+let system: System
+
+beforeAll(async () => {
+  host = await openHost('SQLite and HTTP')
+  const variables: Host['variables'] = (service) => ({
+    ...host.variables(service),
+    ORDER_TIMER_MINUTES: String(timerMs / minute),
+  })
+  system = await startSystem({ ...host, variables })
+}, 4 * minute)
+afterAll(async () => {
+  await system?.destroy()
+  await host?.remove()
+}, minute)
+
+test(
+  'a timer that expires while the orchestrator is away cancels its order later',
+  { timeout: 3 * minute },
+  async () => {
+    const client = new Client(system)
+    const saga = await client.end(await client.order('cust_123'))
+    expect(saga).toMatchObject({ status: 'COMPLETED' })
+    const orderedAt = Date.now()
+    await system.kill('create-order')
+    await until('the expiry is long past', minute, () => Date.now() - orderedAt > timerMs + awayMs)
+    await system.start('create-order')
+    await until('the order is cancelled', minute, async () => (await client.saga(saga.id)).status === 'CANCELLED')
+    expect(await client.paymentOf(saga)).toBe('REVERTED')
+    expect(await client.orderOf(saga)).toMatchObject({ orderStatus: 'CANCELLED' })
+  },
+)
