@@ -133,6 +133,24 @@ describe('starting', () => {
     expect(refused.map(({ reason }) => (reason as { code: string }).code)).toEqual(['busy', 'busy', 'busy'])
   })
 
+  test('is refused while too many sagas wait for participants, and taken again once one of them has its answer', async () => {
+    const transport = memoryTransport()
+    const clock = handClock()
+    const shop = await shopkeeper(transport, { ship: 'nothing' })
+    const engine = await started({ transport, clock, maxRunning: 2 })
+    const sagas = [await engine.start(shopSaga, milk), await engine.start(shopSaga, milk)]
+    await until(() => expect(shop.types().filter((type) => type === 'ship')).toHaveLength(2))
+    await expect(engine.start(shopSaga, milk)).rejects.toMatchObject({ code: 'busy', retryable: true })
+    expect(engine.figures()).toMatchObject({ running: 2 })
+    shop.say.ship = 'done'
+    await until(async () => {
+      clock.advance(1000)
+      for (const { saga } of sagas) expect(await statusOf(engine, saga.id)).toBe('COMPLETED')
+    })
+    expect(engine.figures()).toMatchObject({ running: 0 })
+    expect((await engine.start(shopSaga, milk)).fresh).toBe(true)
+  })
+
   test('is refused by an engine that stops', async () => {
     const engine = await started()
     await engine.stop()

@@ -43,6 +43,8 @@ export interface EngineOptions {
   readonly maxBatch?: number
   /** Most inputs that wait before callers are pushed back; 10,000. */
   readonly maxQueued?: number
+  /** Most sagas of this process that wait for participants' answers; beyond, starts are refused as busy; 10,000. */
+  readonly maxRunning?: number
   /** Live sagas kept in memory; 20,000. */
   readonly cached?: number
   /** Repeats of commands per second and participant; 500. */
@@ -79,6 +81,15 @@ export interface ActionAnswer {
   readonly saga: StoredSaga
 }
 
+export interface Figures {
+  /** Inputs that wait for the next batch. */
+  readonly queued: number
+  /** Sagas of this process that have a wake-up. */
+  readonly waking: number
+  /** Sagas of this process that wait for a participant's answer. */
+  readonly running: number
+}
+
 export interface Engine {
   /** The id of this process, as its sagas' owner. It takes another after a claim of unknown outcome. */
   readonly owner: string
@@ -99,7 +110,7 @@ export interface Engine {
   /** The state in which the saga ended or parked; waits for it. */
   result(sagaId: string, signal?: AbortSignal): Promise<SagaState>
   /** Figures of now, for metrics. */
-  figures(): { readonly queued: number; readonly waking: number }
+  figures(): Figures
   ready(): Promise<boolean>
   /** Takes nothing new, finishes the batch in flight, sends what it asked for, and gives its sagas up to others. */
   stop(): Promise<void>
@@ -136,6 +147,9 @@ class DurableEngine implements Engine {
   readonly #outbox: Outbox
   readonly #feed: Feed
   readonly #takeover: Takeover
+  /** Sagas that wait for an answer, as far as this process knows. */
+  readonly #running = new Set<string>()
+  readonly #maxRunning: number
   #subscriptions: readonly Subscription[] = []
   #watching: { close(): Promise<void> } | null = null
 
@@ -148,6 +162,7 @@ class DurableEngine implements Engine {
     this.#clock = clock
     this.#group = options.group ?? 'ordersaga'
     this.#onProblem = onProblem
+    this.#maxRunning = options.maxRunning ?? 10_000
     this.#definitions = new Map(
       definitions.map((definition) => [keyOf(definition.name, definition.version), definition]),
     )
@@ -212,6 +227,7 @@ class DurableEngine implements Engine {
         'unknown_definition',
         `${definition.name} version ${definition.version} is not registered; pass it to startEngine in definitions.`,
       )
+    this.#checkRoom()
     const checked = check(definition.input, input)
     if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${definition.name}: ${checked.why}`)
     const id = uuidv7()
@@ -270,8 +286,8 @@ class DurableEngine implements Engine {
     }
   }
 
-  figures(): { readonly queued: number; readonly waking: number } {
-    return { queued: this.#loop.queued, waking: this.#alarms.size }
+  figures(): Figures {
+    return { queued: this.#loop.queued, waking: this.#alarms.size, running: this.#running.size }
   }
 
   async ready(): Promise<boolean> {
@@ -289,6 +305,21 @@ class DurableEngine implements Engine {
     await this.#store.retire(this.owner).catch((error: unknown) => {
       this.#onProblem('this process could not sign off; others take its sagas when its heartbeat is missed', error)
     })
+  }
+
+  /**
+   * Taken in beyond what the participants can do, sagas would only wait until their attempts' times are up, and the good
+   * ones among them would be undone.
+   *
+   * @throws EngineError busy
+   */
+  #checkRoom(): void {
+    const running = this.#running.size + this.#loop.queued
+    if (running < this.#maxRunning) return
+    throw new EngineError(
+      'busy',
+      `${running} sagas wait for their participants already. Ask again in a second, or raise maxRunning.`,
+    )
   }
 
   async #checkVersions(): Promise<void> {
@@ -342,6 +373,7 @@ class DurableEngine implements Engine {
 
   #movedElsewhere(sagaIds: readonly string[]): void {
     this.#mover.forget(sagaIds)
+    for (const id of sagaIds) this.#running.delete(id)
     this.#hint(sagaIds)
   }
 
@@ -356,6 +388,8 @@ class DurableEngine implements Engine {
 
   #moved({ saga, entries, pending, commands }: Moved): void {
     this.#alarms.set(saga.id, pending.wakeAt)
+    if (pending.commands.length > 0) this.#running.add(saga.id)
+    else this.#running.delete(saga.id)
     if (commands.length > 0) this.#outbox.send(commands)
     if (entries.length > 0) this.#feed.moved(saga.state, entries)
   }
