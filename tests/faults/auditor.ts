@@ -80,6 +80,7 @@ async function sagasAt(place: Place): Promise<StoredSagas> {
   }
 }
 
+/** In one snapshot: late answers may still come, and each of them is a move. */
 async function reading<T>(
   place: Place,
   service: Parameters<typeof targetOf>[1],
@@ -87,6 +88,7 @@ async function reading<T>(
 ): Promise<T> {
   const tables = await openTables(targetOf(place, service))
   try {
+    await tables.rows(tables.kind === 'postgres' ? 'begin isolation level repeatable read' : 'begin')
     return await read(tables)
   } finally {
     await tables.close()

@@ -57,8 +57,15 @@ export async function readStore(store: Store): Promise<StoredSagas> {
     after = page.next
   }
   const history = new Map<string, { seq: number; events: readonly Event[] }[]>()
-  for (const { id } of sagas) history.set(id, [...(await store.history(id))])
-  return { rows: sagas.map(({ id, seq, state }) => ({ id, seq, status: state.status, state })), history }
+  const rows: StoredSaga[] = []
+  for (const listed of sagas) {
+    const entries = await store.history(listed.id)
+    history.set(listed.id, [...entries])
+    // Two reads are no snapshot: a late answer may have come between them.
+    const saga = entries.length === listed.seq ? listed : ((await store.load([listed.id]))[0] ?? listed)
+    rows.push(saga)
+  }
+  return { rows: rows.map(({ id, seq, state }) => ({ id, seq, status: state.status, state })), history }
 }
 
 /** A sentence for each problem. */
