@@ -4,7 +4,7 @@ import { participantContract, type Schema } from '../core/contract.ts'
 import type { BatchHandler, FailedMessage, Message, Transport } from '../transports/transport.ts'
 import type { Inbox, StoredReply } from './inbox.ts'
 import { memoryInbox, type MemoryTx } from './memory-inbox.ts'
-import { done, handle, participant, rejected, type Handled, type Problem } from './participant.ts'
+import { done, handle, handleAll, participant, rejected, type Handled, type Problem } from './participant.ts'
 
 const schema = <T>(what: string, fits: (value: Record<string, unknown>) => boolean): Schema<T> => ({
   '~standard': {
@@ -404,6 +404,78 @@ describe('a command with a preparation', () => {
     expect(await delivery).toMatchObject([{ messageId: 'u1' }])
     expect(await one.transport.deliver([undo])).toEqual([])
     expect(seen).toEqual(['done'])
+  })
+})
+
+describe('a handler of many', () => {
+  /** Books for each, and remembers which commands came together. */
+  function bookings() {
+    const calls: string[][] = []
+    const bookAll = handleAll(book, async (tx: MemoryTx, commands) => {
+      calls.push(commands.map(({ id }) => id))
+      if (commands.some(({ payload }) => payload.seats === 3)) throw new Error('three is unlucky')
+      for (const { id } of commands) tx.set(`effect:${id}`, ((tx.get(`effect:${id}`) as number | undefined) ?? 0) + 1)
+      return commands.map(({ id, payload }) =>
+        payload.seats > 4 ? rejected('hotel is full') : done({ booking: `b-${id}` }),
+      )
+    })
+    return { calls, bookAll }
+  }
+  const of = (id: string, saga: string, payload: object = { seats: 2 }): Message =>
+    message(id, 'book', { correlationId: saga, payload })
+
+  test('gets all that came together, and its answers go to their commands', async () => {
+    const { calls, bookAll } = bookings()
+    const { transport } = await serving([bookAll, cancelHandler])
+    await transport.deliver([of('c1', 's1'), of('c2', 's2', { seats: 5 }), of('c3', 's3', {}), of('c4', 's4')])
+    expect(calls).toEqual([['c1', 'c2', 'c4']])
+    expect(said(transport.published)).toEqual([
+      ['c1:reply', 'hotel.booked', { booking: 'b-c1' }],
+      ['c2:reply', 'hotel.refused', { error: 'hotel is full' }],
+      ['c3:reply', 'hotel.refused', { error: expect.stringContaining('the payload of book') as string }],
+      ['c4:reply', 'hotel.booked', { booking: 'b-c4' }],
+    ])
+  })
+
+  test('gets one command of a saga at a time, and an undo after its command', async () => {
+    const { calls, bookAll } = bookings()
+    const { transport, inbox } = await serving([bookAll, cancelHandler])
+    const undo = message('u1', 'cancel', { correlationId: 's1', undoes: 'c1' })
+    await transport.deliver([of('c1', 's1'), of('c2', 's1'), undo, of('c3', 's2')])
+    expect(calls).toEqual([['c1'], ['c2', 'c3']])
+    expect(inbox.table.get('effect:c1')).toBe(0)
+    expect(said(transport.published).map((reply) => (reply as unknown[])[0])).toEqual([
+      'c1:reply',
+      'c2:reply',
+      'u1:reply',
+      'c3:reply',
+    ])
+  })
+
+  test('is not asked again for a repeat', async () => {
+    const { calls, bookAll } = bookings()
+    const { transport } = await serving([bookAll])
+    await transport.deliver([of('c1', 's1')])
+    await transport.deliver([of('c1', 's1'), of('c2', 's2')])
+    expect(calls).toEqual([['c1'], ['c2']])
+  })
+
+  test('that throws is asked again for one at a time, and only the one that makes it throw fails', async () => {
+    const { calls, bookAll } = bookings()
+    const { transport, inbox } = await serving([bookAll])
+    const failed = await transport.deliver([of('c1', 's1'), of('c2', 's2', { seats: 3 }), of('c3', 's3')])
+    expect(failed).toEqual([{ messageId: 'c2', reason: 'three is unlucky' }])
+    expect(calls).toEqual([['c1', 'c2', 'c3'], ['c1'], ['c2'], ['c3']])
+    expect(['c1', 'c2', 'c3'].map((id) => inbox.table.get(`effect:${id}`))).toEqual([1, undefined, 1])
+  })
+
+  test('that gives fewer answers than it got commands answers none of them', async () => {
+    const lazy = handleAll(book, async () => [])
+    const { transport } = await serving([lazy])
+    expect(await transport.deliver([of('c1', 's1')])).toEqual([
+      { messageId: 'c1', reason: 'the handler of book gave 0 answers to 1 commands' },
+    ])
+    expect(transport.published).toEqual([])
   })
 })
 

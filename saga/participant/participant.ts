@@ -54,11 +54,27 @@ export interface Handler<Tx, Payload, Data, Prepared> {
   apply(tx: Tx, command: ReceivedCommand<Payload>, prepared: Prepared): Promise<Answer<Data>>
 }
 
-/** One command with its handler, types erased. Made by `handle`. */
+/** Takes commands of one type together, so that many cost the database one statement. */
+export interface BatchHandler<Tx, Payload, Data, Prepared> {
+  /** As a single handler's: of each command by itself. */
+  prepare(command: ReceivedCommand<Payload>): Promise<Prepared>
+  /** As `applyAll` of `handleAll`, with what was prepared in the same order. */
+  applyAll(
+    tx: Tx,
+    commands: readonly ReceivedCommand<Payload>[],
+    prepared: readonly Prepared[],
+  ): Promise<readonly Answer<Data>[]>
+}
+
+/** One command with its handler, types erased. Made by `handle` and `handleAll`. */
 export interface Handled<Tx> {
   readonly contract: CommandContract
   readonly prepare: ((command: ReceivedCommand<unknown>) => Promise<unknown>) | null
-  readonly apply: (tx: Tx, command: ReceivedCommand<unknown>, prepared: unknown) => Promise<Answer<unknown>>
+  readonly applyAll: (
+    tx: Tx,
+    commands: readonly ReceivedCommand<unknown>[],
+    prepared: readonly unknown[],
+  ) => Promise<readonly Answer<unknown>[]>
 }
 
 /**
@@ -80,14 +96,50 @@ export function handle<Tx, Payload, Data, Prepared>(
   handler:
     ((tx: Tx, command: ReceivedCommand<Payload>) => Promise<Answer<Data>>) | Handler<Tx, Payload, Data, Prepared>,
 ): Handled<Tx> {
+  const single = typeof handler === 'function'
+  const apply: Handler<Tx, Payload, Data, Prepared>['apply'] = single ? handler : (...all) => handler.apply(...all)
+  const applyAll: BatchHandler<Tx, Payload, Data, Prepared>['applyAll'] = async (tx, commands, prepared) => {
+    const answers: Answer<Data>[] = []
+    for (const [index, command] of commands.entries())
+      answers.push(await apply(tx, command, prepared[index] as Prepared))
+    return answers
+  }
+  return single
+    ? handleAll(contract, (tx: Tx, commands) => applyAll(tx, commands, []))
+    : handleAll(contract, { prepare: (command) => handler.prepare(command), applyAll })
+}
+
+/**
+ * Gives a command a handler that takes all that came together, in one call in one transaction. Its answers are in the
+ * order of the commands, each of which is of another saga. Where it throws, nothing is written and they come again one by
+ * one, so it must be right for a single command too.
+ *
+ * @example
+ * handleAll(createOrder, async (tx, commands) => (await insertOrders(tx, commands.map(toOrder))).map(done))
+ */
+export function handleAll<Tx, Payload, Data>(
+  contract: CommandContract<Payload, Data>,
+  handler: (tx: Tx, commands: readonly ReceivedCommand<Payload>[]) => Promise<readonly Answer<NoInfer<Data>>[]>,
+): Handled<Tx>
+export function handleAll<Tx, Payload, Data, Prepared>(
+  contract: CommandContract<Payload, Data>,
+  handler: BatchHandler<Tx, Payload, NoInfer<Data>, Prepared>,
+): Handled<Tx>
+export function handleAll<Tx, Payload, Data, Prepared>(
+  contract: CommandContract<Payload, Data>,
+  handler:
+    | ((tx: Tx, commands: readonly ReceivedCommand<Payload>[]) => Promise<readonly Answer<Data>[]>)
+    | BatchHandler<Tx, Payload, Data, Prepared>,
+): Handled<Tx> {
   // `contract.payload` has checked every payload before a handler sees it, which is what makes these casts true.
+  const typed = (commands: readonly ReceivedCommand<unknown>[]) => commands as readonly ReceivedCommand<Payload>[]
   if (typeof handler === 'function') {
-    return { contract, prepare: null, apply: (tx, command) => handler(tx, command as ReceivedCommand<Payload>) }
+    return { contract, prepare: null, applyAll: (tx, commands) => handler(tx, typed(commands)) }
   }
   return {
     contract,
     prepare: (command) => handler.prepare(command as ReceivedCommand<Payload>),
-    apply: (tx, command, prepared) => handler.apply(tx, command as ReceivedCommand<Payload>, prepared as Prepared),
+    applyAll: (tx, commands, prepared) => handler.applyAll(tx, typed(commands), prepared as readonly Prepared[]),
   }
 }
 
@@ -257,35 +309,60 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
       stored.set(reply.commandId, reply)
       fresh.push(reply)
     }
-    const replies: Message[] = []
-    for (const work of works) {
-      if (!stored.has(work.message.id)) await answer(tx, work, stored, keep)
-      const reply = replyTo(work, stored.get(work.message.id))
-      if (reply !== null) replies.push(reply)
+    for (const group of groups(works)) {
+      const open = group.filter(({ message }) => !stored.has(message.id))
+      if (open.length > 0) await answer(tx, open, stored, keep)
     }
     if (fresh.length > 0) await inbox.save(tx, fresh)
-    return replies
+    return works.map((work) => replyTo(work, stored.get(work.message.id))).filter((reply) => reply !== null)
   }
 
+  /** Answers commands of one type, each of another saga. */
   async function answer(
     tx: Tx,
-    work: PreparedWork<Tx>,
+    works: readonly PreparedWork<Tx>[],
     stored: Replies,
     keep: (reply: StoredReply) => void,
   ): Promise<void> {
-    const { message, handled } = work
-    if (!work.payload.ok) {
-      return keep(toStore(message, handled.contract, rejected(badPayload(message, work.payload.why))))
+    const readable: PreparedWork<Tx>[] = []
+    for (const work of works) {
+      const { message, handled, payload } = work
+      if (payload.ok) readable.push(work)
+      else keep(toStore(message, handled.contract, rejected(badPayload(message, payload.why))))
     }
-    const undone = message.undoes
+    const handled = readable[0]?.handled
+    if (handled === undefined) return
+    const commands = readable.map((work) => commandOf(work, stored, keep))
+    const answers = await handled.applyAll(
+      tx,
+      commands,
+      readable.map(({ prepared }) => prepared),
+    )
+    if (answers.length !== commands.length) {
+      const { type } = handled.contract
+      throw new Error(`the handler of ${type} gave ${answers.length} answers to ${commands.length} commands`)
+    }
+    for (const [index, { message, handled }] of readable.entries()) {
+      keep(toStore(message, handled.contract, answers[index] as Answer<unknown>))
+    }
+  }
+
+  /** The command for its handler. What it undoes and never arrived is kept out from now on. */
+  function commandOf(
+    work: PreparedWork<Tx>,
+    stored: Replies,
+    keep: (reply: StoredReply) => void,
+  ): ReceivedCommand<unknown> {
+    const { message, handled } = work
     if (handled.prepare !== null && (original(message, stored)?.kind ?? null) !== work.preparedOn) {
       throw new Error(`what ${message.type} undoes has changed while it was prepared; it is prepared again`)
     }
     const command = received(work, stored)
-    if (undone !== undefined && !stored.has(undone)) {
-      keep({ commandId: undone, kind: 'tombstone', type: '', payload: null })
+    const { undoes } = message
+    if (undoes !== undefined && !stored.has(undoes)) {
+      keep({ commandId: undoes, kind: 'tombstone', type: '', payload: null })
     }
-    keep(toStore(message, handled.contract, await handled.apply(tx, command, work.prepared)))
+    return command
   }
 
   async function find(tx: Tx, works: readonly Work<Tx>[]): Promise<Replies> {
@@ -353,6 +430,29 @@ function rounds<Tx>(works: readonly Work<Tx>[]): readonly (readonly Work<Tx>[])[
     const round = last === undefined ? 0 : work.handled.prepare === null ? last : last + 1
     lastRound.set(work.message.correlationId, round)
     ;(cut[round] ??= []).push(work)
+  }
+  return cut
+}
+
+/** No handler gets more at once: statements have a limit of parameters. */
+const mostAtOnce = 500
+
+/**
+ * Puts commands of one type together, one per saga. What comes later for a saga is in a later group, so that it sees what
+ * those before it left.
+ */
+function groups<Tx>(works: readonly PreparedWork<Tx>[]): readonly (readonly PreparedWork<Tx>[])[] {
+  const cut: PreparedWork<Tx>[][] = []
+  const filling = new Map<Handled<Tx>, number>()
+  const lastGroup = new Map<string, number>()
+  for (const work of works) {
+    const { correlationId } = work.message
+    const open = filling.get(work.handled) ?? -1
+    const fits = open > (lastGroup.get(correlationId) ?? -1) && (cut[open]?.length ?? 0) < mostAtOnce
+    const group = fits ? open : cut.length
+    filling.set(work.handled, group)
+    lastGroup.set(correlationId, group)
+    ;(cut[group] ??= []).push(work)
   }
   return cut
 }

@@ -9,58 +9,94 @@
  */
 import type { Transaction } from 'kysely'
 import { check, type CommandContract } from 'ordersaga/contract'
-import { done, handle, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
+import { done, handleAll, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
 import { z } from 'zod'
 import { readContent } from './content.ts'
 import { isOrderStatus, orderStatuses, whyNot } from './domain.ts'
 import { cancelOrder, createOrder, updateOrderStatus } from './messages.ts'
-import { cancel, findOrderOfSaga, insertOrder, setStatus } from './orders.ts'
-import type { OrderTables } from './schema.ts'
+import { cancel, findOrderOfSaga, insertOrdersOfSagas, setStatuses, type Change } from './orders.ts'
+import type { OrderRow, OrderTables } from './schema.ts'
 
 type Tx = Transaction<OrderTables>
 
 export function orderCommands(now: () => number): readonly Handled<Tx>[] {
   return [
-    obey(createOrder, async (tx, command, about) => {
-      const { customer_id, order_details, saga_id } = command.payload
-      const content = readContent(order_details)
-      if (!content.ok) return rejected(content.why, about)
-
-      const sagaId = saga_id ?? command.sagaId
-      const asked = { askedBy: { sagaId }, customerId: customer_id, content: content.value }
-      const { order } = await insertOrder(tx, asked, now())
-      if (order.customer_id !== customer_id) return rejected('the saga has an order of another customer', about)
-      if (order.status === 'CANCELLED') return rejected('the order of this saga is cancelled already', about)
-      return done({ ...about, order_id: order.order_id, customer_id, status: order.status, saga_id: sagaId })
+    obey(createOrder, async (tx, asked) => {
+      const read = asked.map(({ command, about }) => ({
+        command,
+        about,
+        content: readContent(command.payload.order_details),
+      }))
+      const wanted = read.flatMap(({ command: { payload, sagaId }, content }) =>
+        content.ok
+          ? [{ sagaId: payload.saga_id ?? sagaId, customerId: payload.customer_id, content: content.value }]
+          : [],
+      )
+      const orders = wanted.length === 0 ? new Map<string, OrderRow>() : await insertOrdersOfSagas(tx, wanted, now())
+      return read.map(({ command: { payload, sagaId }, about, content }) => {
+        if (!content.ok) return rejected(content.why, about)
+        const { customer_id } = payload
+        const saga_id = payload.saga_id ?? sagaId
+        const order = orders.get(saga_id)
+        if (order === undefined) throw new Error(`the order of saga ${saga_id} vanished in this moment; asked again`)
+        if (order.customer_id !== customer_id) return rejected('the saga has an order of another customer', about)
+        if (order.status === 'CANCELLED') return rejected('the order of this saga is cancelled already', about)
+        return done({ ...about, order_id: order.order_id, customer_id, status: order.status, saga_id })
+      })
     }),
 
-    obey(updateOrderStatus, async (tx, command, about) => {
-      const { order_id, status } = command.payload
-      if (!isOrderStatus(status)) {
-        return rejected(`there is no status ${status}: use one of ${orderStatuses.join(', ')}`, about)
+    obey(updateOrderStatus, async (tx, asked) => {
+      const changed = new Map<string, ReadonlyMap<string, Change>>()
+      for (const status of new Set(asked.map(({ command }) => command.payload.status).filter(isOrderStatus))) {
+        const orders = asked.filter(({ command }) => command.payload.status === status)
+        const ids = orders.map(({ command }) => command.payload.order_id)
+        changed.set(status, await setStatuses(tx, ids, status, now()))
       }
-      const { order } = await setStatus(tx, order_id, status, now())
-      if (order === undefined) return rejected(`there is no order ${order_id}`, about)
-      // Also where it had this status before: a producer that gives no ids asks twice.
-      if (order.status === status) return done({ ...about, status, saga_id: order.saga_id })
-      return rejected(whyNot(order.status, status), about)
+      return asked.map(({ command: { payload }, about }) => {
+        const { order_id, status } = payload
+        if (!isOrderStatus(status)) {
+          return rejected(`there is no status ${status}: use one of ${orderStatuses.join(', ')}`, about)
+        }
+        const order = changed.get(status)?.get(order_id)?.order
+        if (order === undefined) return rejected(`there is no order ${order_id}`, about)
+        // Also where it had this status before: a producer that gives no ids asks twice.
+        if (order.status === status) return done({ ...about, status, saga_id: order.saga_id })
+        return rejected(whyNot(order.status, status), about)
+      })
     }),
 
-    obey(cancelOrder, async (tx, command, { correlation_id }) => {
-      const reason = command.payload.reason ?? ''
-      const orderId = await orderToCancel(tx, command)
-      const about = { order_id: orderId ?? null, correlation_id }
-      if (orderId === undefined) {
-        // Nothing was made: the order was refused, or the tombstone that is left now keeps it out.
-        if (command.undoes !== null) return done({ ...about, reason })
-        return rejected('no order is named, and the saga has none: send its order_id', about)
-      }
-      const { order } = await cancel(tx, orderId, reason, now())
-      if (order === undefined) return rejected(`there is no order ${orderId}`, about)
-      if (order.status === 'CANCELLED') return done({ ...about, reason })
-      return rejected(whyNot(order.status, 'CANCELLED'), about)
+    obey(cancelOrder, async (tx, asked) => {
+      const answers: Answer<Cancelled>[] = []
+      for (const { command, about } of asked) answers.push(await cancelled(tx, command, about, now()))
+      return answers
     }),
   ]
+}
+
+interface Cancelled extends About {
+  readonly reason: string
+}
+
+type CancelPayload = { readonly order_id?: string | null | undefined; readonly reason?: string | undefined }
+
+async function cancelled(
+  tx: Tx,
+  command: ReceivedCommand<CancelPayload>,
+  { correlation_id }: About,
+  now: number,
+): Promise<Answer<Cancelled>> {
+  const reason = command.payload.reason ?? ''
+  const orderId = await orderToCancel(tx, command)
+  const about = { order_id: orderId ?? null, correlation_id }
+  if (orderId === undefined) {
+    // Nothing was made: the order was refused, or the tombstone that is left now keeps it out.
+    if (command.undoes !== null) return done({ ...about, reason })
+    return rejected('no order is named, and the saga has none: send its order_id', about)
+  }
+  const { order } = await cancel(tx, orderId, reason, now)
+  if (order === undefined) return rejected(`there is no order ${orderId}`, about)
+  if (order.status === 'CANCELLED') return done({ ...about, reason })
+  return rejected(whyNot(order.status, 'CANCELLED'), about)
 }
 
 /** What every answer names. */
@@ -69,10 +105,16 @@ interface About extends Readonly<Record<string, unknown>> {
   readonly correlation_id: string
 }
 
-/** As `handle`, but what is wrong with a payload is answered like any other refusal. */
+/** A command whose payload can be read, and what its answer names. */
+interface Asked<Payload> {
+  readonly command: ReceivedCommand<Payload>
+  readonly about: About
+}
+
+/** As `handleAll`, but what is wrong with a payload is answered like any other refusal. */
 function obey<Payload, Data>(
   contract: CommandContract<Payload, Data>,
-  work: (tx: Tx, command: ReceivedCommand<Payload>, about: About) => Promise<Answer<Data>>,
+  work: (tx: Tx, asked: readonly Asked<Payload>[]) => Promise<readonly Answer<NoInfer<Data>>[]>,
 ): Handled<Tx> {
   const unread: CommandContract<unknown, Data> = {
     ...contract,
@@ -80,11 +122,17 @@ function obey<Payload, Data>(
     verdict: () => null,
     belongs: () => true,
   }
-  return handle(unread, async (tx: Tx, command) => {
-    const about = { order_id: orderNamed(command.payload), correlation_id: command.sagaId }
-    const payload = check(contract.payload, command.payload)
-    if (!payload.ok) return rejected(`the payload of ${contract.type} cannot be obeyed: ${payload.why}`, about)
-    return work(tx, { ...command, payload: payload.value }, about)
+  return handleAll(unread, async (tx: Tx, commands): Promise<readonly Answer<Data>[]> => {
+    const asked: Asked<Payload>[] = []
+    const refusals = new Map<string, Answer<never>>()
+    for (const command of commands) {
+      const about = { order_id: orderNamed(command.payload), correlation_id: command.sagaId }
+      const payload = check(contract.payload, command.payload)
+      if (payload.ok) asked.push({ command: { ...command, payload: payload.value }, about })
+      else refusals.set(command.id, rejected(`the payload of ${contract.type} cannot be obeyed: ${payload.why}`, about))
+    }
+    const answers = (asked.length === 0 ? [] : await work(tx, asked)).values()
+    return commands.map(({ id }) => refusals.get(id) ?? (answers.next().value as Answer<Data>))
   })
 }
 
@@ -96,7 +144,7 @@ function orderNamed(payload: unknown): string | null {
 /** The order that is named, else the one that the undone `create_order` made here, else the one of the saga. */
 async function orderToCancel(
   tx: Tx,
-  { payload, original, sagaId }: ReceivedCommand<{ readonly order_id?: string | null | undefined }>,
+  { payload, original, sagaId }: ReceivedCommand<CancelPayload>,
 ): Promise<string | undefined> {
   if (payload.order_id != null) return payload.order_id
   if (original?.kind === 'done') return (original.payload as { readonly order_id: string }).order_id

@@ -8,7 +8,7 @@ import { HttpError } from '../http/http-error.ts'
 import type { HttpServer } from '../http/server.ts'
 import { readContent, type OrderContent } from './content.ts'
 import { orderEvent } from './events.ts'
-import { insertOrder, type NewOrder } from './orders.ts'
+import { insertOrderOfRequest, type OrderOfRequest } from './orders.ts'
 import { Problem } from './reads.ts'
 import type { OrderTables } from './schema.ts'
 
@@ -73,11 +73,11 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
     async (request, reply) => {
       const asked = newOrder(request.body, request.headers['idempotency-key'])
       const order = await outbox.transaction(async (tx, tell) => {
-        const { order, made } = await insertOrder(tx, asked, now())
+        const { order, made } = await insertOrderOfRequest(tx, asked, now())
         if (made) await tell(eventChannel('order'), orderEvent('created', order, now()))
         return order
       })
-      if ('request' in asked.askedBy && order.request_hash !== asked.askedBy.request.hash) {
+      if (asked.request !== null && order.request_hash !== asked.request.hash) {
         throw new HttpError(
           422,
           `The Idempotency-Key was used for another order: send each order under a key of its own.`,
@@ -104,20 +104,22 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
       },
     },
     async (request, reply) => {
-      const { order } = await outbox.transaction((tx) => insertOrder(tx, newOrder(request.body, undefined), now()))
+      const { order } = await outbox.transaction((tx) =>
+        insertOrderOfRequest(tx, newOrder(request.body, undefined), now()),
+      )
       return reply.code(201).send({ success: true, order_id: order.order_id, message: 'Test order created' })
     },
   )
 }
 
-function newOrder({ customer_id, order_details }: Body, key: string | undefined): NewOrder {
+function newOrder({ customer_id, order_details }: Body, key: string | undefined): OrderOfRequest {
   const hash = createHash('sha256')
     .update(JSON.stringify([customer_id, order_details]))
     .digest('hex')
   return {
     customerId: customer_id,
     content: contentOf(order_details),
-    askedBy: key === undefined ? { nobody: true } : { request: { key, hash } },
+    request: key === undefined ? null : { key, hash },
   }
 }
 

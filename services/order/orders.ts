@@ -2,7 +2,7 @@
  * Orders in the database: every change is one statement that names the statuses it may leave, so that of two changes
  * at once the second sees what the first has done.
  */
-import type { ExpressionBuilder, Kysely, Updateable } from 'kysely'
+import type { ExpressionBuilder, Insertable, Kysely, Updateable } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import { cancellable, momentOf, statusesBefore, type OrderStatus } from './domain.ts'
 import type { OrderContent } from './content.ts'
@@ -13,49 +13,69 @@ type Db = Kysely<OrderTables>
 export interface NewOrder {
   readonly customerId: string
   readonly content: OrderContent
-  /** Who asked for it, and is answered with the same order when asking again. */
-  readonly askedBy:
-    | { readonly sagaId: string }
-    | { readonly request: { readonly key: string; readonly hash: string } }
-    | { readonly nobody: true }
 }
 
-/** Inserts a `PENDING` order; where its saga or request has one already, that one comes back, whatever its status. */
-export async function insertOrder(
+export interface OrderOfSaga extends NewOrder {
+  readonly sagaId: string
+}
+
+/** Inserts `PENDING` orders. By saga; where a saga has an order already, that one is there, whatever its status. */
+export async function insertOrdersOfSagas(
   db: Db,
-  { askedBy, content, customerId }: NewOrder,
+  orders: readonly OrderOfSaga[],
+  now: number,
+): Promise<ReadonlyMap<string, OrderRow>> {
+  const made = await insert(
+    db,
+    orders.map((order) => ({ ...newRow(order, now), saga_id: order.sagaId })),
+  )
+  const bySaga = new Map(made.map((row) => [row.saga_id ?? '', row]))
+  const others = orders.map(({ sagaId }) => sagaId).filter((sagaId) => !bySaga.has(sagaId))
+  if (others.length === 0) return bySaga
+  const found = await db.selectFrom('orders').selectAll().where('saga_id', 'in', others).execute()
+  for (const row of found) bySaga.set(row.saga_id ?? '', row)
+  return bySaga
+}
+
+export interface OrderOfRequest extends NewOrder {
+  /** A request that comes again under its key is answered with the same order. */
+  readonly request: { readonly key: string; readonly hash: string } | null
+}
+
+/** Inserts a `PENDING` order; where its request has made one already, that one comes back, whatever its status. */
+export async function insertOrderOfRequest(
+  db: Db,
+  { request, ...order }: OrderOfRequest,
   now: number,
 ): Promise<{ readonly order: OrderRow; readonly made: boolean }> {
-  const sagaId = 'sagaId' in askedBy ? askedBy.sagaId : null
-  const request = 'request' in askedBy ? askedBy.request : null
-  const inserted = await db
+  const asked = { request_key: request?.key ?? null, request_hash: request?.hash ?? null }
+  const [made] = await insert(db, [{ ...newRow(order, now), ...asked }])
+  if (made !== undefined) return { order: made, made: true }
+  const before = db.selectFrom('orders').selectAll().where('request_key', '=', asked.request_key)
+  return { order: await before.executeTakeFirstOrThrow(), made: false }
+}
+
+const newRow = ({ customerId, content }: NewOrder, now: number) => ({
+  order_id: uuidv7(),
+  customer_id: customerId,
+  description: content.description,
+  food_cents: content.foodCents,
+  delivery_cents: content.deliveryCents,
+  store_location: content.storeLocation,
+  delivery_location: content.deliveryLocation,
+  status: 'PENDING' as const,
+  created_at: now,
+  updated_at: now,
+})
+
+/** Those that were inserted: an order of a saga or of a request that has one already is left out. */
+const insert = (db: Db, rows: readonly Insertable<OrderTables['orders']>[]): Promise<readonly OrderRow[]> =>
+  db
     .insertInto('orders')
-    .values({
-      order_id: uuidv7(),
-      saga_id: sagaId,
-      customer_id: customerId,
-      description: content.description,
-      food_cents: content.foodCents,
-      delivery_cents: content.deliveryCents,
-      store_location: content.storeLocation,
-      delivery_location: content.deliveryLocation,
-      status: 'PENDING',
-      created_at: now,
-      updated_at: now,
-      request_key: request?.key ?? null,
-      request_hash: request?.hash ?? null,
-    })
+    .values(rows)
     .onConflict((conflict) => conflict.doNothing())
     .returningAll()
-    .executeTakeFirst()
-  if (inserted !== undefined) return { order: inserted, made: true }
-  const order = await db
-    .selectFrom('orders')
-    .selectAll()
-    .where((where) => (sagaId === null ? where('request_key', '=', request?.key ?? '') : where('saga_id', '=', sagaId)))
-    .executeTakeFirstOrThrow()
-  return { order, made: false }
-}
+    .execute()
 
 export function findOrder(db: Db, orderId: string): Promise<OrderRow | undefined> {
   return db.selectFrom('orders').selectAll().where('order_id', '=', orderId).executeTakeFirst()
@@ -73,8 +93,18 @@ export interface Change {
   readonly changed: boolean
 }
 
-export function setStatus(db: Db, orderId: string, status: OrderStatus, now: number): Promise<Change> {
-  return change(db, orderId, statusesBefore(status), { status, updated_at: now, ...moment(status, now) })
+/** @returns what became of each order, by its id */
+export function setStatuses(
+  db: Db,
+  orderIds: readonly string[],
+  status: OrderStatus,
+  now: number,
+): Promise<ReadonlyMap<string, Change>> {
+  return changeAll(db, orderIds, statusesBefore(status), { status, updated_at: now, ...moment(status, now) })
+}
+
+export async function setStatus(db: Db, orderId: string, status: OrderStatus, now: number): Promise<Change> {
+  return (await setStatuses(db, [orderId], status, now)).get(orderId) ?? nothing
 }
 
 export function cancel(db: Db, orderId: string, reason: string | null, now: number): Promise<Change> {
@@ -101,34 +131,48 @@ export function giveBack(db: Db, orderId: string, now: number): Promise<Change> 
   return change(db, orderId, ['ACCEPTED'], { status: 'CREATED', runner_id: null, accepted_at: null, updated_at: now })
 }
 
-async function change(
+const nothing: Change = { order: undefined, changed: false }
+
+async function change(db: Db, orderId: string, from: readonly OrderStatus[], to: NewValues): Promise<Change> {
+  return (await changeAll(db, [orderId], from, to)).get(orderId) ?? nothing
+}
+
+type NewValues = Updateable<OrderTables['orders']>
+
+/** By id. Of an order that does not exist nothing is there. */
+async function changeAll(
   db: Db,
-  orderId: string,
+  orderIds: readonly string[],
   from: readonly OrderStatus[],
-  to: Updateable<OrderTables['orders']>,
-): Promise<Change> {
-  for (;;) {
-    const changed = from.length === 0 ? undefined : await update(db, orderId, from, to)
-    if (changed !== undefined) return { order: changed, changed: true }
-    const order = await findOrder(db, orderId)
-    // Come to such a status between the two statements, it is tried again: a refusal always names what refuses.
-    if (order === undefined || !from.includes(order.status)) return { order, changed: false }
+  to: NewValues,
+): Promise<ReadonlyMap<string, Change>> {
+  const changes = new Map<string, Change>()
+  for (let left = [...new Set(orderIds)]; left.length > 0;) {
+    const changed = from.length === 0 ? [] : await update(db, left, from, to)
+    for (const order of changed) changes.set(order.order_id, { order, changed: true })
+    left = left.filter((orderId) => !changes.has(orderId))
+    if (left.length === 0) break
+    const others = await db.selectFrom('orders').selectAll().where('order_id', 'in', left).execute()
+    for (const order of others) if (!from.includes(order.status)) changes.set(order.order_id, { order, changed: false })
+    // Come to such a status between the two statements, they are tried again: a refusal always names what refuses.
+    left = others.filter(({ status }) => from.includes(status)).map(({ order_id }) => order_id)
   }
+  return changes
 }
 
 function update(
   db: Db,
-  orderId: string,
+  orderIds: readonly string[],
   from: readonly OrderStatus[],
-  to: Updateable<OrderTables['orders']>,
-): Promise<OrderRow | undefined> {
+  to: NewValues,
+): Promise<readonly OrderRow[]> {
   return db
     .updateTable('orders')
     .set(to)
-    .where('order_id', '=', orderId)
+    .where('order_id', 'in', orderIds)
     .where('status', 'in', from)
     .returningAll()
-    .executeTakeFirst()
+    .execute()
 }
 
 function moment(status: OrderStatus, now: number): Updateable<OrderTables['orders']> {

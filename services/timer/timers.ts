@@ -14,24 +14,30 @@ export interface NewTimer {
   readonly expiresAt: number
 }
 
-/** The new timer, or undefined where one is running for the order. */
-export function insertTimer(db: Db, timer: NewTimer, now: number): Promise<TimerRow | undefined> {
+/** The new timers; one is missing where a timer is running for its order. */
+export function insertTimers(db: Db, timers: readonly NewTimer[], now: number): Promise<readonly TimerRow[]> {
   return db
     .insertInto('timers')
-    .values({
-      timer_id: uuidv7(),
-      order_id: timer.orderId,
-      customer_id: timer.customerId,
-      runner_id: timer.runnerId,
-      saga_id: timer.sagaId,
-      state: 'RUNNING',
-      created_at: now,
-      expires_at: timer.expiresAt,
-    })
+    .values(
+      timers.map((timer) => ({
+        timer_id: uuidv7(),
+        order_id: timer.orderId,
+        customer_id: timer.customerId,
+        runner_id: timer.runnerId,
+        saga_id: timer.sagaId,
+        state: 'RUNNING',
+        created_at: now,
+        expires_at: timer.expiresAt,
+      })),
+    )
     .onConflict((conflict) => conflict.doNothing())
     .returningAll()
-    .executeTakeFirst()
+    .execute()
 }
+
+/** The new timer, or undefined where one is running for the order. */
+export const insertTimer = async (db: Db, timer: NewTimer, now: number): Promise<TimerRow | undefined> =>
+  (await insertTimers(db, [timer], now))[0]
 
 export function findTimer(db: Db, timerId: string): Promise<TimerRow | undefined> {
   return db.selectFrom('timers').selectAll().where('timer_id', '=', timerId).executeTakeFirst()

@@ -29,6 +29,10 @@ export function findUser(db: Db, userId: string): Promise<UserRow | undefined> {
   return db.selectFrom('users').selectAll().where('user_id', '=', userId).executeTakeFirst()
 }
 
+export function findUsers(db: Db, userIds: readonly string[]): Promise<readonly UserRow[]> {
+  return db.selectFrom('users').selectAll().where('user_id', 'in', userIds).execute()
+}
+
 export async function listUserIds(db: Db): Promise<readonly string[]> {
   const rows = await db.selectFrom('users').select('user_id').orderBy('user_id').execute()
   return rows.map(({ user_id }) => user_id)

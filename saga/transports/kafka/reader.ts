@@ -35,7 +35,8 @@ export interface ReaderOptions {
   readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
 }
 
-const commitEveryMs = 50
+/** A commit costs both sides about what a batch does; what is not committed comes again after a crash, and is answered from the inbox. */
+const commitEveryMs = 300
 
 /** While one record waits for its tries, this many after it are handled (and would come again after a crash). */
 const mostWidth = 10_000
@@ -352,7 +353,7 @@ export class Reader {
       for (const { partition, offset } of due) partition.committed = Math.max(partition.committed, offset)
     } catch {
       // Partitions are being dealt anew, or the broker is away. What is not committed comes again.
-      await pause(commitEveryMs * 10)
+      await pause(commitEveryMs)
     }
     return session.alive
   }
