@@ -34,7 +34,7 @@ async function heldPayment() {
   const row = await beginPayment(db, request, begun, 0)
   const settlement = await moneyMover(db, sandboxGateway(db)).hold(row)
   if (settlement === null) throw new Error('undone')
-  await db.transaction().execute((tx) => settle(tx, settlement, 0))
+  await db.transaction().execute((tx) => settle(tx, [settlement], 0))
   return { database, db, paymentId: row.payment_id }
 }
 
@@ -102,7 +102,7 @@ test('money moved twice in the books is found while the payment is still being r
   await sql`update payments set status = 'RELEASING'`.execute(db)
   expect((await auditPayments(database)).problems).toEqual([])
   const move = { paymentId, from: 'customer', to: 'runner', cents: 1999, at: 0 } as const
-  await db.transaction().execute((tx) => post(tx, { ...move, posting: 'release' }))
+  await db.transaction().execute((tx) => post(tx, [{ ...move, posting: 'release' }]))
   expect((await auditPayments(database)).problems).toEqual([
     expect.stringContaining('the books have customer -3998, held 1999, runner 1999'),
   ])

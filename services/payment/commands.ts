@@ -1,7 +1,7 @@
 /**
  * How the Payment Service obeys its commands (contract 6.2).
  *
- * What is asked of the gateway is asked in `prepare`, which may run any number of times; `apply` only writes what it said.
+ * What is asked of the gateway is asked in `prepare`, which may run any number of times; `applyAll` only writes what it said.
  *
  * Invariants:
  * - every command is answered, refusals with a code of the contract and a sentence;
@@ -9,7 +9,7 @@
  * - one that comes before its command leaves a marker, which keeps the command from the gateway.
  */
 import type { Kysely, Transaction } from 'kysely'
-import { done, handle, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
+import { done, handleAll, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
 import { decimalOf } from '../money/money.ts'
 import type { Gateway, Refused } from './gateway.ts'
 import { authorizePayment, releasePayment, revertPayment } from './messages.ts'
@@ -52,29 +52,34 @@ const told = (settlement: Settlement): Prepared<never> => ({ kind: 'settle', set
 export function paymentCommands(context: PaymentContext): readonly Handled<Tx>[] {
   const { now } = context
 
-  async function answerTo<Data>(
+  /** Writes what the gateway said of all of them, and answers each. */
+  async function answersTo<Data>(
     tx: Tx,
-    prepared: Prepared<Data>,
-    answer: (row: PaymentRow) => Answer<Data>,
-  ): Promise<Answer<Data>> {
-    if (prepared.kind === 'answer') return prepared.answer
-    const row = await settle(tx, prepared.settlement, now())
-    const { refused } = prepared.settlement
-    return refused === null ? answer(row) : refusedBy(refused, row)
+    prepared: readonly Prepared<Data>[],
+    answer: (row: PaymentRow) => Data,
+  ): Promise<readonly Answer<Data>[]> {
+    const settlements = prepared.flatMap((each) => (each.kind === 'settle' ? [each.settlement] : []))
+    const rows = await settle(tx, settlements, now())
+    return prepared.map((each) => {
+      if (each.kind === 'answer') return each.answer
+      const { row, refused } = each.settlement
+      const settled = rows.get(row.payment_id) ?? row
+      return refused === null ? done(answer(settled)) : refusedBy(refused, settled)
+    })
   }
 
   return [
-    handle(authorizePayment, {
+    handleAll(authorizePayment, {
       prepare: (command) => prepareHold(context, command),
-      apply: (tx: Tx, _command, prepared) => answerTo(tx, prepared, (row) => done(authorized(row))),
+      applyAll: (tx: Tx, _commands, prepared) => answersTo(tx, prepared, authorized),
     }),
-    handle(revertPayment, {
+    handleAll(revertPayment, {
       prepare: (command) => prepareRevert(context, command),
-      apply: (tx: Tx, _command, prepared) => answerTo(tx, prepared, (row) => done(reverted(row))),
+      applyAll: (tx: Tx, _commands, prepared) => answersTo(tx, prepared, reverted),
     }),
-    handle(releasePayment, {
+    handleAll(releasePayment, {
       prepare: (command) => prepareRelease(context, command),
-      apply: (tx: Tx, _command, prepared) => answerTo(tx, prepared, (row) => done(released(row))),
+      applyAll: (tx: Tx, _commands, prepared) => answersTo(tx, prepared, released),
     }),
   ]
 }

@@ -12,7 +12,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'the ledger on a real server', () => 
     const { db, close } = await openDatabase<PaymentTables>(place.target, paymentMigrations('postgres'))
     try {
       const move = { posting: 'hold', paymentId: 'p1', from: 'customer', to: 'held', cents: 1999, at: 0 } as const
-      await db.transaction().execute((tx) => post(tx, move))
+      await db.transaction().execute((tx) => post(tx, [move]))
       for (const statement of [
         'update ledger_entries set cents = 1',
         'delete from ledger_entries',

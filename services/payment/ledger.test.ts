@@ -15,7 +15,7 @@ async function openLedger() {
   )
   open.push(database)
   const { db } = database
-  return { db, post: (move: Partial<Move> = {}) => db.transaction().execute((tx) => post(tx, { ...hold, ...move })) }
+  return { db, post: (move: Partial<Move> = {}) => db.transaction().execute((tx) => post(tx, [{ ...hold, ...move }])) }
 }
 
 afterEach(async () => {

@@ -38,23 +38,28 @@ export interface Move {
 }
 
 /**
- * Writes one transaction.
+ * Writes a transaction for each move.
  *
- * @throws where the business key was used before, whatever the amount
+ * @throws where a business key was used before, whatever the amount
  */
-export async function post<S extends LedgerTables>(tx: Transaction<S>, move: Move): Promise<void> {
-  const { posting, paymentId, from, to, cents, at } = move
-  const business_key = `${posting}:${paymentId}`
-  const entries = [
-    { business_key, account: from, cents: -cents },
-    { business_key, account: to, cents },
-  ]
-  checkBalanced(entries)
+export async function post<S extends LedgerTables>(tx: Transaction<S>, moves: readonly Move[]): Promise<void> {
+  if (moves.length === 0) return
+  const keyOf = ({ posting, paymentId }: Move): string => `${posting}:${paymentId}`
+  const entries = moves.flatMap((move) => {
+    const both = [
+      { business_key: keyOf(move), account: move.from, cents: -move.cents },
+      { business_key: keyOf(move), account: move.to, cents: move.cents },
+    ]
+    checkBalanced(both)
+    return both
+  })
+  const transactions = moves.map((move) => ({
+    business_key: keyOf(move),
+    payment_id: move.paymentId,
+    created_at: move.at,
+  }))
   const ledger = tx as unknown as Transaction<LedgerTables>
-  await ledger
-    .insertInto('ledger_transactions')
-    .values({ business_key, payment_id: paymentId, created_at: at })
-    .execute()
+  await ledger.insertInto('ledger_transactions').values(transactions).execute()
   await ledger.insertInto('ledger_entries').values(entries).execute()
 }
 

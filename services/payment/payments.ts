@@ -17,14 +17,11 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Gateway, HoldRequest, Refused, RevertReason } from './gateway.ts'
 import { balancesByPayment, nothing, post, type Balances, type Move } from './ledger.ts'
-import { changePayment, findPayment, type PaymentChange } from './rows.ts'
+import { changePayments, findPayment, type Changing } from './rows.ts'
 import type { PaymentRow, PaymentStatus, PaymentTables } from './schema.ts'
 
 /** What the gateway said, ready to be written. */
-export interface Settlement {
-  /** The row as it was claimed. */
-  readonly row: PaymentRow
-  readonly change: PaymentChange
+export interface Settlement extends Changing {
   readonly moves: readonly Pick<Move, 'posting' | 'from' | 'to'>[]
   /** Null where all went as asked. */
   readonly refused: Refused | null
@@ -134,21 +131,27 @@ export class PaymentChangedError extends Error {
 }
 
 /**
- * @throws PaymentChangedError where the row has changed since it was claimed; nothing is written then
+ * @returns the rows as they became, by payment
+ * @throws PaymentChangedError where a row has changed since it was claimed; nothing is written then
  */
 export async function settle(
   tx: Transaction<PaymentTables>,
-  { row, change, moves }: Settlement,
+  settlements: readonly Settlement[],
   now: number,
-): Promise<PaymentRow> {
-  const settled = await changePayment(tx, row, change, now)
-  if (settled === undefined) throw new PaymentChangedError(row)
-  for (const move of moves) await post(tx, { ...move, paymentId: row.payment_id, cents: row.cents, at: now })
+): Promise<ReadonlyMap<string, PaymentRow>> {
+  const changed = await changePayments(tx, settlements, now)
+  const settled = new Map(changed.map((row) => [row.payment_id, row]))
+  const stale = settlements.find(({ row }) => !settled.has(row.payment_id))
+  if (stale !== undefined) throw new PaymentChangedError(stale.row)
+  const moves = settlements.flatMap(({ row, moves }) =>
+    moves.map((move) => ({ ...move, paymentId: row.payment_id, cents: row.cents, at: now })),
+  )
+  await post(tx, moves)
   return settled
 }
 
 /** Refused for good under this attempt's keys; whoever tries again does so under others. */
-function refusal(row: PaymentRow, status: PaymentStatus, refused: Refused, known: PaymentChange = {}): Settlement {
+function refusal(row: PaymentRow, status: PaymentStatus, refused: Refused, known: Changing['change'] = {}): Settlement {
   return { row, change: { ...known, status, attempt: row.attempt + 1 }, moves: [], refused }
 }
 

@@ -5,7 +5,7 @@
  * - an order has one payment, and so has a command, whoever asks at the same moment;
  * - a row changes only where it is still as the one who changes it has read it.
  */
-import type { Insertable, Kysely } from 'kysely'
+import { sql, type Insertable, type Kysely } from 'kysely'
 import { v7 as uuid } from 'uuid'
 import { decimalOf } from '../money/money.ts'
 import { utcText } from '../time/utc.ts'
@@ -38,7 +38,7 @@ export async function beginPayment(
   now: number,
 ): Promise<PaymentRow> {
   const { stripeCustomerId, paymentMethodId, returnUrl } = request
-  await insert(db, {
+  const begun = await insert(db, {
     ...emptyRow(now),
     command_id: commandId,
     order_id: request.orderId,
@@ -51,7 +51,7 @@ export async function beginPayment(
     card: JSON.stringify({ stripeCustomerId, paymentMethodId, returnUrl }),
     expires_at: expiresAt,
   })
-  const row = (await findByCommand(db, commandId)) ?? (await findByOrder(db, request.orderId))
+  const row = begun ?? (await findByCommand(db, commandId)) ?? (await findByOrder(db, request.orderId))
   if (row === undefined) throw new Error(`the payment of order ${request.orderId} vanished while it was begun`)
   return row
 }
@@ -98,13 +98,17 @@ const emptyRow = (now: number) => ({
   updated_at: now,
 })
 
-async function insert(db: Kysely<PaymentTables>, row: Insertable<PaymentTables['payments']>): Promise<void> {
-  await db
+/** The new row; undefined where its command or its order has one already. */
+const insert = (
+  db: Kysely<PaymentTables>,
+  row: Insertable<PaymentTables['payments']>,
+): Promise<PaymentRow | undefined> =>
+  db
     .insertInto('payments')
     .values(row)
     .onConflict((conflict) => conflict.doNothing())
-    .execute()
-}
+    .returningAll()
+    .executeTakeFirst()
 
 export type PaymentChange = Partial<
   Pick<
@@ -121,21 +125,65 @@ export type PaymentChange = Partial<
   >
 >
 
-/** The row as it became; undefined where somebody else has changed it since it was read. */
-export function changePayment(
+export interface Changing {
+  /** As it was read. */
+  readonly row: PaymentRow
+  readonly change: PaymentChange
+}
+
+/** The rows as they became; one is missing where somebody else has changed it since it was read. */
+export async function changePayments(
+  db: Kysely<PaymentTables>,
+  all: readonly Changing[],
+  now: number,
+): Promise<readonly PaymentRow[]> {
+  const changed: PaymentRow[] = []
+  for (const alike of groupAlike(all)) {
+    const [{ row, change }] = alike
+    const intents = change.intent_id === undefined ? {} : { intent_id: intentsOf(alike) }
+    const rows = await db
+      .updateTable('payments')
+      .set({ ...change, ...intents, version: row.version + 1, updated_at: now })
+      .where(
+        'payment_id',
+        'in',
+        alike.map((each) => each.row.payment_id),
+      )
+      .where('version', '=', row.version)
+      .returningAll()
+      .execute()
+    changed.push(...rows)
+  }
+  return changed
+}
+
+export const changePayment = async (
   db: Kysely<PaymentTables>,
   row: PaymentRow,
   change: PaymentChange,
   now: number,
-): Promise<PaymentRow | undefined> {
-  return db
-    .updateTable('payments')
-    .set({ ...change, version: row.version + 1, updated_at: now })
-    .where('payment_id', '=', row.payment_id)
-    .where('version', '=', row.version)
-    .returningAll()
-    .executeTakeFirst()
+): Promise<PaymentRow | undefined> => (await changePayments(db, [{ row, change }], now))[0]
+
+type Alike = readonly [Changing, ...Changing[]]
+
+/** Changes that are one statement: of the same version, and the same in all but the intent. */
+function groupAlike(all: readonly Changing[]): readonly Alike[] {
+  const groups = new Map<string, [Changing, ...Changing[]]>()
+  for (const each of all) {
+    const { intent_id: intent, ...others } = each.change
+    const key = JSON.stringify([each.row.version, intent === undefined, others])
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [each])
+    else group.push(each)
+  }
+  return [...groups.values()]
 }
+
+const intentsOf = (alike: Alike) =>
+  sql<string | null>`case payment_id ${sql.join(
+    alike.map(({ row, change }) => sql`when ${row.payment_id} then ${change.intent_id ?? null}`),
+    sql` `,
+  )} end`
 
 export const findPayment = (db: Kysely<PaymentTables>, paymentId: string): Promise<PaymentRow | undefined> =>
   db.selectFrom('payments').selectAll().where('payment_id', '=', paymentId).executeTakeFirst()

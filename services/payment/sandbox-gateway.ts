@@ -70,22 +70,24 @@ export function sandboxGateway<S extends SandboxTables>(database: Kysely<S>, opt
   const db = database as unknown as Kysely<SandboxTables>
   const slow = options.slow ?? (() => systemDelay(1_500))
 
-  /** Does the work once per key, and says whether this was the time. */
+  /** Does the work once per key, and says whether this was the time. Where the answer is known, it is kept at once. */
   async function once<Told>(
     key: string,
     request: unknown,
     work: (tx: Tx) => Promise<GatewayAnswer<Told>>,
+    known: GatewayAnswer<Told> | null = null,
   ): Promise<{ readonly answer: GatewayAnswer<Told>; readonly first: boolean }> {
     const asked = JSON.stringify(request)
     return retryContention(() =>
       db.transaction().execute(async (tx) => {
         const { numInsertedOrUpdatedRows } = await tx
           .insertInto('sandbox_calls')
-          .values({ key, request: asked, answer: '' })
+          .values({ key, request: asked, answer: known === null ? '' : JSON.stringify(known) })
           .onConflict((conflict) => conflict.column('key').doNothing())
           .executeTakeFirstOrThrow()
         if (numInsertedOrUpdatedRows === 0n) return { answer: await repeated<Told>(tx, key, asked), first: false }
         const answer = await work(tx)
+        if (known !== null) return { answer, first: true }
         await tx
           .updateTable('sandbox_calls')
           .set({ answer: JSON.stringify(answer) })
@@ -104,15 +106,17 @@ export function sandboxGateway<S extends SandboxTables>(database: Kysely<S>, opt
 
     async authorise({ paymentId, cents, paymentMethodId }, key) {
       const card = paymentMethodId ?? 'pm_sandbox_ok'
-      const { answer, first } = await once(key, ['authorise', paymentId, cents, card], async (tx) => {
-        if (card === 'pm_sandbox_declined') return declined
-        const intentId = `pi_sandbox_${uuid()}`
-        await tx
-          .insertInto('sandbox_intents')
-          .values({ intent_id: intentId, payment_id: paymentId, cents, card, status: 'requires_capture' })
-          .execute()
-        return { ok: true, intentId }
-      })
+      const intentId = `pi_sandbox_${uuid()}`
+      const outcome = card === 'pm_sandbox_declined' ? declined : ({ ok: true, intentId } as const)
+      const hold = async (tx: Tx) => {
+        if (outcome.ok)
+          await tx
+            .insertInto('sandbox_intents')
+            .values({ intent_id: intentId, payment_id: paymentId, cents, card, status: 'requires_capture' })
+            .execute()
+        return outcome
+      }
+      const { answer, first } = await once(key, ['authorise', paymentId, cents, card], hold, outcome)
       if (card === 'pm_sandbox_slow') await slow()
       if (card === 'pm_sandbox_lost_answer' && first) throw new Error('the sandbox gateway lost its answer on the way')
       return answer

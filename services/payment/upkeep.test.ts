@@ -45,7 +45,8 @@ async function setUp(change: (gateway: Gateway) => Gateway = (gateway) => gatewa
   const hold = async (): Promise<PaymentRow> => {
     const settlement = await context.mover.hold(await begin())
     if (settlement === null) throw new Error('undone')
-    return db.transaction().execute((tx) => settle(tx, settlement, clock.now))
+    const settled = await db.transaction().execute((tx) => settle(tx, [settlement], clock.now))
+    return settled.get(settlement.row.payment_id) ?? settlement.row
   }
   const look = async (at: number): Promise<string | undefined> => {
     clock.now = at

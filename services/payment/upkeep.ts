@@ -38,7 +38,7 @@ async function end({ db, mover, now }: PaymentContext, row: PaymentRow): Promise
   const claimed = begun ? row : await changePayment(db, row, { status: 'REVERTING', revert_reason: 'abandoned' }, now())
   if (claimed === undefined) return // somebody has just released or reverted it
   const settlement = await (claimed.status === 'RELEASING' ? mover.release(claimed) : mover.revert(claimed))
-  await db.transaction().execute((tx) => settle(tx, settlement, now()))
+  await db.transaction().execute((tx) => settle(tx, [settlement], now()))
   const { refused } = settlement
   if (refused !== null) throw new Error(`payment ${row.payment_id} could not be ended: ${refused.message}`)
 }
