@@ -40,15 +40,33 @@ export async function benchSystems(quick: boolean): Promise<void> {
     row([each.place, at(each.alone, 0.5).toFixed(1), at(each.alone, 0.99).toFixed(1), whole(each.perSecond), ...counts])
   }
   print('')
-  const names = [...new Set(found.flatMap(({ cpu }) => [...cpu.keys()]))]
+  const names = order.filter((name) => found.some(({ cpu }) => (cpu.get(name) ?? 0) >= leastMs))
   head(['CPU, ms per order', ...names, 'all'])
   for (const { place, cpu } of found) {
-    const all = [...cpu.values()].reduce((sum, ms) => sum + ms, 0)
-    row([place, ...names.map((name) => cpu.get(name)?.toFixed(2) ?? ''), all.toFixed(2)])
+    const all = names.reduce((sum, name) => sum + (cpu.get(name) ?? 0), 0)
+    row([place, ...names.map((name) => share(cpu.get(name) ?? 0)), all.toFixed(2)])
   }
   print('')
   await benchLimits(quick)
 }
+
+const order = [
+  'create-order',
+  'user',
+  'order',
+  'payment',
+  'timer',
+  'PostgreSQL',
+  'Redis',
+  'Kafka',
+  'RabbitMQ',
+  'the client',
+]
+
+/** Less is of servers that only stand by. */
+const leastMs = 0.05
+
+const share = (ms: number): string => (ms < leastMs ? '' : ms.toFixed(2))
 
 const counted = ['messages per order', 'transactions per order', "waits for PostgreSQL's disk per order"]
 
