@@ -141,8 +141,9 @@ export async function settle(
 ): Promise<ReadonlyMap<string, PaymentRow>> {
   const changed = await changePayments(tx, settlements, now)
   const settled = new Map(changed.map((row) => [row.payment_id, row]))
-  const stale = settlements.find(({ row }) => !settled.has(row.payment_id))
-  if (stale !== undefined) throw new PaymentChangedError(stale.row)
+  const stale = settlements.find(({ row }) => !settled.has(row.payment_id)) ?? settlements.at(-1)
+  // Also where two of them are of one payment: the first has changed what the second was decided on.
+  if (stale !== undefined && changed.length !== settlements.length) throw new PaymentChangedError(stale.row)
   const moves = settlements.flatMap(({ row, moves }) =>
     moves.map((move) => ({ ...move, paymentId: row.payment_id, cents: row.cents, at: now })),
   )

@@ -202,3 +202,29 @@ test('a stop does not wait for ever for a transport that keeps a publish waiting
   expect(problems.map(String)).toEqual(['Error: the service is stopping: told of after the next start'])
   expect((await findTimerOfOrder(database.db, 'o'))?.state).toBe('RUNNING')
 })
+
+test('a timer that nobody takes the event of holds up no other, and is told of when somebody does', async () => {
+  for (let i = 0; i < 250; i++) await add(`o${i}`, start + i)
+  clock.ms = start + halfAnHour
+  let taken = false
+  const picky: Transport = {
+    ...transport,
+    async publish(channel, messages) {
+      if (!taken && messages.some(({ correlationId }) => correlationId === 'saga-of-o3'))
+        throw new Error('not this one')
+      await transport.publish(channel, messages)
+    },
+  }
+  const { now, sleep } = clock
+  const onProblem = (error: unknown): unknown => problems.push(error)
+  const expiry = startExpiry({ db: database.db, transport: picky, source: 'timer-service', now, sleep, onProblem })
+  expiries.push(expiry)
+  await vi.waitFor(() => expect(said).toHaveLength(249))
+  await expiry.check()
+  expect((await findTimerOfOrder(database.db, 'o3'))?.state).toBe('RUNNING')
+  expect(new Set(problems.map(String))).toEqual(new Set(['Error: not this one']))
+  taken = true
+  await expiry.check()
+  expect((await findTimerOfOrder(database.db, 'o3'))?.state).toBe('FIRED')
+  expect(new Set(said.map(({ correlationId }) => correlationId)).size).toBe(250)
+})

@@ -50,10 +50,10 @@ export function startExpiry(options: ExpiryOptions): Expiry {
   let again = false
   let stopped = false
   let failures = 0
+  let overdue = false
   let callOff = (): void => undefined
-  let giveUp = (_error: Error): void => undefined
-  const givenUp = new Promise<never>((_resolve, reject) => (giveUp = reject))
-  givenUp.catch(() => undefined) // where no look is in hand nobody minds
+  /** Each makes a publish in hand reject. */
+  const giveUps = new Set<(error: Error) => void>()
 
   /** One look at a time; whoever asks during one gets another after it, because the first may have looked too early. */
   function check(): Promise<void> {
@@ -85,17 +85,43 @@ export function startExpiry(options: ExpiryOptions): Expiry {
     if (!stopped) callOff = sleep(pause(next), () => void check())
   }
 
-  /** Tells of all that have expired. */
+  /** Tells of all that have expired. One that cannot be told of holds up no other, and is tried again with the next look. */
   async function fire(): Promise<void> {
+    const untold = new Set<string>()
+    let problem: unknown = null
     for (;;) {
-      const expired = await expiredTimers(db, now(), timersAtOnce)
-      if (expired.length === 0) return
-      const events = expired.map((timer) => timeoutEvent(timer, source, now()))
+      const expired = await expiredTimers(db, now(), timersAtOnce + untold.size)
+      const due = expired.filter(({ timer_id }) => !untold.has(timer_id))
+      if (due.length === 0) break
+      const told = await tell(due).catch((error: unknown) => {
+        problem = error
+        return due.length === 1 ? [] : tellEach(due, error)
+      })
+      if (told.length > 0) await markFired(db, told)
+      for (const { timer_id } of due) if (!told.includes(timer_id)) untold.add(timer_id)
+    }
+    if (problem !== null && untold.size > 0) throw problem
+  }
+
+  /** @returns the ids of those that were told of */
+  async function tellEach(timers: readonly TimerRow[], error: unknown): Promise<readonly string[]> {
+    const told = await Promise.all(timers.map((timer) => tell([timer]).catch(() => [])))
+    // None of many: it is the transport that is away.
+    if (told.every(({ length }) => length === 0)) throw error
+    return told.flat()
+  }
+
+  async function tell(timers: readonly TimerRow[]): Promise<readonly string[]> {
+    let giveUp = (_error: Error): void => undefined
+    const givenUp = new Promise<never>((_resolve, reject) => (giveUp = reject))
+    giveUps.add(giveUp)
+    if (overdue) giveUp(stopping())
+    const events = timers.map((timer) => timeoutEvent(timer, source, now()))
+    try {
       await Promise.race([transport.publish(eventChannel('timer'), events), givenUp])
-      await markFired(
-        db,
-        expired.map(({ timer_id }) => timer_id),
-      )
+      return timers.map(({ timer_id }) => timer_id)
+    } finally {
+      giveUps.delete(giveUp)
     }
   }
 
@@ -111,14 +137,17 @@ export function startExpiry(options: ExpiryOptions): Expiry {
     async stop() {
       stopped = true
       callOff()
-      const inTime = sleep(stopGraceMs, () =>
-        giveUp(new Error('the service is stopping: told of after the next start')),
-      )
+      const inTime = sleep(stopGraceMs, () => {
+        overdue = true
+        for (const giveUp of giveUps) giveUp(stopping())
+      })
       await looking
       inTime()
     },
   }
 }
+
+const stopping = (): Error => new Error('the service is stopping: told of after the next start')
 
 /** The id is derived from the timer, so that whoever keeps ids knows the second telling. */
 function timeoutEvent(timer: TimerRow, source: string, now: number): Message {

@@ -6,9 +6,9 @@ import { openHost, type Host } from './hosts.ts'
 import { startSystem, type System } from './system.ts'
 
 const minute = 60_000
-const timerMs = 6_000
+const timerMs = 10_000
 /** By then a message that is only tried for a while has been given up. */
-const awayMs = 20_000
+const awayMs = 14_000
 
 let host: Host
 let system: System
@@ -31,10 +31,11 @@ test(
   { timeout: 3 * minute },
   async () => {
     const client = new Client(system)
+    const orderedAt = Date.now()
     const saga = await client.end(await client.order('cust_123'))
     expect(saga).toMatchObject({ status: 'COMPLETED' })
-    const orderedAt = Date.now()
     await system.kill('create-order')
+    expect(Date.now() - orderedAt).toBeLessThan(timerMs)
     await until('the expiry is long past', minute, () => Date.now() - orderedAt > timerMs + awayMs)
     await system.start('create-order')
     await until('the order is cancelled', minute, async () => (await client.saga(saga.id)).status === 'CANCELLED')

@@ -59,11 +59,15 @@ export async function readStore(store: Store): Promise<StoredSagas> {
   const history = new Map<string, { seq: number; events: readonly Event[] }[]>()
   const rows: StoredSaga[] = []
   for (const listed of sagas) {
-    const entries = await store.history(listed.id)
-    history.set(listed.id, [...entries])
+    let saga: StoredSaga | undefined = listed
+    let entries = await store.history(listed.id)
     // Two reads are no snapshot: a late answer may have come between them.
-    const saga = entries.length === listed.seq ? listed : ((await store.load([listed.id]))[0] ?? listed)
-    rows.push(saga)
+    for (let tries = 1; tries < 5 && entries.length !== saga?.seq; tries += 1) {
+      saga = (await store.load([listed.id]))[0]
+      entries = await store.history(listed.id)
+    }
+    history.set(listed.id, [...entries])
+    rows.push(saga ?? listed)
   }
   return { rows: rows.map(({ id, seq, state }) => ({ id, seq, status: state.status, state })), history }
 }

@@ -151,6 +151,32 @@ describe('starting', () => {
     expect((await engine.start(shopSaga, milk)).fresh).toBe(true)
   })
 
+  test('is not refused for sagas that another process has ended, once their wake-ups have shown it', async () => {
+    const clock = handClock()
+    const store: Store = { ...memoryStore(clock.now) } // without hints: a replica hears nothing of the other
+    delete (store as { exclusive?: true }).exclusive
+    const mute = await started({ store, clock, maxRunning: 1 })
+    const { saga } = await mute.start(shopSaga, milk)
+    const transport = memoryTransport()
+    await shopkeeper(transport)
+    const other = await started({ store, transport, clock })
+    const reserved = {
+      id: 'r',
+      type: 'reserve.done',
+      correlationId: saga.id,
+      causationId: `${saga.id}:reserve:do`,
+      timestamp: '',
+      payload: { ref: 'r-1' },
+    }
+    expect(await other.deliver(reserved)).toBe(true)
+    expect((await other.result(saga.id)).status).toBe('COMPLETED')
+    await expect(mute.start(shopSaga, milk)).rejects.toMatchObject({ code: 'busy' })
+    await until(async () => {
+      clock.advance(1000)
+      expect((await mute.start(shopSaga, milk)).fresh).toBe(true)
+    })
+  })
+
   test('is refused by an engine that stops', async () => {
     const engine = await started()
     await engine.stop()

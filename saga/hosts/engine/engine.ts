@@ -58,7 +58,10 @@ export interface EngineOptions {
 }
 
 export interface StartOptions {
-  /** Idempotency key: the same key and input give the same saga; another input under it is refused. */
+  /**
+   * Idempotency key: the same key and input give the same saga; another input under it is refused. While the engine is busy
+   * a repeat is too: ask again.
+   */
   readonly key?: string | undefined
 }
 
@@ -86,7 +89,7 @@ export interface Figures {
   readonly queued: number
   /** Sagas of this process that have a wake-up. */
   readonly waking: number
-  /** Sagas of this process that wait for a participant's answer. */
+  /** Sagas that wait for a participant's answer, as far as this process knows. */
   readonly running: number
 }
 
@@ -149,6 +152,8 @@ class DurableEngine implements Engine {
   readonly #takeover: Takeover
   /** Sagas that wait for an answer, as far as this process knows. */
   readonly #running = new Set<string>()
+  /** Starts that are not committed yet. */
+  #starting = 0
   readonly #maxRunning: number
   #subscriptions: readonly Subscription[] = []
   #watching: { close(): Promise<void> } | null = null
@@ -227,16 +232,26 @@ class DurableEngine implements Engine {
         'unknown_definition',
         `${definition.name} version ${definition.version} is not registered; pass it to startEngine in definitions.`,
       )
-    this.#checkRoom()
     const checked = check(definition.input, input)
     if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${definition.name}: ${checked.why}`)
+    this.#checkRoom()
     const id = uuidv7()
-    const outcome = await this.#ask(id, { type: 'start', id, input: checked.value, seed: seedOf(id) }, `start:${id}`, {
-      definition: known,
-      key: options.key ?? null,
-      fingerprint: options.key === undefined ? '' : fingerprintOf([definition.name, checked.value]),
-    })
-    return { saga: outcome.saga, fresh: outcome.fresh }
+    this.#starting += 1
+    try {
+      const { saga, fresh } = await this.#ask(
+        id,
+        { type: 'start', id, input: checked.value, seed: seedOf(id) },
+        `start:${id}`,
+        {
+          definition: known,
+          key: options.key ?? null,
+          fingerprint: options.key === undefined ? '' : fingerprintOf([definition.name, checked.value]),
+        },
+      )
+      return { saga, fresh }
+    } finally {
+      this.#starting -= 1
+    }
   }
 
   async cancel(sagaId: string, by: string, reason: string): Promise<CancelAnswer> {
@@ -314,11 +329,11 @@ class DurableEngine implements Engine {
    * @throws EngineError busy
    */
   #checkRoom(): void {
-    const running = this.#running.size + this.#loop.queued
+    const running = this.#running.size + this.#starting
     if (running < this.#maxRunning) return
     throw new EngineError(
       'busy',
-      `${running} sagas wait for their participants already. Ask again in a second, or raise maxRunning.`,
+      `${running} sagas start or wait for their participants already. Ask again in a second, or raise maxRunning.`,
     )
   }
 
@@ -360,9 +375,13 @@ class DurableEngine implements Engine {
   }
 
   #wake(sagaId: string): void {
-    this.#put(sagaId, { type: 'time' }, `time:${this.#clock.now()}`).catch((error: unknown) => {
-      this.#onProblem(`saga ${sagaId} could not be woken`, error)
-    })
+    this.#put(sagaId, { type: 'time' }, `time:${this.#clock.now()}`).then(
+      (outcome) => {
+        // Another process has it, and the hint of that was lost.
+        if (outcome?.saga.owner !== this.owner) this.#running.delete(sagaId)
+      },
+      (error: unknown) => this.#onProblem(`saga ${sagaId} could not be woken`, error),
+    )
   }
 
   #prune(before: number): void {

@@ -327,6 +327,28 @@ describe('an event that answers no command', () => {
     expect(transport.deadLetters()).toEqual([])
   })
 
+  test('that the peer refuses for good goes to the dead letters, and holds up nobody', async () => {
+    const peer = await stranger((response) => response.writeHead(400).end('{"error":"what is this?"}'))
+    const { transport } = await timers(peer.url)
+    await transport.publish('timer_events', [event])
+    const reason = `${peer.url}/messages/timer_events: it answered 400: what is this?`
+    expect(transport.deadLetters()).toEqual([{ channel: 'timer_events', reason, message: event }])
+  })
+
+  test('published while the transport closes is given back, also to a peer that has nothing to do', async () => {
+    const busy = await stranger(() => undefined)
+    const idle = await stranger((response) => response.writeHead(200).end())
+    const peers = { order_commands: busy.url, timer_events: idle.url }
+    const { transport } = await node({ peers, timeoutMs: 200 })
+    await transport.publish('timer_events', [event])
+    await transport.publish('order_commands', [message('c1')])
+    await until(() => expect(busy.seen).toHaveLength(1))
+    const closing = transport.close()
+    await new Promise(setImmediate)
+    await expect(transport.publish('timer_events', [message('e2')])).rejects.toThrow('this process is closing')
+    await closing
+  })
+
   test('published again while it waits is sent once, and both are told', async () => {
     const clock = handClock()
     const peer = await stranger((response, count) => response.writeHead(count === 1 ? 503 : 200).end())

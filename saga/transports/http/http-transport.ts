@@ -9,7 +9,7 @@
  *   a peer (see the in-process transport). What is given up after bounded tries, what a process that dies had queued, and what
  *   fails after a 202, is healed by the saga: it repeats the command under its id, and the participant answers from its inbox;
  * - an event that answers no command has nobody who would ask for it again: `publish` resolves once the peer has handled it,
- *   and rejects when the tries are used up;
+ *   and rejects when the tries are used up; what the peer refuses for good goes to the dead letters;
  * - where more than `maxQueued` messages wait for a peer, `publish` rejects;
  * - a late reply goes only to addresses at a configured peer (or on this machine, where this process is itself reached by
  *   loopback): a stranger cannot make it call any address he likes. Who may call this process is for its web framework.
@@ -19,7 +19,7 @@ import { delivery, QueueFullError, systemTimer, type Timer } from '../delivery.t
 import { toEnvelope } from '../envelope.ts'
 import type { DeadLetter, Message, Transport } from '../transport.ts'
 import { Inbound } from './inbound.ts'
-import { Peer, type Parcel } from './peer.ts'
+import { Peer, SendError, type Parcel } from './peer.ts'
 import {
   baseUrl,
   describe,
@@ -161,25 +161,25 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
   function hand(channel: string, address: string, messages: readonly Message[]): readonly Promise<void>[] {
     const taken: Promise<void>[] = []
     const parcels = messages.map((message): Parcel => {
-      const why = (failure: unknown): string => `${address}: ${describe(failure)}`
-      if (isCommandChannel(channel) || message.causationId !== undefined) {
-        const ended = (failure: unknown): void => {
-          if (failure !== null && state === 'open') bury(channel, message, why(failure))
-        }
-        return { channel, message, ended }
+      const whoAndWhy = (failure: unknown): string => `${address}: ${describe(failure)}`
+      const giveUp = (failure: unknown): void => {
+        if (failure !== null && state === 'open') bury(channel, message, whoAndWhy(failure))
       }
-      let ended: Parcel['ended'] = () => undefined
-      taken.push(
-        new Promise((resolve, reject) => {
-          ended = (failure) =>
-            failure === null
-              ? resolve()
-              : reject(
-                  new Error(`${message.type} was not taken by ${why(failure)}: publish it again`, { cause: failure }),
-                )
-        }),
-      )
-      return { channel, message, ended }
+      if (isCommandChannel(channel) || message.causationId !== undefined) return { channel, message, ended: giveUp }
+      const { promise, resolve, reject } = settledOnce()
+      taken.push(promise)
+      return {
+        channel,
+        message,
+        ended(failure) {
+          // What the peer will never take as it is must not hold up what comes after it.
+          const forGood = failure instanceof SendError && !failure.again
+          if (forGood) giveUp(failure)
+          if (failure === null || forGood) return resolve()
+          const what = `${message.type} was not taken by ${whoAndWhy(failure)}: publish it again`
+          reject(new Error(what, { cause: failure }))
+        },
+      }
     })
     peerAt(address).add(parcels)
     return taken
@@ -226,4 +226,12 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     },
     deadLetters: () => [...dead],
   }
+}
+
+/** A promise for somebody who may have gone when it is settled. */
+function settledOnce(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
+  let [resolve, reject] = [(): void => undefined, (_error: Error): void => undefined]
+  const promise = new Promise<void>((done, failed) => ([resolve, reject] = [done, failed]))
+  promise.catch(() => undefined)
+  return { promise, resolve, reject }
 }

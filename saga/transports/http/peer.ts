@@ -63,8 +63,12 @@ export class Peer {
     this.#options = options
   }
 
-  /** @throws QueueFullError where there is no room for all of them; then none is queued */
+  /**
+   * @throws QueueFullError where there is no room for all of them; then none is queued
+   * @throws SendError where it is closed
+   */
   add(parcels: readonly Parcel[]): void {
+    if (this.#closed) throw closing()
     if (this.#queued + parcels.length > this.#options.maxQueued) {
       throw new QueueFullError(this.#name, this.#options.maxQueued)
     }
@@ -79,8 +83,7 @@ export class Peer {
     await Promise.all(this.#sending)
     const left = [...this.#lanes.values()].flat()
     this.#lanes.clear()
-    for (const { ends } of left)
-      for (const ended of ends) ended(new SendError('this process is closing', { again: true }))
+    for (const { ends } of left) for (const ended of ends) ended(closing())
   }
 
   #queue(parcel: Parcel): void {
@@ -147,3 +150,5 @@ export class Peer {
     this.#pauses.add(callOff)
   }
 }
+
+const closing = (): SendError => new SendError('this process is closing', { again: true })

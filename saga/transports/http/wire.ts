@@ -171,8 +171,8 @@ async function textOf(response: Response): Promise<string> {
 const unreadable = (response: Response, why: string): SendError =>
   new SendError(`the answer (status ${response.status}) cannot be read: ${why}`, { again: true })
 
-/** Statuses that say "not now"; any other below 500 says "never like this". */
-const notNow: readonly number[] = [404, 408, 409, 425, 429]
+/** Statuses that say "not now" (or that somebody must mend what is not in the message); any other below 500 "never like this". */
+const notNow: readonly number[] = [401, 403, 404, 408, 409, 425, 429]
 
 function refusedBy(response: Response, text: string): SendError {
   const parsed = parse(text)

@@ -35,7 +35,7 @@ export interface ReaderOptions {
   readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
 }
 
-/** A commit costs both sides about what a batch does; what is not committed comes again after a crash, and is answered from the inbox. */
+/** A commit costs both sides about what a batch does; what is not committed comes again after a crash, which does no harm. */
 const commitEveryMs = 300
 
 /** While one record waits for its tries, this many after it are handled (and would come again after a crash). */

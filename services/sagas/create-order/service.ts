@@ -85,7 +85,11 @@ function figuresOf(engine: Engine): Registry {
     )
   }
   gauge('ordersaga_waking_sagas', 'Sagas of this process that have a wake-up.', () => engine.figures().waking)
-  gauge('ordersaga_running_sagas', 'Sagas of this process that wait for an answer.', () => engine.figures().running)
+  gauge(
+    'ordersaga_running_sagas',
+    'Sagas that wait for an answer, as far as this process knows.',
+    () => engine.figures().running,
+  )
   gauge('ordersaga_queued_inputs', 'Inputs that wait for the next batch.', () => engine.figures().queued)
   const owner = new Gauge({
     name: 'ordersaga_owner',
