@@ -88,19 +88,20 @@ export function startExpiry(options: ExpiryOptions): Expiry {
   /** Tells of all that have expired. One that cannot be told of holds up no other, and is tried again with the next look. */
   async function fire(): Promise<void> {
     const untold = new Set<string>()
-    let problem: unknown = null
+    const problems: Error[] = []
     for (;;) {
       const expired = await expiredTimers(db, now(), timersAtOnce + untold.size)
       const due = expired.filter(({ timer_id }) => !untold.has(timer_id))
       if (due.length === 0) break
       const told = await tell(due).catch((error: unknown) => {
-        problem = error
+        problems.push(error instanceof Error ? error : new Error(String(error)))
         return due.length === 1 ? [] : tellEach(due, error)
       })
       if (told.length > 0) await markFired(db, told)
       for (const { timer_id } of due) if (!told.includes(timer_id)) untold.add(timer_id)
     }
-    if (problem !== null && untold.size > 0) throw problem
+    const [problem] = problems
+    if (problem !== undefined && untold.size > 0) throw problem
   }
 
   /** @returns the ids of those that were told of */
