@@ -16,7 +16,7 @@ const drivers: Record<string, string> = {
 /** Folder (the first that matches), and what its files may import: paths from the root, packages as they are written. */
 const table: readonly [folder: RegExp, imports: (group: readonly string[]) => string][] = [
   [/^saga\/core\//, () => 'saga/core/.+'],
-  [/^saga\/participant\//, () => 'saga/participant/.+|saga/core/contract.ts|saga/transports/transport.ts'],
+  [/^saga\/participant\//, () => 'saga/participant/.+|saga/core/contract.ts|saga/transports/(transport|trace).ts'],
   [/^saga\/(stores|transports)\/[^/]+$/, ([, family]) => `saga/core/.+|saga/${family}/[^/]+`],
   [
     /^saga\/(stores|transports)\/([^/]+)\//,

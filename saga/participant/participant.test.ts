@@ -111,6 +111,16 @@ describe('a batch of commands', () => {
     expect(inbox.table.get('effect:c1')).toBe(1)
   })
 
+  test('that came with a trace of its own is answered within it', async () => {
+    const { transport } = await serving()
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00'
+    await transport.deliver([message('c1', 'book', { traceparent }), message('c2', 'book')])
+    const [first, second] = transport.published.map((reply) => reply.traceparent)
+    expect(first).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-[\da-f]{16}-00$/)
+    expect(first).not.toBe(traceparent)
+    expect(second).toBeUndefined()
+  })
+
   test('takes one transaction where nothing is prepared', async () => {
     const inbox = memoryInbox()
     let transactions = 0

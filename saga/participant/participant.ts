@@ -11,6 +11,7 @@
  * - commands of one saga are obeyed in the order in which they came.
  */
 import { check, type Checked, type CommandContract } from '../core/contract.ts'
+import { causedBy } from '../transports/trace.ts'
 import {
   commandChannel,
   eventChannel,
@@ -379,13 +380,15 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
     if (stored === undefined) return null
     if (stored.kind === 'tombstone' && handled.contract.rejected === null) return null
     const said = stored.kind === 'tombstone' ? toStore(message, handled.contract, rejected(undoneBefore)) : stored
+    const id = `${message.id}:reply`
     return {
-      id: `${message.id}:reply`,
+      id,
       type: said.type,
       correlationId: message.correlationId,
       causationId: message.id,
       timestamp: new Date().toISOString(),
       source,
+      ...causedBy(message, id),
       payload: said.payload,
     }
   }

@@ -80,6 +80,7 @@ export function transportContract(name: string, make: () => Promise<TransportPai
         causationId: 'c-1',
         undoes: 'saga/1:create:dö',
         source: 'order-service',
+        traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00',
         payload: { text: 'ünïcode 訂單 "quoted"\n', nested: { list: [1, null, true, 19.99] }, nothing: null },
       })
       await sender.publish(channel, [whole])

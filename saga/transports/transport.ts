@@ -24,6 +24,8 @@ export interface Message {
   /** ISO 8601, UTC. */
   readonly timestamp: string
   readonly source?: string | undefined
+  /** W3C trace context, of a message that came with one of its own (`trace.ts`). */
+  readonly traceparent?: string | undefined
   readonly payload: unknown
 }
 

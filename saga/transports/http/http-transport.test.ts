@@ -150,6 +150,7 @@ describe('a command by HTTP', () => {
     const { request, body } = peer.seen[0] ?? { request: null, body: '' }
     expect([request?.method, request?.url]).toEqual(['POST', '/messages/order_commands'])
     expect(request?.headers).toMatchObject({
+      traceparent: expect.stringMatching(/^00-[\da-f]{32}-[\da-f]{16}-01$/) as string,
       'content-type': 'application/json',
       'idempotency-key': 's1:create:undo',
       'ordersaga-undoes': 's1:create:do',

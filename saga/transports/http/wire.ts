@@ -1,6 +1,7 @@
 /** How messages, answers and refusals look in HTTP, both ways. Nothing here keeps anything or talks to anybody. */
 import type { Checked } from '../../core/contract.ts'
 import { fromEnvelope, toEnvelope, type Known } from '../envelope.ts'
+import { readTraceparent, traceparentOf } from '../trace.ts'
 import type { Message } from '../transport.ts'
 import { SendError } from './peer.ts'
 
@@ -77,6 +78,7 @@ export function requestHeaders(message: Message, replyTo: string | null): Record
   const headers: Record<string, string> = {
     'content-type': 'application/json',
     'idempotency-key': headerText(message.id),
+    traceparent: traceparentOf(message),
   }
   if (message.causationId !== undefined) headers['ordersaga-causation-id'] = headerText(message.causationId)
   if (message.undoes !== undefined) headers['ordersaga-undoes'] = headerText(message.undoes)
@@ -103,8 +105,10 @@ export function readRequest(request: HttpRequest): ReadRequest {
     const why = 'the body is not JSON: send one message as a JSON object, with content-type application/json'
     return { ok: false, answer: refused(400, why) }
   }
-  const message = fromEnvelope(parsed.value, idsIn(headers))
-  return message.ok ? { ok: true, message: message.value } : { ok: false, answer: refused(400, message.why) }
+  const read = fromEnvelope(parsed.value, idsIn(headers))
+  if (!read.ok) return { ok: false, answer: refused(400, read.why) }
+  const message = { ...read.value, ...readTraceparent(header(headers, 'traceparent'), read.value) }
+  return { ok: true, message }
 }
 
 export const tooLarge = (): HttpAnswer =>

@@ -38,7 +38,7 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
       payload: { n },
     })
 
-  test('a record on the wire is the envelope of the contract, the saga its key, our ids its headers', async () => {
+  test('a record on the wire is the envelope of the contract, the saga its key, our ids and its trace its headers', async () => {
     const own = cornerHere()
     const more = { causationId: 'c', undoes: 's1:create:do', source: 'order-service' }
     await own.open().publish(channel, [message('s1:create:undo', more), message('m')])
@@ -55,11 +55,12 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
     expect(String(first?.key)).toBe('saga-of-s1:create:undo')
     expect(Object.entries(first?.headers ?? {}).map(([name, value]) => [name, String(value)])).toEqual([
       ['ordersaga-id', 's1:create:undo'],
+      ['traceparent', expect.stringMatching(/^00-[\da-f]{32}-[\da-f]{16}-01$/)],
       ['ordersaga-causation-id', 'c'],
       ['ordersaga-undoes', 's1:create:do'],
     ])
     expect(Object.keys(JSON.parse(String(second?.value)) as object)).not.toContain('source')
-    expect(Object.keys(second?.headers ?? {})).toEqual(['ordersaga-id'])
+    expect(Object.keys(second?.headers ?? {})).toEqual(['ordersaga-id', 'traceparent'])
   })
 
   test('a topic is made with three partitions, its dead topic too, also by two processes at once', async () => {

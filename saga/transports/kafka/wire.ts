@@ -1,6 +1,6 @@
 /**
  * Messages as Kafka carries them: the value is the envelope of contract 0.3 and nothing else, the key is the saga id, our
- * ids are in headers. Foreign producers leave key, headers and `source` out (contract 0.3, 1.5).
+ * ids and the trace are in headers. Foreign producers leave key, headers and `source` out (contract 0.3, 1.5).
  *
  * A foreign message has an id by its place in the log, and by its time, since a topic that was deleted and made again counts
  * from the beginning: the same whenever it is read, and never that of another.
@@ -8,6 +8,7 @@
 import type { KafkaMessage, Message as KafkaRecord } from 'kafkajs'
 import type { Checked } from '../../core/contract.ts'
 import { fromEnvelope } from '../envelope.ts'
+import { readTraceparent, traceparentOf } from '../trace.ts'
 import type { Message } from '../transport.ts'
 
 /** Where a record was found. */
@@ -23,8 +24,9 @@ type Headers = Record<string, string>
 /** The longest reason that is written to a dead letter: it may come from anywhere. */
 const mostReasonLength = 1_000
 
-export function toRecord({ id, type, correlationId, causationId, undoes, timestamp, source, payload }: Message) {
-  const headers: Headers = { 'ordersaga-id': id }
+export function toRecord(message: Message) {
+  const { id, type, correlationId, causationId, undoes, timestamp, source, payload } = message
+  const headers: Headers = { 'ordersaga-id': id, traceparent: traceparentOf(message) }
   if (causationId !== undefined) headers['ordersaga-causation-id'] = causationId
   if (undoes !== undefined) headers['ordersaga-undoes'] = undoes
   const envelope = { type, correlation_id: correlationId, timestamp, payload: payload ?? null, source }
@@ -36,11 +38,13 @@ export function fromRecord(record: KafkaMessage, origin: Origin): Checked<Messag
   const parsed = parse(record.value)
   if (!parsed.ok) return parsed
   const header = (name: string): string | undefined => textIn(record.headers, `ordersaga-${name}`)
-  return fromEnvelope(envelopeOf(parsed.value), {
+  const read = fromEnvelope(envelopeOf(parsed.value), {
     id: header('id') ?? `${origin.topic}/${origin.partition}/${origin.offset}@${record.timestamp}`,
     causationId: header('causation-id'),
     undoes: header('undoes'),
   })
+  if (!read.ok) return read
+  return { ok: true, value: { ...read.value, ...readTraceparent(textIn(record.headers, 'traceparent'), read.value) } }
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })

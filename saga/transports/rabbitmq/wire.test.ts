@@ -89,7 +89,11 @@ describe('what we write', () => {
       appId: 'order-sagas',
       contentType: 'application/json',
       timestamp: 1_744_081_751,
-      headers: { 'ordersaga-timestamp': '2025-04-08T03:09:11.123Z', 'ordersaga-undoes': 't-1:stock:do' },
+      headers: {
+        'ordersaga-timestamp': '2025-04-08T03:09:11.123Z',
+        'ordersaga-undoes': 't-1:stock:do',
+        traceparent: expect.stringMatching(/^00-[\da-f]{32}-[\da-f]{16}-01$/) as string,
+      },
     })
   })
 })

@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto'
 import type { ConsumeMessage, Options } from 'amqplib'
 import type { Checked } from '../../core/contract.ts'
+import { readTraceparent, traceparentOf } from '../trace.ts'
 import type { Message } from '../transport.ts'
 
 export interface Parcel {
@@ -43,6 +44,7 @@ export function toParcel(message: Message): Parcel {
           'ordersaga-timestamp': timestamp,
           'ordersaga-causation-id': message.causationId,
           'ordersaga-undoes': message.undoes,
+          traceparent: traceparentOf(message),
         }),
       },
     },
@@ -80,20 +82,18 @@ export function fromDelivery({ content, properties }: ConsumeMessage): Checked<M
   const correlationId = textIn(envelope, 'transaction_id') ?? property('correlationId')
   if (correlationId === undefined)
     return lacks('transaction_id (a text that is not empty) and no correlation id either')
-  return {
-    ok: true,
-    value: {
-      id: property('messageId') ?? contentId(correlationId, content),
-      ...said,
-      correlationId,
-      timestamp: header('ordersaga-timestamp') ?? timeOf(properties.timestamp),
-      ...given({
-        source: property('appId'),
-        causationId: header('ordersaga-causation-id'),
-        undoes: header('ordersaga-undoes'),
-      }),
-    },
+  const message: Message = {
+    id: property('messageId') ?? contentId(correlationId, content),
+    ...said,
+    correlationId,
+    timestamp: header('ordersaga-timestamp') ?? timeOf(properties.timestamp),
+    ...given({
+      source: property('appId'),
+      causationId: header('ordersaga-causation-id'),
+      undoes: header('ordersaga-undoes'),
+    }),
   }
+  return { ok: true, value: { ...message, ...readTraceparent(header('traceparent'), message) } }
 }
 
 /**
