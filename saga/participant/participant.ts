@@ -21,6 +21,7 @@ import {
   type Subscription,
   type Transport,
 } from '../transports/transport.ts'
+import { groups, rounds } from './batches.ts'
 import type { Inbox, StoredReply } from './inbox.ts'
 
 /** A command in a handler's hands. */
@@ -419,45 +420,6 @@ function whatIsWrong(message: Message | null | undefined): string | null {
     if (typeof message[field] !== 'string' || message[field] === '') return `it has no ${field}`
   }
   return null
-}
-
-/**
- * Cuts a batch so that a command with a `prepare` is prepared only after the commands of its saga before it are
- * committed: the preparation of an undo must see what its command left. Without `prepare`s there is one round.
- */
-function rounds<Tx>(works: readonly Work<Tx>[]): readonly (readonly Work<Tx>[])[] {
-  const cut: Work<Tx>[][] = []
-  const lastRound = new Map<string, number>()
-  for (const work of works) {
-    const last = lastRound.get(work.message.correlationId)
-    const round = last === undefined ? 0 : work.handled.prepare === null ? last : last + 1
-    lastRound.set(work.message.correlationId, round)
-    ;(cut[round] ??= []).push(work)
-  }
-  return cut
-}
-
-/** No handler gets more at once: statements have a limit of parameters. */
-const mostAtOnce = 500
-
-/**
- * Puts commands of one type together, one per saga. What comes later for a saga is in a later group, so that it sees what
- * those before it left.
- */
-function groups<Tx>(works: readonly PreparedWork<Tx>[]): readonly (readonly PreparedWork<Tx>[])[] {
-  const cut: PreparedWork<Tx>[][] = []
-  const filling = new Map<Handled<Tx>, number>()
-  const lastGroup = new Map<string, number>()
-  for (const work of works) {
-    const { correlationId } = work.message
-    const open = filling.get(work.handled) ?? -1
-    const fits = open > (lastGroup.get(correlationId) ?? -1) && (cut[open]?.length ?? 0) < mostAtOnce
-    const group = fits ? open : cut.length
-    filling.set(work.handled, group)
-    lastGroup.set(correlationId, group)
-    ;(cut[group] ??= []).push(work)
-  }
-  return cut
 }
 
 function received<Tx>(work: Work<Tx>, stored: Replies): ReceivedCommand<unknown> {

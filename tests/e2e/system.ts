@@ -2,9 +2,9 @@
  * The five services as processes of their own, or all in one, as a user starts them: by `services/main.ts` and the
  * environment alone. A test asks them over HTTP, kills them and starts them again.
  */
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { startChild, type Child } from '../faults/child.ts'
+import { isFree } from '../faults/free-port.ts'
 import { until } from '../faults/until.ts'
 
 const main = fileURLToPath(import.meta.resolve('../../services/main.ts'))
@@ -181,12 +181,4 @@ export async function freePorts(count: number): Promise<readonly number[]> {
     if (await isFree(port)) ports.add(port)
   }
   return [...ports]
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createServer()
-  return new Promise((resolve) => {
-    server.on('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }

@@ -1,11 +1,11 @@
 /** A server of a test's own, in a temporary folder and on ports of its own: one that may be killed and restarted at will. */
 import { execFile } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { isFree } from './free-port.ts'
 
 const run = promisify(execFile)
 const script = fileURLToPath(import.meta.resolve('../../scripts/services.sh'))
@@ -84,12 +84,4 @@ async function freePorts(): Promise<number> {
     const port = 20_000 + Math.floor(Math.random() * 10_000)
     if ((await isFree(port)) && (await isFree(port + 1))) return port
   }
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createServer()
-  return new Promise((resolve) => {
-    server.on('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }
