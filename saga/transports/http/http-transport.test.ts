@@ -508,6 +508,19 @@ describe('a sender', () => {
     expect(peer.seen.map(({ request }) => request.headers['idempotency-key'])).toEqual(['c1', 'c1', 'c2'])
   })
 
+  test('counts a command that is repeated while it waits, and then given up, as one dead letter', async () => {
+    const clock = handClock()
+    const peer = await stranger((response) => response.writeHead(503).end())
+    const engine = await engineFor(peer.url, { timer: clock.timer, retry: { ...shortPauses, tries: 2 } })
+    await engine.transport.publish('order_commands', [message('c1')])
+    await until(() => expect(clock.armed.size).toBe(1))
+    await engine.transport.publish('order_commands', [message('c1')])
+    clock.ring()
+    await until(() => expect(engine.transport.deadLetters()).not.toEqual([]))
+    expect(engine.transport.deadLetters()).toHaveLength(1)
+    expect(engine.problems).toHaveLength(1)
+  })
+
   test('rejects what would not fit any more, and what no peer serves', async () => {
     const peer = await stranger(() => undefined)
     const engine = await engineFor(peer.url, { maxQueued: 2, timeoutMs: 100 })

@@ -125,6 +125,9 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
       new Peer(address, {
         ...options,
         send: (parcel) => send(address, parcel),
+        onGivenUp({ channel, message }, cause) {
+          if (!isAwaited(channel, message) || isRefusal(cause)) bury(channel, message, `${address}: ${describe(cause)}`)
+        },
       })
     addresses.set(address, peer)
     return peer
@@ -161,25 +164,16 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
   function hand(channel: string, address: string, messages: readonly Message[]): readonly Promise<void>[] {
     const taken: Promise<void>[] = []
     const parcels = messages.map((message): Parcel => {
-      const whoAndWhy = (failure: unknown): string => `${address}: ${describe(failure)}`
-      const giveUp = (failure: unknown): void => {
-        if (failure !== null && state === 'open') bury(channel, message, whoAndWhy(failure))
-      }
-      if (isCommandChannel(channel) || message.causationId !== undefined) return { channel, message, ended: giveUp }
+      if (!isAwaited(channel, message)) return { channel, message }
       const { promise, resolve, reject } = settledOnce()
       taken.push(promise)
-      return {
-        channel,
-        message,
-        ended(failure) {
-          // What the peer will never take as it is must not hold up what comes after it.
-          const forGood = failure instanceof SendError && !failure.again
-          if (forGood) giveUp(failure)
-          if (failure === null || forGood) return resolve()
-          const what = `${message.type} was not taken by ${whoAndWhy(failure)}: publish it again`
-          reject(new Error(what, { cause: failure }))
-        },
+      const ended = (failure: unknown): void => {
+        // What the peer will never take as it is must not hold up what comes after it.
+        if (failure === null || isRefusal(failure)) return resolve()
+        const what = `${message.type} was not taken by ${address}: ${describe(failure)}: publish it again`
+        reject(new Error(what, { cause: failure }))
       }
+      return { channel, message, ended }
     })
     peerAt(address).add(parcels)
     return taken
@@ -227,6 +221,13 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     deadLetters: () => [...dead],
   }
 }
+
+/** Nobody repeats an event that answers no command. */
+const isAwaited = (channel: string, { causationId }: Message): boolean =>
+  !isCommandChannel(channel) && causationId === undefined
+
+/** For good. */
+const isRefusal = (failure: unknown): boolean => failure instanceof SendError && !failure.again
 
 /** A promise for somebody who may have gone when it is settled. */
 function settledOnce(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {

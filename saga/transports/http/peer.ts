@@ -14,8 +14,8 @@ import type { Message } from '../transport.ts'
 export interface Parcel {
   readonly channel: string
   readonly message: Message
-  /** Called once: with null when the peer has taken it, else with why it was given up. */
-  readonly ended: (failure: unknown) => void
+  /** Of one that somebody waits for, called once: with null when the peer has taken it, else with why it was given up. */
+  readonly ended?: (failure: unknown) => void
 }
 
 export interface PeerOptions {
@@ -25,11 +25,13 @@ export interface PeerOptions {
   readonly timer: Timer
   /** Sends once; throws a `SendError` or any other error where the peer has not accepted it. */
   readonly send: (parcel: Parcel) => Promise<void>
+  /** Called once per message, however often it was published while it waited. */
+  readonly onGivenUp: (parcel: Parcel, cause: unknown) => void
 }
 
-/** Of a message that was published several times while it waited, everybody is told. */
+/** Of a message that was published several times while it waited, everybody who waits is told. */
 interface Waiting extends Parcel {
-  readonly ends: Parcel['ended'][]
+  readonly ends: NonNullable<Parcel['ended']>[]
 }
 
 /** Why a peer did not take a message. */
@@ -90,9 +92,10 @@ export class Peer {
     const { correlationId: saga, id } = parcel.message
     const lane = this.#lanes.get(saga)
     const same = lane?.find((waiting) => waiting.message.id === id && waiting.channel === parcel.channel)
-    if (same !== undefined) return void same.ends.push(parcel.ended)
+    const ends = parcel.ended === undefined ? [] : [parcel.ended]
+    if (same !== undefined) return void same.ends.push(...ends)
     this.#queued++
-    const waiting = { ...parcel, ends: [parcel.ended] }
+    const waiting = { ...parcel, ends }
     if (lane !== undefined) return void lane.push(waiting)
     this.#lanes.set(saga, [waiting])
     this.#ready.push({ saga, failures: 0 })
@@ -119,7 +122,10 @@ export class Peer {
     } catch (error) {
       const again = !(error instanceof SendError) || error.again
       if (again && failures + 1 < this.#options.retry.tries) this.#pause(saga, failures + 1, error)
-      else this.#leave(saga, error)
+      else {
+        this.#options.onGivenUp(parcel, error)
+        this.#leave(saga, error)
+      }
     }
   }
 
