@@ -171,26 +171,31 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
     },
   )
 
+  /** One in a process of its own, one in this, while records come in; both have read. */
+  async function twoMembersUnderLoad(own: ReturnType<typeof cornerHere>) {
+    const handled = new Set<string>()
+    const child = await startConsumer(own, (id) => handled.add(id))
+    const { ids } = await read(own.open())
+    const { confirmed, stop } = load(own.open())
+    await until('both read', patienceMs, () => handled.size >= 200 && ids.size >= 200)
+    return { child, handled, confirmed, stop, all: () => new Set([...ids, ...handled]) }
+  }
+
   test(
     'the partitions of a killed member are with the others within ten seconds',
     { timeout: 3 * minute },
     async () => {
-      const own = cornerHere()
-      const handled = new Set<string>()
-      const child = await startConsumer(own, (id) => handled.add(id))
-      const { ids } = await read(own.open())
-      const { confirmed, stop } = load(own.open())
-      await until('both read', patienceMs, () => handled.size >= 200 && ids.size >= 200)
+      const { child, confirmed, stop, all } = await twoMembersUnderLoad(cornerHere())
       await child.kill()
       const [killed, before] = [performance.now(), confirmed.length]
       // Of each saga in turn ten more: some are on partitions that the killed one had.
       await until('more is confirmed', patienceMs, () => confirmed.length >= before + 400)
       const probe = confirmed.slice(0, before + 400)
-      await until('all is read', 10_000, () => missing(new Set([...ids, ...handled]), probe).length === 0)
+      await until('all is read', 10_000, () => missing(all(), probe).length === 0)
       process.stdout.write(`taken over within ${Math.round(performance.now() - killed)} ms\n`)
       expect(performance.now() - killed).toBeLessThan(10_000)
       await stop()
-      await untilAllIsRead(() => new Set([...ids, ...handled]), confirmed)
+      await untilAllIsRead(all, confirmed)
     },
   )
 
@@ -198,22 +203,17 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
     'a member that is stopped for longer than its session goes on without harm',
     { timeout: 3 * minute },
     async () => {
-      const own = cornerHere()
-      const handled = new Set<string>()
-      const child = await startConsumer(own, (id) => handled.add(id))
-      const { ids } = await read(own.open())
-      const { confirmed, stop } = load(own.open())
-      await until('both read', patienceMs, () => handled.size >= 200 && ids.size >= 200)
+      const { child, handled, confirmed, stop, all } = await twoMembersUnderLoad(cornerHere())
       child.signal('SIGSTOP')
       const before = confirmed.length
       await until('more is confirmed', patienceMs, () => confirmed.length >= before + 400)
       const probe = confirmed.slice(0, before + 400)
-      await until('the other reads all', patienceMs, () => missing(new Set([...ids, ...handled]), probe).length === 0)
+      await until('the other reads all', patienceMs, () => missing(all(), probe).length === 0)
       child.signal('SIGCONT')
       const seen = handled.size
       await until('it reads again', patienceMs, () => handled.size > seen + 100, child.tail)
       await stop()
-      await untilAllIsRead(() => new Set([...ids, ...handled]), confirmed)
+      await untilAllIsRead(all, confirmed)
       expect(await child.stop()).toBe(0)
     },
   )
