@@ -9,8 +9,8 @@
 #
 #   ORDERSAGA_POSTGRES_PORT   54329 unless said otherwise
 #   ORDERSAGA_REDIS_PORT      63790
-#   ORDERSAGA_RABBITMQ_PORT   56720
-#   ORDERSAGA_KAFKA_PORT      19092; its controller has the next port
+#   ORDERSAGA_RABBITMQ_PORT   56720; the next one is for its tools
+#   ORDERSAGA_KAFKA_PORT      19092; the next one is its controller's
 #   ORDERSAGA_PARTS           where the data folders are; .parts/ of this checkout
 #   ORDERSAGA_DOWNLOADS       where downloads are kept between runs; .parts/downloads/ of this checkout
 #
@@ -62,11 +62,15 @@ start() {
   place "$part"
   if ! "${part}_answers"; then
     "${part}_launch" || fail "$title could not be started: see $folder/server.log"
-    wait_until "${part}_answers" ||
-      fail "$title does not answer on port $port: see $folder/server.log, or set ORDERSAGA_${part^^}_PORT to another port"
+    wait_until answers_or_ended "$part"
+    "${part}_answers" ||
+      fail "$title does not answer on port $port: see $folder/server.log, or set ORDERSAGA_${part^^}_PORT to another port. The log ends with:
+$(tail -n 3 "$folder/server.log" | cut -c 1-300)"
   fi
   line "$("${part}_version")" "$(ours "$part" && echo "$folder" || echo 'started elsewhere')" "$(elapsed) s"
 }
+
+answers_or_ended() { "$1_answers" || gone "$launched"; }
 
 stop() { end "$1" "$(if declare -F "${1}_stop_signal" >/dev/null; then "${1}_stop_signal"; else echo TERM; fi)" stopped; }
 
@@ -153,9 +157,11 @@ as() {
   if [ "$account" = "$(id -un)" ]; then (cd "$folder" && "$@"); else (cd "$folder" && runuser -u "$account" -- "$@"); fi
 }
 
-# Runs a command as the part's account, in its folder, apart from this terminal: Ctrl-C here is not for the servers.
+# Runs a command as the part's account, in its folder, apart from this terminal: Ctrl-C here is not for the servers. Sets
+# $launched, the process that lasts as long as the server does.
 launch() {
   as "$account" "$folder" setsid "$@" >>"$folder/server.log" 2>&1 </dev/null &
+  launched=$!
   disown
 }
 

@@ -11,9 +11,9 @@ rabbitmq_install() {
 rabbitmq_version() { dpkg-query -W -f '${Version}' rabbitmq-server 2>/dev/null | cut -d - -f 1; }
 
 rabbitmq_launch() {
-  # Its distribution port is 20000 above the other unless told, which may be beyond the last port.
+  # Its distribution port is 20000 above the other unless told: among those that outgoing connections take theirs from.
   launch env HOME="$folder" RABBITMQ_NODENAME="ordersaga-$port@localhost" RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 \
-    RABBITMQ_NODE_PORT="$port" RABBITMQ_DIST_PORT=$((port > 40000 ? port - 20000 : port + 20000)) \
+    RABBITMQ_NODE_PORT="$port" RABBITMQ_DIST_PORT=$((port + 1)) \
     RABBITMQ_MNESIA_BASE="$folder/mnesia" RABBITMQ_LOG_BASE="$folder/log" RABBITMQ_PID_FILE="$folder/server.pid" \
     RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_CONFIG_FILE="$folder/none" RABBITMQ_ENABLED_PLUGINS_FILE="$folder/plugins" \
     "$(rabbitmq_program)"

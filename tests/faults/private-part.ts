@@ -77,7 +77,7 @@ export async function startPrivatePart(part: PartName, { started = true } = {}):
   return server
 }
 
-/** A port whose neighbour is free too: Kafka's controller has the next one. */
+/** A port whose neighbour is free too: Kafka and RabbitMQ take the next one as well. */
 async function freePorts(): Promise<number> {
   for (;;) {
     // Below the range that outgoing connections take theirs from, which could take one between two runs of a server.
