@@ -32,7 +32,14 @@ export interface DeliveryOptions {
   readonly onDead: (channel: string, message: Message, reason: string) => void
 }
 
-type Settled = (failure: string | null) => void
+/** Why a message was not handled. */
+export interface Failure {
+  readonly reason: string
+  /** The handler failed on it; false where nothing could be handled then. */
+  readonly blamed: boolean
+}
+
+type Settled = (failure: Failure | null) => void
 
 /** A message on its way to one group. */
 interface Item {
@@ -72,7 +79,7 @@ export interface Delivery {
   /**
    * Queues a message that somebody waits for: for the groups that are read now, with so many tries.
    *
-   * @param settled called once per group, never before this returns: with null when it is handled there, else the reason
+   * @param settled called once per group, never before this returns: with null when it is handled there, else with why not
    * @returns how many groups got it
    * @throws QueueFullError as `offer`
    */
@@ -174,7 +181,7 @@ class Group {
   async close(): Promise<void> {
     this.#closed = true
     for (const callOff of this.#pauses) callOff()
-    for (const item of this.#waiting.splice(0)) item.settled?.('the transport is closing')
+    for (const item of this.#waiting.splice(0)) item.settled?.({ reason: 'the transport is closing', blamed: false })
     await Promise.all([...this.#members].map((member) => this.#leave(member)))
   }
 
@@ -191,7 +198,8 @@ class Group {
     const tooMany = this.#waiting.length - this.#options.maxQueued
     if (tooMany <= 0) return
     for (const item of this.#waiting.splice(0, tooMany)) {
-      this.#bury(item, `${this.#options.maxQueued} newer messages wait for group ${this.#name}, which nobody reads`)
+      const reason = `${this.#options.maxQueued} newer messages wait for group ${this.#name}, which nobody reads`
+      this.#bury(item, { reason, blamed: false })
     }
   }
 
@@ -262,7 +270,7 @@ class Group {
 
   /** Puts the batch back. What may be tried only once has somebody waiting for its answer, and gets it. */
   #putBack(batch: readonly Item[], reason: string): void {
-    for (const item of batch) if (item.tries === 1) this.#fail(item, reason)
+    for (const item of batch) if (item.tries === 1) this.#bury(item, { reason, blamed: false })
     this.#waiting = [...batch.filter(({ tries }) => tries > 1), ...this.#waiting]
     this.#outage++
     this.#paused = true
@@ -279,7 +287,7 @@ class Group {
 
   #fail(item: Item, reason: string): void {
     item.failures++
-    if (item.failures >= item.tries || this.#closed) return this.#bury(item, reason)
+    if (item.failures >= item.tries || this.#closed) return this.#bury(item, { reason, blamed: true })
     const callOff = this.#options.timer(
       () => {
         this.#pauses.delete(callOff)
@@ -291,8 +299,8 @@ class Group {
     this.#pauses.add(callOff)
   }
 
-  #bury(item: Item, reason: string): void {
-    if (item.settled === undefined) this.#options.onDead(this.#channel, item.message, reason)
-    else item.settled(reason)
+  #bury(item: Item, failure: Failure): void {
+    if (item.settled === undefined) this.#options.onDead(this.#channel, item.message, failure.reason)
+    else item.settled(failure)
   }
 }

@@ -6,7 +6,7 @@ import { memoryInbox, type MemoryTx } from '../../participant/memory-inbox.ts'
 import { done, handle, participant } from '../../participant/participant.ts'
 import type { Timer } from '../delivery.ts'
 import { message, transportContract } from '../transport.contract.ts'
-import type { Message } from '../transport.ts'
+import { UnavailableError, type Message } from '../transport.ts'
 import { httpTransport, type HttpProblem, type HttpTransport, type HttpTransportOptions } from './http-transport.ts'
 import { nodeHttpHandler } from './node-http-handler.ts'
 
@@ -292,6 +292,15 @@ describe('an event that answers no command', () => {
   const timers = (url: string, options: Partial<HttpTransportOptions> = {}) =>
     node({ peers: { timer_events: url }, ...options })
 
+  async function failingReader(failure: (tries: number) => Error) {
+    const reader = await node()
+    let tries = 0
+    await reader.transport.subscribe('timer_events', 'engine', async () => {
+      throw failure(++tries)
+    })
+    return { reader, url: reader.served.url }
+  }
+
   test('is published once the peer has handled it, and never before', async () => {
     const clock = handClock()
     const reader = await node({ timer: (work, ms) => (ms === 2_000 ? clock.timer(work, ms) : soon(work)) })
@@ -334,6 +343,26 @@ describe('an event that answers no command', () => {
     await transport.publish('timer_events', [event])
     const reason = `${peer.url}/messages/timer_events: it answered 400: what is this?`
     expect(transport.deadLetters()).toEqual([{ channel: 'timer_events', reason, message: event }])
+  })
+
+  test('that the handler fails on in every try goes to the dead letters, and holds up nobody', async () => {
+    const { reader, url } = await failingReader(() => new Error('the kitchen burns'))
+    const { transport } = await timers(url)
+    await transport.publish('timer_events', [event])
+    const why = 'it answered 503: the message could not be handled: the kitchen burns'
+    expect(transport.deadLetters()).toEqual([
+      { channel: 'timer_events', reason: `${url}/messages/timer_events: ${why}`, message: event },
+    ])
+    expect(reader.problems).toHaveLength(5)
+  })
+
+  test('that found a handler which can handle nothing now, if only once, is given back', async () => {
+    const { url } = await failingReader((tries) =>
+      tries === 3 ? new UnavailableError('asleep') : new Error('it burns'),
+    )
+    const { transport } = await timers(url)
+    await expect(transport.publish('timer_events', [event])).rejects.toThrow('it burns: publish it again')
+    expect(transport.deadLetters()).toEqual([])
   })
 
   test('published while the transport closes is given back, also to a peer that has nothing to do', async () => {

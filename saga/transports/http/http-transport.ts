@@ -9,7 +9,8 @@
  *   a peer (see the in-process transport). What is given up after bounded tries, what a process that dies had queued, and what
  *   fails after a 202, is healed by the saga: it repeats the command under its id, and the participant answers from its inbox;
  * - an event that answers no command has nobody who would ask for it again: `publish` resolves once the peer has handled it,
- *   and rejects when the tries are used up; what the peer refuses for good goes to the dead letters;
+ *   and rejects when the tries are used up; what the peer refuses for good, and what its handler fails on in every try, goes
+ *   to the dead letters;
  * - where more than `maxQueued` messages wait for a peer, `publish` rejects;
  * - a late reply goes only to addresses at a configured peer (or on this machine, where this process is itself reached by
  *   loopback): a stranger cannot make it call any address he likes. Who may call this process is for its web framework.

@@ -4,9 +4,9 @@
  * A command is known here from its coming until every handler has settled it: until then its reply goes into the answer
  * of an open request, or to the address that the command named.
  */
-import type { Delivery, Timer } from '../delivery.ts'
+import type { Delivery, Failure, Timer } from '../delivery.ts'
 import type { Message } from '../transport.ts'
-import { accepted, isCommandChannel, refused, unavailable, type HttpAnswer } from './wire.ts'
+import { accepted, isCommandChannel, refused, unhandled, type HttpAnswer } from './wire.ts'
 
 interface Waiting {
   replyTo: string | null
@@ -42,12 +42,12 @@ export class Inbound {
     const waiting = this.#commands.get(message.id) ?? { replyTo, unsettled: 0, requests: new Set() }
     let answer: (answer: HttpAnswer) => void = () => undefined
     let left = 0
-    const settled = (failure: string | null): void => {
+    const settled = (failure: Failure | null): void => {
       left--
       this.#forget(message, waiting)
       if (failure !== null) {
-        this.#options.onFailure(channel, message, failure)
-        answer(unavailable(`the message could not be handled: ${failure}`))
+        this.#options.onFailure(channel, message, failure.reason)
+        answer(unhandled(failure))
       } else if (left === 0) answer(accepted(200, []))
     }
     // One try: it is the sender who delivers again.

@@ -32,6 +32,8 @@ export interface PeerOptions {
 /** Of a message that was published several times while it waited, everybody who waits is told. */
 interface Waiting extends Parcel {
   readonly ends: NonNullable<Parcel['ended']>[]
+  /** Each try so far came to the peer's handler, which failed. */
+  poison: boolean
 }
 
 /** Why a peer did not take a message. */
@@ -41,10 +43,16 @@ export class SendError extends Error {
   readonly again: boolean
   /** The pause that the peer asks for, in milliseconds; 0 where it asks for none. */
   readonly pauseMs: number
-  constructor(message: string, advice: { readonly again: boolean; readonly pauseMs?: number }) {
+  /** The peer's handler failed on this message; false where the peer can handle nothing now, or did not say. */
+  readonly handlerFailed: boolean
+  constructor(
+    message: string,
+    advice: { readonly again: boolean; readonly pauseMs?: number; readonly handlerFailed?: boolean },
+  ) {
     super(message)
     this.again = advice.again
     this.pauseMs = advice.pauseMs ?? 0
+    this.handlerFailed = advice.handlerFailed ?? false
   }
 }
 
@@ -95,7 +103,7 @@ export class Peer {
     const ends = parcel.ended === undefined ? [] : [parcel.ended]
     if (same !== undefined) return void same.ends.push(...ends)
     this.#queued++
-    const waiting = { ...parcel, ends }
+    const waiting = { ...parcel, ends, poison: true }
     if (lane !== undefined) return void lane.push(waiting)
     this.#lanes.set(saga, [waiting])
     this.#ready.push({ saga, failures: 0 })
@@ -120,12 +128,13 @@ export class Peer {
       await this.#options.send(parcel)
       this.#leave(saga, null)
     } catch (error) {
-      const again = !(error instanceof SendError) || error.again
-      if (again && failures + 1 < this.#options.retry.tries) this.#pause(saga, failures + 1, error)
-      else {
-        this.#options.onGivenUp(parcel, error)
-        this.#leave(saga, error)
-      }
+      const said = error instanceof SendError ? error : null
+      parcel.poison &&= said?.handlerFailed ?? false
+      const again = said?.again ?? true
+      if (again && failures + 1 < this.#options.retry.tries) return this.#pause(saga, failures + 1, error)
+      const failure = parcel.poison && said !== null ? new SendError(said.message, { again: false }) : error
+      this.#options.onGivenUp(parcel, failure)
+      this.#leave(saga, failure)
     }
   }
 

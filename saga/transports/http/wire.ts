@@ -2,6 +2,7 @@
 import type { Checked } from '../../core/contract.ts'
 import { fromEnvelope, toEnvelope, type Known } from '../envelope.ts'
 import { readTraceparent, traceparentOf } from '../trace.ts'
+import type { Failure } from '../delivery.ts'
 import type { Message } from '../transport.ts'
 import { SendError } from './peer.ts'
 
@@ -72,7 +73,19 @@ export const accepted = (status: 200 | 202, replies: readonly Message[]): HttpAn
 
 export const refused = (status: number, why: string): HttpAnswer => json(status, { error: why })
 
-export const unavailable = (why: string): HttpAnswer => json(503, { error: why }, { 'retry-after': '1' })
+const later = { 'retry-after': '1' }
+
+export const unavailable = (why: string): HttpAnswer => json(503, { error: why }, later)
+
+/** Says apart whether the message is to blame: only then may its sender give up an event for it. */
+export const unhandled = ({ reason, blamed }: Failure): HttpAnswer =>
+  json(
+    503,
+    { error: `the message could not be handled: ${reason}` },
+    blamed ? { ...later, [failedHeader]: 'true' } : later,
+  )
+
+const failedHeader = 'ordersaga-handler-failed'
 
 export function requestHeaders(message: Message, replyTo: string | null): Record<string, string> {
   const headers: Record<string, string> = {
@@ -186,6 +199,7 @@ function refusedBy(response: Response, text: string): SendError {
   return new SendError(`it answered ${response.status}: ${why}`, {
     again: response.status >= 500 || notNow.includes(response.status),
     pauseMs: Number.isFinite(seconds) ? seconds * 1_000 : 0,
+    handlerFailed: response.headers.has(failedHeader),
   })
 }
 

@@ -289,7 +289,7 @@ export class Reader {
     this.#partitions.set(message, partition)
     this.#delivery.offerOne(topic, message, retry.tries, (failure) => {
       if (failure === null) this.#settle(place)
-      else if (!partition.lost && !this.#closing) this.#bury(place, message.id, failure)
+      else if (!partition.lost && !this.#closing) this.#bury(place, message.id, failure.reason)
     })
   }
 

@@ -10,7 +10,7 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import { setTimeout as pause } from 'node:timers/promises'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
-import { delivery, systemTimer, type Delivery } from '../delivery.ts'
+import { delivery, systemTimer, type Delivery, type Failure } from '../delivery.ts'
 import type { BatchHandler, Message, Subscription } from '../transport.ts'
 import { Acknowledgements } from './acknowledgements.ts'
 import { within, type Link } from './link.ts'
@@ -242,7 +242,7 @@ export class Reader {
     const { source, retry } = this.#options
     this.#delivery.offerOne(source.queue, message, retry.tries, (failure) => {
       if (failure === null) session.acknowledgements.settled(held.raw)
-      else if (session.alive && !this.#closing) this.#bury(session, held, message.id, failure)
+      else if (session.alive && !this.#closing) this.#bury(session, held, message.id, failure.reason)
     })
   }
 
@@ -253,7 +253,7 @@ export class Reader {
   async #prove(session: Session, held: Held, message: Message): Promise<void> {
     const { queue } = this.#options.source
     session.proving = true
-    const failure = await new Promise<string | null>((resolve) => {
+    const failure = await new Promise<Failure | null>((resolve) => {
       this.#delivery.offerOne(queue, message, 1, resolve)
     })
     if (failure === null) {
