@@ -163,20 +163,25 @@ function sagaLevel(state: SagaState, event: Event): SagaState {
   }
 }
 
-/** A refused cancel after completion leaves the saga completed, its deciding step done as before. */
+/**
+ * A refused cancel after completion leaves the saga completed, its deciding step done as before. An expiry that was still
+ * to come stays: what refused may have changed by then.
+ */
 function cancelRefused(state: SagaState): SagaState {
-  const after = state.cancel?.after === true
-  const steps = after
-    ? Object.fromEntries(
-        Object.entries(state.steps).map(([name, step]) => [name, step.phase === 'undoing' ? asDone(step) : step]),
-      )
-    : state.steps
+  const late = state.cancel?.after === true ? state.cancel : null
+  const steps =
+    late === null
+      ? state.steps
+      : Object.fromEntries(
+          Object.entries(state.steps).map(([name, step]) => [name, step.phase === 'undoing' ? asDone(step) : step]),
+        )
+  const expired = late !== null && state.expiresAt !== null && state.expiresAt <= late.at
   return {
     ...state,
-    status: after ? 'COMPLETED' : state.status,
+    status: late === null ? state.status : 'COMPLETED',
     cancel: null,
     parked: null, // a saga that was parked while it asked has its answer now
-    expiresAt: after ? null : state.expiresAt,
+    expiresAt: expired ? null : state.expiresAt,
     steps,
   }
 }

@@ -625,6 +625,15 @@ describe('decided where the documents are silent', () => {
     expect([run.status, run.wakeAt]).toEqual(['COMPLETED', null])
   })
 
+  test('a cancel that is refused before the expiry leaves the expiry: what refused may have changed by then', () => {
+    const run = new Run(late).done('a', 'p').wake(5)
+    run.cancel()
+    run.reply('a', 'a.kept', { error: 'a runner has it' }, 'undo')
+    expect([run.status, run.wakeAt]).toEqual(['COMPLETED', 60_000])
+    run.wake()
+    expect(run.state).toMatchObject({ status: 'CANCELLING', cancel: { by: 'timer' } })
+  })
+
   test('a late success of what was left out is taken in', () => {
     const run = new Run(late).done('a', 'p').wake(5).done('z')
     expect([run.status, run.phase('z')]).toEqual(['COMPLETED', 'done'])
