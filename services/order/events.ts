@@ -1,8 +1,9 @@
-/** What is said on `order_events` when an HTTP route has changed an order (contract 4.6). */
+/** What is said on `order_events` when an HTTP route has changed an order (contract 4.6), written and read. */
 import { v7 as uuidv7 } from 'uuid'
 import type { Message } from 'ordersaga/transport'
+import { z } from 'zod'
 import type { OrderRow } from './schema.ts'
-import { viewOf } from './view.ts'
+import { OrderView, viewOf } from './view.ts'
 
 const source = 'order-service'
 
@@ -42,5 +43,33 @@ export function orderEvent(happening: Happening, order: OrderRow, now: number): 
       correlation_id: correlationId,
       source,
     },
+  }
+}
+
+const happenings = new Map(Object.entries(types).map(([happening, type]) => [type as string, happening as Happening]))
+
+const Told = z.object({ event: z.string() })
+const Named = OrderView.pick({ orderId: true, sagaId: true }).partial({ sagaId: true })
+
+/** What happened to which order, and the saga that made it; null for any other message. */
+export function readOrderEvent({ type, payload }: Message): {
+  readonly happening: Happening
+  readonly orderId: string
+  readonly sagaId: string | null
+} | null {
+  const happening = happenings.get(type)
+  const told = Told.safeParse(payload)
+  if (happening === undefined || !told.success) return null
+  const order = Named.safeParse(jsonOf(told.data.event))
+  if (!order.success) return null
+  const { orderId, sagaId = null } = order.data
+  return { happening, orderId, sagaId }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
   }
 }

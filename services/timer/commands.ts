@@ -1,14 +1,16 @@
 /**
  * How the Timer Service obeys its commands.
  *
- * Invariant: an order has one running timer; a command that comes again, under whatever id, is answered with that one.
+ * Invariants:
+ * - an order has one running timer; a command that comes again, under whatever id, is answered with that one;
+ * - a timer that was started over HTTP belongs to no saga until one asks for it: then it is that saga's, with its time.
  */
 import type { Transaction } from 'kysely'
 import { done, handle, handleAll, rejected, type Answer, type Handled } from 'ordersaga/participant'
 import { utcMs, utcText } from '../time/utc.ts'
 import { cancelOrderTimer, startOrderTimer } from './messages.ts'
 import type { TimerRow, TimerTables } from './schema.ts'
-import { endTimerOfOrder, findTimerOfOrder, insertTimers, type NewTimer } from './timers.ts'
+import { adoptTimer, endTimerOfOrder, findTimerOfOrder, insertTimers, type NewTimer } from './timers.ts'
 
 type Tx = Transaction<TimerTables>
 
@@ -30,7 +32,11 @@ export function timerCommands(now: () => number): readonly Handled<Tx>[] {
           answers.push(rejected(`timeout_at ${timeout_at} is no ISO 8601 time`, { order_id }))
           continue
         }
-        const timer = timers.get(order_id) ?? (await findTimerOfOrder(tx, order_id))
+        const asked = wanted.find(({ orderId }) => orderId === order_id)
+        const timer =
+          timers.get(order_id) ??
+          (asked === undefined ? undefined : await adoptTimer(tx, asked)) ??
+          (await findTimerOfOrder(tx, order_id))
         if (timer === undefined) throw new Error(`the timer of order ${order_id} ended in this moment; asked again`)
         answers.push(done(started(timer)))
       }

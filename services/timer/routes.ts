@@ -20,7 +20,9 @@ export function timerRoutes(server: HttpServer, db: Kysely<TimerTables>, expiry:
   async function start(body: z.infer<typeof startBody>, afterMs: number) {
     const { orderId, customerId, runnerId = null } = body
     const expiresAt = now() + afterMs
-    const timer = await insertTimer(db, { orderId, customerId, runnerId, sagaId: null, expiresAt }, now())
+    // The saga of the order's last timer is told of this one too.
+    const sagaId = (await findTimerOfOrder(db, orderId))?.saga_id ?? null
+    const timer = await insertTimer(db, { orderId, customerId, runnerId, sagaId, expiresAt }, now())
     if (timer === undefined) throw new HttpError(400, `A timer is running for order ${orderId} already.`)
     void expiry.check()
     return { success: true, message: 'Timer started', timerId: timer.timer_id, expiresAt: utcText(expiresAt) }

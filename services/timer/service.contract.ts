@@ -100,6 +100,25 @@ export function timerServiceContract(name: string, newPlace: NewPlace): void {
       expect(second.message.payload).toEqual(first.message.payload)
     })
 
+    test('a timer that was started over HTTP becomes that of the saga that asks for one, with its time', async () => {
+      await timer.send('POST', '/test-quick-timer', { orderId: 'o1', customerId: 'cust_123' })
+      await startTimer('o1', undefined, { sagaId: 's1' })
+      expect(await timerOf('o1')).toMatchObject({ timer: { expiresAt: '2026-01-01T12:30:00.000' } })
+      now = noon + 30 * minute
+      await check()
+      expect(timeouts()).toMatchObject([{ correlationId: 's1', payload: { orderId: 'o1', sagaId: 's1' } }])
+    })
+
+    test('a timer that is started over HTTP after that of a saga is told to the saga', async () => {
+      await startTimer('o1', undefined, { sagaId: 's1' })
+      now = noon + 30 * minute
+      await check()
+      await timer.send('POST', '/test-quick-timer', { orderId: 'o1', customerId: 'cust_123' })
+      now += minute
+      await check()
+      expect(timeouts().map(({ correlationId }) => correlationId)).toEqual(['s1', 's1'])
+    })
+
     test('a time that is none is refused with the field', async () => {
       expect(await startTimer('o1', 'in half an hour')).toMatchObject({
         kind: 'rejected',

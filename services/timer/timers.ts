@@ -39,6 +39,18 @@ export function insertTimers(db: Db, timers: readonly NewTimer[], now: number): 
 export const insertTimer = async (db: Db, timer: NewTimer, now: number): Promise<TimerRow | undefined> =>
   (await insertTimers(db, [timer], now))[0]
 
+/** The running timer of the order as its saga's, with the saga's time; undefined where none runs that is nobody's. */
+export function adoptTimer(db: Db, { orderId, sagaId, expiresAt }: NewTimer): Promise<TimerRow | undefined> {
+  return db
+    .updateTable('timers')
+    .set({ saga_id: sagaId, expires_at: expiresAt })
+    .where('order_id', '=', orderId)
+    .where('state', '=', 'RUNNING')
+    .where('saga_id', 'is', null)
+    .returningAll()
+    .executeTakeFirst()
+}
+
 export function findTimer(db: Db, timerId: string): Promise<TimerRow | undefined> {
   return db.selectFrom('timers').selectAll().where('timer_id', '=', timerId).executeTakeFirst()
 }

@@ -1,14 +1,13 @@
-/** The Create Order saga's service: engine, HTTP on 3101, and the timers' expiries. */
+/** The Create Order saga's service: engine, HTTP on 3101, and what others tell of its orders. */
 import { startEngine, type Engine } from 'ordersaga/engine'
 import type { Store } from 'ordersaga/store'
-import { eventChannel, type Message } from 'ordersaga/transport'
 import { Gauge, Registry } from 'prom-client'
 import { listen } from '../../http/listen.ts'
 import { mountMessages } from '../../http/messages.ts'
 import { createHttpServer } from '../../http/server.ts'
 import type { RunningService, ServiceOptions } from '../../service.ts'
-import { orderTimeout } from '../../timer/messages.ts'
-import { addRoutes, byTimer } from './routes.ts'
+import { followOrders } from './events.ts'
+import { addRoutes } from './routes.ts'
 import { addUpdates } from './updates.ts'
 import { createOrderSaga, type CreateOrderOptions } from './saga.ts'
 
@@ -52,9 +51,7 @@ export async function startCreateOrderService(
   // Where the original has its API page (contract 1.1).
   server.get('/apidocs/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs/'))
   if (options.receiver !== undefined) mountMessages(server, options.receiver)
-  const expiries = await transport.subscribe(eventChannel('timer'), `${group}-expiries`, (batch) =>
-    Promise.all(batch.filter(isExpiry).map((message) => expire(engine, message))).then(() => undefined),
-  )
+  const events = await followOrders({ engine, transport, group, timerMs: options.timerMs })
   const url = await listen(server, options.host, options.port, 'CREATE_ORDER_PORT')
   log.info({ url }, 'listening')
   return {
@@ -63,7 +60,7 @@ export async function startCreateOrderService(
     engine,
     async close() {
       await server.close()
-      await expiries.close()
+      await events.close()
       await engine.stop()
       await store.close()
     },
@@ -103,13 +100,4 @@ function figuresOf(engine: Engine): Registry {
   })
   registry.registerMetric(owner)
   return registry
-}
-
-const isExpiry = (message: Message): boolean => message.type === orderTimeout.type
-
-/** Nobody waits for what the Order Service decides: the saga shows it. */
-async function expire(engine: Engine, message: Message): Promise<void> {
-  const payload = orderTimeout.data.safeParse(message.payload)
-  const sagaId = (payload.success ? payload.data.sagaId : null) ?? message.correlationId
-  if ((await engine.get(sagaId)) !== null) await engine.cancel(sagaId, ...byTimer)
 }
