@@ -349,6 +349,21 @@ test('pages of listed origins may call, others may not', async () => {
   expect([answer.statusCode, answer.headers['access-control-allow-origin']]).toEqual([200, listed])
 })
 
+test('a page of a listed origin may read the next page of a list and when to ask again, one of another nothing', async () => {
+  const listed = 'http://localhost:5173'
+  const { server } = await serverWith({ allowedOrigins: [listed] }, (own) => {
+    own.get('/list', async (_request, reply) => reply.header('X-Next', '7').send([]))
+    own.get('/busy', async () => {
+      throw new HttpError(503, 'too many at once: ask again in a moment', 5)
+    })
+  })
+  const exposed = async (url: string, origin: string) =>
+    (await server.inject({ url, headers: { origin } })).headers['access-control-expose-headers']
+  expect(await exposed('/list', listed)).toBe('X-Next, Retry-After')
+  expect(await exposed('/busy', listed)).toBe('X-Next, Retry-After')
+  expect(await exposed('/list', 'http://evil.example')).toBeUndefined()
+})
+
 test('messages are handed to the transport as they came, and its answer is passed on', async () => {
   const got: unknown[] = []
   const { server } = await serverWith({}, (own) =>

@@ -1,6 +1,6 @@
 /** The Order Service (contract 4): keeps orders, obeys the sagas, serves people over HTTP and tells of what they do. */
 import { startOutbox } from '../database/outbox.ts'
-import { allowOrigins } from '../http/origins.ts'
+import { allowOrigins, knownPages } from '../http/origins.ts'
 import { startParticipantService } from '../participant-service.ts'
 import type { RunningService, ServiceOptions } from '../service.ts'
 import { orderChanges } from './changes.ts'
@@ -16,9 +16,6 @@ export interface OrderServiceOptions extends ServiceOptions {
    */
   readonly testRoutes?: boolean
 }
-
-/** Where the known pages come from, which read orders and move them on from a browser (contract 6.6). */
-const knownPages = ['http://localhost:5173']
 
 export function startOrderService(options: OrderServiceOptions): Promise<RunningService> {
   const { log, now, testRoutes = false, transport } = options

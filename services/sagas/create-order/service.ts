@@ -4,6 +4,7 @@ import type { Store } from 'ordersaga/store'
 import { Gauge, Registry } from 'prom-client'
 import { listen } from '../../http/listen.ts'
 import { mountMessages } from '../../http/messages.ts'
+import { knownPages } from '../../http/origins.ts'
 import { createHttpServer } from '../../http/server.ts'
 import type { RunningService, ServiceOptions } from '../../service.ts'
 import { followOrders } from './events.ts'
@@ -16,9 +17,6 @@ export interface CreateOrderServiceOptions extends Omit<ServiceOptions, 'databas
   /** Ended sagas are kept this long after their last move, in milliseconds; for ever where none is given. */
   readonly retainMs?: number
 }
-
-/** Where the original's pages come from (contract 1.1). */
-const allowedOrigins = ['http://localhost:5173']
 
 /** The consumer group of every replica (contract 1). */
 const group = 'create-order-saga-orchestrator'
@@ -43,7 +41,7 @@ export async function startCreateOrderService(
     version: '1.0.0',
     ready: async () => ({ store: await store.ready(), transport: await transport.ready() }),
     errorBody: (_status, error) => ({ success: false, error }),
-    allowedOrigins,
+    allowedOrigins: knownPages,
     metrics: figuresOf(engine),
   })
   addRoutes(server, { engine, definition })
