@@ -246,6 +246,28 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
       })
     })
 
+    test('the known page may read a history and a payment from a browser, others may not', async () => {
+      const allowed = async (path: string, origin: string) => {
+        const response = await fetch(`${payment.service.url}${path}`, { headers: { origin } })
+        return [response.status, response.headers.get('access-control-allow-origin')]
+      }
+      const page = 'http://localhost:5173'
+      expect(await allowed('/history/cust_123', page)).toEqual([200, page])
+      expect(await allowed('/payment/nothing/status', page)).toEqual([404, page])
+      expect(await allowed('/history/cust_123', 'http://localhost:5174')).toEqual([200, null])
+      // The page sends its token, so the browser asks before it reads.
+      const preflight = await fetch(`${payment.service.url}/history/cust_123`, {
+        method: 'OPTIONS',
+        headers: {
+          origin: page,
+          'access-control-request-method': 'GET',
+          'access-control-request-headers': 'authorization',
+        },
+      })
+      expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([204, page])
+      expect(preflight.headers.get('access-control-allow-headers')).toContain('Authorization')
+    })
+
     test('it is healthy with its parts', async () => {
       expect(await payment.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
     })

@@ -1,4 +1,5 @@
 /** The Payment Service (contract 6.2): holds, takes, transfers and gives back money, and keeps the books of it. */
+import { allowOrigins, knownPages } from '../http/origins.ts'
 import { startParticipantService } from '../participant-service.ts'
 import type { RunningService, ServiceOptions } from '../service.ts'
 import { paymentCommands } from './commands.ts'
@@ -36,7 +37,10 @@ export function startPaymentService(options: PaymentServiceOptions): Promise<Run
       return {
         handlers: paymentCommands(context),
         concurrency: callsAtOnce,
-        routes: (server) => paymentRoutes(server, { database, transport, source: 'payment-service', now }),
+        routes(server) {
+          allowOrigins(server, knownPages)
+          paymentRoutes(server, { database, transport, source: 'payment-service', now })
+        },
         stop: startUpkeep(context, (error) => log.warn({ err: error }, 'an overdue payment could not be ended')),
       }
     },
