@@ -1,4 +1,5 @@
 /** What the environment may set, checked whole at the start. The environment itself is read in `main.ts` alone. */
+import { isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
 
 export const serviceNames = ['user', 'order', 'payment', 'timer', 'create-order'] as const
@@ -9,9 +10,22 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-const portError = 'must be a port number from 0 to 65535'
-const port = (value: number): z.ZodType<number> =>
-  z.coerce.number(portError).int(portError).min(0, portError).max(65_535, portError).default(value)
+const port = (least: number, value: number): z.ZodType<number> => {
+  const error = `must be a port number from ${least} to 65535`
+  return z.coerce.number(error).int(error).min(least, error).max(65_535, error).default(value)
+}
+/** One that is listened on; the system chooses where it is 0. */
+const ownPort = (value: number): z.ZodType<number> => port(0, value)
+const serverPort = (value: number): z.ZodType<number> => port(1, value)
+const isHost = (text: string): boolean => isIP(text) !== 0 || /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?$/i.test(text)
+const serverHost = z
+  .string()
+  .refine(isHost, 'must be a host name or an IP address alone; the port and the user have variables of their own')
+const isBroker = (text: string): boolean => {
+  const [, host, number] = /^(.+):(\d{1,5})$/.exec(text) ?? []
+  return host !== undefined && isHost(host) && Number(number) >= 1 && Number(number) <= 65_535
+}
+const areBrokers = (text: string): boolean => text.split(',').every(isBroker)
 const daysError = 'must be a number of days from 30 to 3650'
 const minutesError = 'must be a number of minutes, more than 0 and at most 10080'
 const databaseError = 'must be the number of a database, from 0'
@@ -27,11 +41,11 @@ const Environment = z.object({
   /** What reaches HOST is trusted, such as a container network whose ports are published on this machine only. */
   TRUSTED_NETWORK: z.stringbool('must be true or false').default(false),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).optional(),
-  USER_PORT: port(3001),
-  ORDER_PORT: port(3002),
-  PAYMENT_PORT: port(3003),
-  TIMER_PORT: port(3005),
-  CREATE_ORDER_PORT: port(3101),
+  USER_PORT: ownPort(3001),
+  ORDER_PORT: ownPort(3002),
+  PAYMENT_PORT: ownPort(3003),
+  TIMER_PORT: ownPort(3005),
+  CREATE_ORDER_PORT: ownPort(3101),
   USER_SERVICE_URL: httpUrl('http://127.0.0.1:3001'),
   ORDER_SERVICE_URL: httpUrl('http://127.0.0.1:3002'),
   PAYMENT_SERVICE_URL: httpUrl('http://127.0.0.1:3003'),
@@ -46,19 +60,19 @@ const Environment = z.object({
   /** `host:port`, several parted by commas. Messages then move over Kafka (contract 1.12, 4.7). */
   KAFKA_BOOTSTRAP_SERVERS: z
     .string()
-    .regex(/^[^\s,:]+:\d+(,[^\s,:]+:\d+)*$/, 'must be host:port, several parted by commas')
+    .refine(areBrokers, 'must be host:port with a port from 1 to 65535, several parted by commas')
     .optional(),
   /** Serves `/testCreateOrder`, whose orders nobody is told of. */
   ORDER_TEST_ROUTES: z.stringbool('must be true or false').default(false),
   /** Messages then move over RabbitMQ (contract 5.6). */
-  RABBITMQ_HOST: z.string().min(1).optional(),
-  RABBITMQ_PORT: port(5672),
+  RABBITMQ_HOST: serverHost.optional(),
+  RABBITMQ_PORT: serverPort(5672),
   RABBITMQ_USER: z.string().min(1).default('guest'),
   RABBITMQ_PASSWORD: z.string().default('guest'),
   RABBITMQ_QUEUE_TYPE: z.enum(['quorum', 'classic'], 'must be quorum or classic').default('quorum'),
   /** Sagas are then kept in Redis (contract 5.6). */
-  REDIS_HOST: z.string().min(1).optional(),
-  REDIS_PORT: port(6379),
+  REDIS_HOST: serverHost.optional(),
+  REDIS_PORT: serverPort(6379),
   REDIS_DB: z.coerce.number(databaseError).int(databaseError).min(0, databaseError).default(0),
   REDIS_USER: z.string().min(1).optional(),
   REDIS_PASSWORD: z.string().min(1).optional(),
@@ -84,4 +98,17 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       `HOST: ${parsed.data.HOST} is reached from outside this machine, and these services have no login yet. Leave HOST at 127.0.0.1 and put an authenticating proxy in front; set TRUSTED_NETWORK=true only where nobody else reaches that address.`,
     )
   return parsed.data
+}
+
+/** A server's URL, with its user where there is one. */
+export function serverUrl(
+  scheme: 'amqp' | 'redis',
+  host: string,
+  port: number,
+  { user = '', password = '' }: { readonly user?: string | undefined; readonly password?: string | undefined },
+): URL {
+  const url = new URL(`${scheme}://${isIPv6(host) ? `[${host}]` : host}:${port}`)
+  url.username = encodeURIComponent(user)
+  url.password = encodeURIComponent(password)
+  return url
 }

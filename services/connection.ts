@@ -5,7 +5,7 @@ import { kafkaTransport } from 'ordersaga/transports/kafka'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import { rabbitmqTransport } from 'ordersaga/transports/rabbitmq'
 import type { Logger } from 'pino'
-import type { Config, ServiceName } from './config.ts'
+import { serverUrl, type Config, type ServiceName } from './config.ts'
 import type { MessageReceiver } from './http/messages.ts'
 
 export interface Connection {
@@ -27,20 +27,19 @@ export function connect(name: ServiceName | 'all', config: Config, log: Logger):
     }
   if (config.RABBITMQ_HOST !== undefined)
     return {
-      transport: rabbitmqTransport({ url: rabbitmqUrl(config), queueType: config.RABBITMQ_QUEUE_TYPE, onProblem }),
+      transport: rabbitmqTransport({
+        url: rabbitmqUrl(config, config.RABBITMQ_HOST),
+        queueType: config.RABBITMQ_QUEUE_TYPE,
+        onProblem,
+      }),
     }
   if (name === 'all') return { transport: memoryTransport() }
   const transport = httpTransport({ ...routing(name, config), onProblem })
   return { transport, receiver: transport }
 }
 
-function rabbitmqUrl(config: Config): string {
-  const url = new URL('amqp://localhost')
-  url.hostname = config.RABBITMQ_HOST ?? ''
-  url.port = String(config.RABBITMQ_PORT)
-  url.username = encodeURIComponent(config.RABBITMQ_USER)
-  url.password = encodeURIComponent(config.RABBITMQ_PASSWORD)
-  return url.href
+function rabbitmqUrl({ RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD }: Config, host: string): string {
+  return serverUrl('amqp', host, RABBITMQ_PORT, { user: RABBITMQ_USER, password: RABBITMQ_PASSWORD }).href
 }
 
 function routing(name: ServiceName, config: Config): { readonly peers: Record<string, string>; readonly self: string } {
@@ -51,7 +50,12 @@ function routing(name: ServiceName, config: Config): { readonly peers: Record<st
     payment: config.PAYMENT_SERVICE_URL,
     timer: config.SCHEDULER_SERVICE_URL,
   }
-  if (name !== 'create-order') return { self: participants[name], peers: { [`${name}_events`]: sagas } }
+  if (name !== 'create-order') {
+    const self = participants[name]
+    // Its routes for operators command itself.
+    const own = name === 'payment' ? { payment_commands: self } : {}
+    return { self, peers: { [`${name}_events`]: sagas, ...own } }
+  }
   const peers = Object.entries(participants).map(([participant, url]) => [`${participant}_commands`, url] as const)
   return { self: sagas, peers: Object.fromEntries(peers) }
 }

@@ -8,7 +8,7 @@ import { postgresStore } from 'ordersaga/stores/postgres'
 import { redisStore } from 'ordersaga/stores/redis'
 import { sqliteStore } from 'ordersaga/stores/sqlite'
 import type { Logger } from 'pino'
-import type { Config, ServiceName } from './config.ts'
+import { serverUrl, type Config, type ServiceName } from './config.ts'
 import { connect, type Connection } from './connection.ts'
 import type { DatabaseTarget } from './database/database.ts'
 import { startOrderService } from './order/service.ts'
@@ -121,10 +121,9 @@ function sagaStore(config: Config, urlOf: (url: string) => string): Store {
 }
 
 function redisUrl(config: Config, host: string): string {
-  const url = new URL(`redis://localhost:${config.REDIS_PORT}/${config.REDIS_DB}`)
-  url.hostname = host
-  url.username = encodeURIComponent(config.REDIS_USER ?? '')
-  url.password = encodeURIComponent(config.REDIS_PASSWORD ?? '')
+  const { REDIS_PORT, REDIS_DB, REDIS_USER, REDIS_PASSWORD } = config
+  const url = serverUrl('redis', host, REDIS_PORT, { user: REDIS_USER, password: REDIS_PASSWORD })
+  url.pathname = `/${REDIS_DB}`
   return url.href
 }
 

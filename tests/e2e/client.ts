@@ -60,15 +60,15 @@ export class Client {
     return body as unknown as Saga
   }
 
-  /** Waits until the saga has ended or needs a person. */
-  async end(id: string): Promise<Saga> {
+  /** Waits until the saga has ended or needs a person, or has one of these statuses. */
+  async end(id: string, statuses: readonly string[] = ended): Promise<Saga> {
     let saga = await this.saga(id)
     await until(
       `saga ${id} ends`,
       endMs,
       async () => {
         saga = await this.saga(id)
-        return ended.includes(saga.status)
+        return statuses.includes(saga.status)
       },
       () => `${JSON.stringify(saga)}\n${this.#system.tails()}`,
     )

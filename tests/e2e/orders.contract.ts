@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { auditServices } from '../faults/auditor.ts'
+import { until } from '../faults/until.ts'
 import { Client, type Saga } from './client.ts'
 import { openHost, type Host, type HostName } from './hosts.ts'
 import { startSystem, type System } from './system.ts'
@@ -86,6 +87,22 @@ export function ordersContract(name: HostName): void {
       // For the audit below an order is one that nobody has accepted.
       const { status } = await client.send('POST', `${system.url('order')}/clearRunner`, { orderId: accepted.order_id })
       expect(status).toBe(200)
+    })
+
+    test('an order that is cancelled at the Order Service is undone whole', { timeout: 3 * minutes }, async () => {
+      const saga = await client.end(await client.order('cust_123'))
+      const cancelled = await client.send('POST', `${system.url('order')}/cancelOrder`, { orderId: saga.order_id })
+      expect(cancelled.status).toBe(200)
+      await expectUndone(await client.end(saga.id, ['CANCELLED']))
+    })
+
+    test('money is given back where the Payment Service is asked for it', { timeout: 3 * minutes }, async () => {
+      const saga = await client.end(await client.order('cust_123'))
+      const asked = await client.send('POST', `${system.url('payment')}/payment/${saga.payment_id ?? ''}/revert`, {})
+      expect(asked).toMatchObject({ status: 202, body: { success: true } })
+      await until('the payment is reverted', minutes, async () => (await client.paymentOf(saga)) === 'REVERTED')
+      expect(await client.cancel(saga.id)).toMatchObject({ status: 202 })
+      await expectUndone(await client.end(saga.id, ['CANCELLED']))
     })
 
     test('an order can be cancelled at any moment, and then nothing is left', { timeout: 3 * minutes }, async () => {

@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest'
+import { readConfig, serverUrl } from './config.ts'
+
+describe('a variable that cannot be used is refused with its name and what it must be', () => {
+  const host = 'must be a host name or an IP address alone; the port and the user have variables of their own'
+  const brokers = 'must be host:port with a port from 1 to 65535, several parted by commas'
+  test.each([
+    ['REDIS_HOST', 'redis:6379', host],
+    ['REDIS_HOST', 'redis://redis', host],
+    ['REDIS_HOST', 'me@redis', host],
+    ['RABBITMQ_HOST', 'rabbit/x', host],
+    ['RABBITMQ_HOST', 'a b', host],
+    ['RABBITMQ_HOST', '[::1]', host],
+    ['REDIS_PORT', '0', 'must be a port number from 1 to 65535'],
+    ['RABBITMQ_PORT', '65536', 'must be a port number from 1 to 65535'],
+    ['ORDER_PORT', '-1', 'must be a port number from 0 to 65535'],
+    ['ORDER_PORT', '80.5', 'must be a port number from 0 to 65535'],
+    ['KAFKA_BOOTSTRAP_SERVERS', 'kafka', brokers],
+    ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:99999', brokers],
+    ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:0', brokers],
+    ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:9092,', brokers],
+    ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:9092, other:9092', brokers],
+    ['DATABASE_URL', 'mysql://db/x', 'must be a postgresql:// URL'],
+    ['SAGA_RETENTION_DAYS', '29', 'must be a number of days from 30 to 3650'],
+  ])('%s=%s', (name, value, why) => {
+    expect(() => readConfig({ [name]: value })).toThrow(`${name}: ${why}`)
+  })
+})
+
+test.each([
+  ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:9092'],
+  ['KAFKA_BOOTSTRAP_SERVERS', 'b-1.kafka.example:9094,10.0.0.7:9094'],
+  ['REDIS_HOST', 'redis'],
+  ['REDIS_HOST', 'my_redis.internal.'],
+  ['RABBITMQ_HOST', '::1'],
+  ['RABBITMQ_HOST', '10.0.0.7'],
+] as const)('%s=%s is taken as it is', (name, value) => {
+  expect(readConfig({ [name]: value })[name]).toBe(value)
+})
+
+test('what is empty counts as not set', () => {
+  expect(readConfig({ REDIS_HOST: '', REDIS_PORT: '' })).toMatchObject({ REDIS_PORT: 6379 })
+})
+
+test.each([
+  ['redis', 'redis://redis:6379'],
+  ['my_redis', 'redis://my_redis:6379'],
+  ['10.0.0.7', 'redis://10.0.0.7:6379'],
+  ['fe80::1', 'redis://[fe80::1]:6379'],
+])("the URL of the server %s names that server, and its user's signs harm nothing", (host, url) => {
+  expect(serverUrl('redis', host, 6379, {}).href).toBe(url)
+  const { username, password, hostname } = serverUrl('redis', host, 6379, { user: 'a:b', password: 'p@/#%' })
+  expect([decodeURIComponent(username), decodeURIComponent(password)]).toEqual(['a:b', 'p@/#%'])
+  expect(hostname.replaceAll(/[[\]]/g, '')).toBe(host)
+})
