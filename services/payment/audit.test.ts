@@ -32,7 +32,7 @@ async function heldPayment() {
   }
   const begun = { commandId: 'c1', sagaId: 's1', gateway: 'sandbox', expiresAt: 1 } as const
   const row = await beginPayment(db, request, begun, 0)
-  const settlement = await moneyMover(db, sandboxGateway(db)).hold(row)
+  const settlement = await moneyMover(db, { sandbox: sandboxGateway(db) }).hold(row)
   if (settlement === null) throw new Error('undone')
   await db.transaction().execute((tx) => settle(tx, [settlement], 0))
   return { database, db, paymentId: row.payment_id }

@@ -11,7 +11,8 @@
 import type { Kysely, Transaction } from 'kysely'
 import { done, handleAll, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
 import { decimalOf } from '../money/money.ts'
-import type { Gateway, Refused } from './gateway.ts'
+import type { Refused } from './gateway.ts'
+import { gatewayOf, gatewayOfNew, type Gateways } from './gateways.ts'
 import { authorizePayment, releasePayment, revertPayment } from './messages.ts'
 import { PaymentChangedError, settle, type MoneyMover, type Settlement } from './payments.ts'
 import { readRequest } from './request.ts'
@@ -34,7 +35,7 @@ type Tx = Transaction<PaymentTables>
 
 export interface PaymentContext {
   readonly db: Kysely<PaymentTables>
-  readonly gateway: Gateway
+  readonly gateways: Gateways
   readonly mover: MoneyMover
   readonly now: () => number
   /** How long a hold may wait for its release. */
@@ -87,13 +88,14 @@ export function paymentCommands(context: PaymentContext): readonly Handled<Tx>[]
 type AuthorizePayload = Parameters<typeof readRequest>[0]
 
 async function prepareHold(
-  { db, gateway, mover, now, holdMs }: PaymentContext,
+  { db, gateways, mover, now, holdMs }: PaymentContext,
   command: ReceivedCommand<AuthorizePayload>,
 ): Promise<Prepared<ReturnType<typeof authorized>>> {
   const read = readRequest(command.payload)
   if (!read.ok) return known(rejected(`INVALID_AMOUNT: ${read.why}`, { order_id: command.payload.order_id }))
 
-  const begun = { commandId: command.id, sagaId: command.sagaId, gateway: gateway.name, expiresAt: now() + holdMs }
+  const gateway = gatewayOfNew(gateways).name
+  const begun = { commandId: command.id, sagaId: command.sagaId, gateway, expiresAt: now() + holdMs }
   const row = await beginPayment(db, read.request, begun, now())
   if (row.status === 'REVERTED' || row.status === 'REVERTING') return known(undoneBefore(row))
   if (!isFor(row, read.request)) {
@@ -136,7 +138,7 @@ async function prepareRevert(
 
 /** The payment to undo, or the marker that now keeps its command out. Undefined where nothing says which it is. */
 async function findUndone(
-  { db, gateway, now }: PaymentContext,
+  { db, gateways, now }: PaymentContext,
   { payload, undoes, original, sagaId }: ReceivedCommand<RevertPayload>,
 ): Promise<PaymentRow | undefined> {
   const orderId = payload.order_id ?? null
@@ -147,7 +149,7 @@ async function findUndone(
     (orderId === null ? undefined : await findByOrder(db, orderId))
   const row = await find()
   if (row !== undefined || undoes === null) return row
-  await markUndone(db, { commandId: undoes, orderId, sagaId, gateway: gateway.name }, now())
+  await markUndone(db, { commandId: undoes, orderId, sagaId, gateway: gatewayOfNew(gateways).name }, now())
   // The marker, or the payment that was begun at this very moment.
   return find()
 }
@@ -192,13 +194,16 @@ async function prepareRelease(
 /**
  * Claims a row for a command, unless that command was answered meanwhile by a delivery at the same time: what it has been
  * told must stay true, and nobody would settle what is begun for it now.
+ *
+ * @throws GatewayMissingError before anything is changed
  */
 async function claimFor(
-  { db, now }: PaymentContext,
+  { db, gateways, now }: PaymentContext,
   commandId: string,
   row: PaymentRow,
   change: PaymentChange,
 ): Promise<PaymentRow> {
+  gatewayOf(gateways, row) // or else it would be claimed for somebody who is not there
   return db.transaction().execute(async (tx) => {
     const claimed = await changePayment(tx, row, change, now())
     if (claimed === undefined) throw new PaymentChangedError(row)

@@ -111,8 +111,8 @@ async function processOf(gate: Gate, gateway: Gateway = sandboxGateway(database.
     close: async () => undefined,
   }
   const db = gatedDatabase(gate)
-  const asked = gatedGateway(gateway, gate)
-  const context = { db, gateway: asked, mover: moneyMover(db, asked), now: () => 0, holdMs: 1 }
+  const gateways = { sandbox: gatedGateway(gateway, gate) }
+  const context = { db, gateways, mover: moneyMover(db, gateways), now: () => 0, holdMs: 1 }
   await participant({
     name: 'payment',
     source: 'payment-service',

@@ -6,7 +6,8 @@
  * in one transaction, with the books, provided that the row is still as it was claimed.
  *
  * Invariants:
- * - the gateway is asked about a row only while that row says so, and always under the same keys: whoever asks again,
+ * - a payment stays with the gateway that its row names, which alone knows of its money;
+ * - that gateway is asked about a row only while that row says so, and always under the same keys: whoever asks again,
  *   after a crash or at the same time, hears the first answer and moves nothing twice;
  * - an undo asks for the hold under the hold's own key before it lets go of it: that finds out what a lost answer said, and
  *   leaves nothing for a late authorisation to take;
@@ -15,7 +16,8 @@
  *   The release can be asked for again, and so can the revert.
  */
 import type { Kysely, Transaction } from 'kysely'
-import type { Gateway, HoldRequest, Refused, RevertReason } from './gateway.ts'
+import type { HoldRequest, Refused, RevertReason } from './gateway.ts'
+import { gatewayOf, type Gateways } from './gateways.ts'
 import { balancesByPayment, nothing, post, type Balances, type Move } from './ledger.ts'
 import { changePayments, findPayment, type Changing } from './rows.ts'
 import type { PaymentRow, PaymentStatus, PaymentTables } from './schema.ts'
@@ -36,12 +38,12 @@ export interface MoneyMover {
   revert(row: PaymentRow): Promise<Settlement>
 }
 
-export function moneyMover(db: Kysely<PaymentTables>, gateway: Gateway): MoneyMover {
+export function moneyMover(db: Kysely<PaymentTables>, gateways: Gateways): MoneyMover {
   const whereMoneyIs = async (row: PaymentRow): Promise<Balances> =>
     (await balancesByPayment(db, row.payment_id)).get(row.payment_id) ?? nothing
 
   async function letGo(row: PaymentRow, intentId: string, held: boolean): Promise<Settlement> {
-    const answer = await gateway.cancel(intentId, reasonOf(row), attemptKey('cancel', row))
+    const answer = await gatewayOf(gateways, row).cancel(intentId, reasonOf(row), attemptKey('cancel', row))
     const known = { intent_id: intentId, card: null }
     if (!answer.ok) return refusal(row, 'REVERTING', answer, known)
     const moves = held ? ([{ posting: 'revert', from: 'held', to: 'customer' }] as const) : []
@@ -49,6 +51,7 @@ export function moneyMover(db: Kysely<PaymentTables>, gateway: Gateway): MoneyMo
   }
 
   async function giveBack(row: PaymentRow, intentId: string, fromRunner: boolean): Promise<Settlement> {
+    const gateway = gatewayOf(gateways, row)
     const reversal = fromRunner ? ([{ posting: 'reversal', from: 'runner', to: 'escrow' }] as const) : []
     if (fromRunner) {
       const reversed = await gateway.reverse(transferOf(row), attemptKey('reverse', row))
@@ -62,6 +65,7 @@ export function moneyMover(db: Kysely<PaymentTables>, gateway: Gateway): MoneyMo
 
   return {
     async hold(row) {
+      const gateway = gatewayOf(gateways, row)
       const answer = await gateway.authorise(holdRequest(row), holdKey(row))
       const current = await findPayment(db, row.payment_id)
       if (current?.status === 'REVERTING' || current?.status === 'REVERTED') {
@@ -84,6 +88,7 @@ export function moneyMover(db: Kysely<PaymentTables>, gateway: Gateway): MoneyMo
     },
 
     async release(row) {
+      const gateway = gatewayOf(gateways, row)
       const intentId = intentOf(row)
       const { held } = await whereMoneyIs(row)
       if (held > 0) {
@@ -110,7 +115,7 @@ export function moneyMover(db: Kysely<PaymentTables>, gateway: Gateway): MoneyMo
 
     async revert(row) {
       if (row.intent_id === null) {
-        const answer = await gateway.authorise(holdRequest(row), holdKey(row))
+        const answer = await gatewayOf(gateways, row).authorise(holdRequest(row), holdKey(row))
         if (answer.ok) return letGo(row, answer.intentId, false)
         return { row, change: { status: 'REVERTED', card: null }, moves: [], refused: null }
       }

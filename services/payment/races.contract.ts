@@ -57,8 +57,8 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
 
     const context = (db: Kysely<PaymentTables>, gateway: Gateway): PaymentContext => ({
       db,
-      gateway,
-      mover: moneyMover(db, gateway),
+      gateways: { sandbox: gateway },
+      mover: moneyMover(db, { sandbox: gateway }),
       now: () => now,
       holdMs,
     })

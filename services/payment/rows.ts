@@ -253,11 +253,28 @@ export async function historyOf(db: Kysely<PaymentTables>, userId: string) {
   }
 }
 
-/** Payments that wait for nobody but us: holds past their time, and work that was begun long ago and not finished. */
+const open: readonly PaymentStatus[] = ['INITIATING', 'AUTHORIZED', 'RELEASING', 'CAPTURED', 'REVERTING']
+
+/** How many payments are not at their end and were begun at another gateway than these. */
+export async function countElsewhere(db: Kysely<PaymentTables>, gateways: readonly Gateway['name'][]): Promise<number> {
+  const { count } = await db
+    .selectFrom('payments')
+    .select((select) => select.fn.countAll<number>().as('count'))
+    .where('status', 'in', open)
+    .where('gateway', 'not in', gateways)
+    .executeTakeFirstOrThrow()
+  return count
+}
+
+/**
+ * Payments that wait for nobody but us: holds past their time, and work that was begun long ago and not finished. Only of
+ * gateways that can be asked: others would fill every page, and nothing could be done for them.
+ */
 export async function findOverdue(
   db: Kysely<PaymentTables>,
   now: number,
   unfinishedMs: number,
+  gateways: readonly Gateway['name'][],
   limit: number,
 ): Promise<readonly PaymentRow[]> {
   const held: readonly PaymentStatus[] = ['INITIATING', 'AUTHORIZED']
@@ -265,6 +282,7 @@ export async function findOverdue(
   return db
     .selectFrom('payments')
     .selectAll()
+    .where('gateway', 'in', gateways)
     .where((where) =>
       where.or([
         where.and([where('status', 'in', held), where('expires_at', '<=', now)]),

@@ -1,10 +1,13 @@
 /** The Payment Service (contract 6.2): holds, takes, transfers and gives back money, and keeps the books of it. */
+import type { Logger } from 'pino'
 import { allowOrigins, knownPages } from '../http/origins.ts'
 import { startParticipantService } from '../participant-service.ts'
 import type { RunningService, ServiceOptions } from '../service.ts'
-import { paymentCommands } from './commands.ts'
+import { paymentCommands, type PaymentContext } from './commands.ts'
+import { namesOf } from './gateways.ts'
 import { moneyMover } from './payments.ts'
 import { paymentErrorBody, paymentRoutes } from './routes.ts'
+import { countElsewhere } from './rows.ts'
 import { sandboxGateway } from './sandbox-gateway.ts'
 import { paymentMigrations, type PaymentTables } from './schema.ts'
 import { stripeGateway, type StripeOptions } from './stripe-gateway.ts'
@@ -32,8 +35,15 @@ export function startPaymentService(options: PaymentServiceOptions): Promise<Run
     errorBody: paymentErrorBody,
     parts(database) {
       const { db } = database
-      const gateway = options.stripe === undefined ? sandboxGateway(db) : stripeGateway(options.stripe)
-      const context = { db, gateway, mover: moneyMover(db, gateway), now, holdMs: options.holdMs ?? sixDaysMs }
+      const gateways = {
+        sandbox: sandboxGateway(db),
+        ...(options.stripe === undefined ? {} : { stripe: stripeGateway(options.stripe) }),
+      }
+      const context = { db, gateways, mover: moneyMover(db, gateways), now, holdMs: options.holdMs ?? sixDaysMs }
+      const told = tellOfWaiting(context, log)
+      const stopUpkeep = startUpkeep(context, (error) =>
+        log.warn({ err: error }, 'an overdue payment could not be ended'),
+      )
       return {
         handlers: paymentCommands(context),
         concurrency: callsAtOnce,
@@ -41,8 +51,22 @@ export function startPaymentService(options: PaymentServiceOptions): Promise<Run
           allowOrigins(server, knownPages)
           paymentRoutes(server, { database, transport, source: 'payment-service', now })
         },
-        stop: startUpkeep(context, (error) => log.warn({ err: error }, 'an overdue payment could not be ended')),
+        async stop() {
+          await told
+          await stopUpkeep()
+        },
       }
     },
   })
+}
+
+/** Once, at the start: such a payment is left alone without a word after that. */
+async function tellOfWaiting({ db, gateways }: PaymentContext, log: Logger): Promise<void> {
+  try {
+    const payments = await countElsewhere(db, namesOf(gateways))
+    if (payments === 0) return
+    log.warn({ payments }, 'unfinished payments wait for a gateway that is not configured here: set STRIPE_SECRET_KEY')
+  } catch (error) {
+    log.warn({ err: error }, 'payments that wait for a gateway that is not configured could not be counted')
+  }
 }

@@ -22,10 +22,10 @@ async function setUp(change: (gateway: Gateway) => Gateway = (gateway) => gatewa
   const database = await openDatabase<PaymentTables>(target, paymentMigrations('sqlite'))
   open.push(database)
   const { db } = database
-  const gateway = change(sandboxGateway(db))
+  const gateways = { sandbox: change(sandboxGateway(db)) }
   const clock = { now: 0 }
   const problems: unknown[] = []
-  const context = { db, gateway, mover: moneyMover(db, gateway), now: () => clock.now, holdMs }
+  const context = { db, gateways, mover: moneyMover(db, gateways), now: () => clock.now, holdMs }
 
   const begin = (paymentMethodId: string | null = null): Promise<PaymentRow> =>
     beginPayment(

@@ -7,6 +7,7 @@
  * - work whose gateway keeps refusing is tried ever more rarely, at most once a day.
  */
 import type { PaymentContext } from './commands.ts'
+import { namesOf } from './gateways.ts'
 import { settle } from './payments.ts'
 import { changePayment, findOverdue } from './rows.ts'
 import type { PaymentRow } from './schema.ts'
@@ -19,9 +20,10 @@ const rowsAtOnce = 100
 
 /** One look at what is overdue; a payment that cannot be ended now is reported and left for the next look. */
 export async function endOverdue(context: PaymentContext, onProblem: (error: unknown) => void): Promise<void> {
-  for (const row of await findOverdue(context.db, context.now(), unfinishedMs, rowsAtOnce)) {
+  const { db, gateways, now } = context
+  for (const row of await findOverdue(db, now(), unfinishedMs, namesOf(gateways), rowsAtOnce)) {
     try {
-      if (isDue(row, context.now())) await end(context, row)
+      if (isDue(row, now())) await end(context, row)
     } catch (error) {
       onProblem(error)
     }
