@@ -71,3 +71,42 @@ export const cancelOrder = order.command('cancel_order', {
   verdict: (data, asked) =>
     data.reason != null && data.reason !== asked.reason && beyondCancelling.test(data.reason) ? data.reason : null,
 })
+
+/** The types of the events that HTTP routes cause (contract 4.6), by the word that their payload has for what happened. */
+export const orderEvents = {
+  created: 'ORDER_CREATED',
+  updated: 'ORDER_UPDATED',
+  accepted: 'ORDER_ACCEPTED',
+  cancelled: 'ORDER_CANCELLED',
+  acceptanceCancelled: 'ORDER_ACCEPTANCE_CANCELLED',
+  runnerCleared: 'ORDER_RUNNER_CLEARED',
+  completed: 'ORDER_COMPLETED',
+} as const
+
+export type Happening = keyof typeof orderEvents
+
+const happenings = new Map(
+  Object.entries(orderEvents).map(([happening, type]) => [type as string, happening as Happening]),
+)
+const Told = z.object({ event: z.string() })
+const Order = z.object({ sagaId: z.string().nullish() })
+
+/** What happened to an order that a saga made, and which saga; null for any other message. */
+export function readOrderEvent(message: {
+  readonly type: string
+  readonly payload: unknown
+}): { readonly happening: Happening; readonly sagaId: string } | null {
+  const happening = happenings.get(message.type)
+  const told = Told.safeParse(message.payload)
+  if (happening === undefined || !told.success) return null
+  const sagaId = Order.safeParse(jsonOf(told.data.event)).data?.sagaId ?? null
+  return sagaId === null ? null : { happening, sagaId }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}

@@ -8,7 +8,7 @@
  */
 import type { Engine } from 'ordersaga/engine'
 import { commandChannel, eventChannel, type Message, type Subscription, type Transport } from 'ordersaga/transport'
-import { readOrderEvent } from '../../order/events.ts'
+import { readOrderEvent } from '../../order/messages.ts'
 import { orderTimeout, startOrderTimer } from '../../timer/messages.ts'
 import { byTimer } from './routes.ts'
 import { summaryOf } from './view.ts'
@@ -56,7 +56,7 @@ async function expire(engine: Engine, message: Message): Promise<void> {
 
 async function follow(options: EventsOptions, message: Message): Promise<void> {
   const event = readOrderEvent(message)
-  if (event === null || event.sagaId === null) return
+  if (event === null) return
   if (event.happening === 'cancelled') await undo(options.engine, event.sagaId)
   else if (event.happening === 'acceptanceCancelled' || event.happening === 'runnerCleared')
     await waitAgain(options, event.sagaId, message)
