@@ -16,6 +16,7 @@ import { kyselyInbox } from '../database/inbox.ts'
 import type { NewPlace, Place } from '../testing/running.ts'
 import { auditPayments } from './audit.ts'
 import { paymentCommands, type PaymentContext } from './commands.ts'
+import { unknownMs } from './due.ts'
 import type { Gateway } from './gateway.ts'
 import { moneyMover } from './payments.ts'
 import { findByOrder } from './rows.ts'
@@ -273,7 +274,7 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
         fc.asyncProperty(fc.scheduler(), delivery('authorise'), async (scheduler, authorise) => {
           const order = `forgotten-${(count += 1)}`
           const served = race(order, 'pm_sandbox_ok', [authorise], scheduler)
-          now += holdMs
+          now += unknownMs // and so past the time of a hold too
           await endOverdue(context(database.db, sandboxGateway(database.db)), (error) => {
             throw error
           })

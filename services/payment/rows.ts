@@ -9,6 +9,7 @@ import { sql, type Insertable, type Kysely } from 'kysely'
 import { v7 as uuid } from 'uuid'
 import { decimalOf } from '../money/money.ts'
 import { utcText } from '../time/utc.ts'
+import { dueAgain, dueOf, unknownMs, type Due } from './due.ts'
 import type { Gateway, RevertReason } from './gateway.ts'
 import type { PaymentRow, PaymentStatus, PaymentTables } from './schema.ts'
 
@@ -50,6 +51,7 @@ export async function beginPayment(
     gateway,
     card: JSON.stringify({ stripeCustomerId, paymentMethodId, returnUrl }),
     expires_at: expiresAt,
+    due_at: now + unknownMs,
   })
   const row = begun ?? (await findByCommand(db, commandId)) ?? (await findByOrder(db, request.orderId))
   if (row === undefined) throw new Error(`the payment of order ${request.orderId} vanished while it was begun`)
@@ -81,6 +83,7 @@ export async function markUndone(
     gateway,
     card: null,
     expires_at: now,
+    due_at: null,
   })
 }
 
@@ -138,12 +141,19 @@ export async function changePayments(
   now: number,
 ): Promise<readonly PaymentRow[]> {
   const changed: PaymentRow[] = []
-  for (const alike of groupAlike(all)) {
+  for (const alike of groupAlike(all, now)) {
     const [{ row, change }] = alike
+    const due = dueAfter(alike[0], now)
     const intents = change.intent_id === undefined ? {} : { intent_id: intentsOf(alike) }
     const rows = await db
       .updateTable('payments')
-      .set({ ...change, ...intents, version: row.version + 1, updated_at: now })
+      .set((of) => ({
+        ...change,
+        ...intents,
+        due_at: due === 'expires_at' ? of.ref('expires_at') : due,
+        version: row.version + 1,
+        updated_at: now,
+      }))
       .where(
         'payment_id',
         'in',
@@ -164,14 +174,28 @@ export const changePayment = async (
   now: number,
 ): Promise<PaymentRow | undefined> => (await changePayments(db, [{ row, change }], now))[0]
 
+/** Who has been refused says so by a new attempt; one without is work that begins, or has moved on. */
+const dueAfter = ({ row, change }: Changing, now: number): Due =>
+  dueOf(change.status ?? row.status, change.attempt ?? 0, now)
+
+/** Moves a payment back whose look has found nothing out; not where somebody has changed it since. */
+export async function putOff(db: Kysely<PaymentTables>, row: PaymentRow, now: number): Promise<void> {
+  await db
+    .updateTable('payments')
+    .set({ due_at: dueAgain(row, now) })
+    .where('payment_id', '=', row.payment_id)
+    .where('version', '=', row.version)
+    .execute()
+}
+
 type Alike = readonly [Changing, ...Changing[]]
 
 /** Changes that are one statement: of the same version, and the same in all but the intent. */
-function groupAlike(all: readonly Changing[]): readonly Alike[] {
+function groupAlike(all: readonly Changing[], now: number): readonly Alike[] {
   const groups = new Map<string, [Changing, ...Changing[]]>()
   for (const each of all) {
     const { intent_id: intent, ...others } = each.change
-    const key = JSON.stringify([each.row.version, intent === undefined, others])
+    const key = JSON.stringify([each.row.version, intent === undefined, others, dueAfter(each, now)])
     const group = groups.get(key)
     if (group === undefined) groups.set(key, [each])
     else group.push(each)
@@ -267,32 +291,23 @@ export async function countElsewhere(db: Kysely<PaymentTables>, gateways: readon
 }
 
 /**
- * Payments that wait for nobody but us: holds past their time, and work that was begun long ago and not finished. Only of
- * gateways that can be asked: others would fill every page, and nothing could be done for them.
+ * Payments that wait for nobody but us, by their due time. Only of gateways that can be asked: others would fill every page,
+ * and nothing could be done for them.
  */
-export async function findOverdue(
+export const findDue = (
   db: Kysely<PaymentTables>,
   now: number,
-  unfinishedMs: number,
   gateways: readonly Gateway['name'][],
   limit: number,
-): Promise<readonly PaymentRow[]> {
-  const held: readonly PaymentStatus[] = ['INITIATING', 'AUTHORIZED']
-  const unfinished: readonly PaymentStatus[] = ['RELEASING', 'REVERTING']
-  return db
+): Promise<readonly PaymentRow[]> =>
+  db
     .selectFrom('payments')
     .selectAll()
     .where('gateway', 'in', gateways)
-    .where((where) =>
-      where.or([
-        where.and([where('status', 'in', held), where('expires_at', '<=', now)]),
-        where.and([where('status', 'in', unfinished), where('updated_at', '<=', now - unfinishedMs)]),
-      ]),
-    )
-    .orderBy('updated_at')
+    .where('due_at', '<=', now)
+    .orderBy('due_at')
     .limit(limit)
     .execute()
-}
 
 const revertReasons: readonly RevertReason[] = ['duplicate', 'fraudulent', 'requested_by_customer', 'abandoned']
 

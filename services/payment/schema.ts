@@ -50,6 +50,8 @@ export interface PaymentTables extends InboxTables, LedgerTables, SandboxTables 
     updated_at: number
     /** When a hold that was not released is let go. */
     expires_at: number
+    /** When the upkeep looks at it; null where it waits for somebody to ask, or for nothing any more. */
+    due_at: number | null
   }
 }
 
@@ -89,6 +91,25 @@ const payments: Migration = {
   },
 }
 
+const dueTimes: Migration = {
+  async up(db) {
+    await db.schema.alterTable('payments').addColumn('due_at', 'bigint').execute()
+    // As `due.ts` would have set it when each of them last changed.
+    await sql`update payments set due_at = case
+      when status = 'INITIATING' then updated_at + 1800000
+      when status = 'AUTHORIZED' then expires_at
+      when status in ('RELEASING', 'REVERTING') then updated_at + 60000
+    end`.execute(db)
+    // Of what waits for the upkeep, which is little: a payment leaves it when it ends.
+    await db.schema
+      .createIndex('payments_by_due_at')
+      .on('payments')
+      .columns(['gateway', 'due_at'])
+      .where(sql.ref('due_at'), 'is not', null)
+      .execute()
+  },
+}
+
 type Dialect = Database<never>['dialect']
 
 /** The migrations differ by dialect only in how a table is made append-only. */
@@ -98,6 +119,7 @@ export function paymentMigrations(dialect: Dialect): Record<string, Migration> {
     '002_payments': payments,
     '003_ledger': ledgerMigration(dialect),
     '004_sandbox': sandboxMigration,
+    '005_due_times': dueTimes,
   }
 }
 

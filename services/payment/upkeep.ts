@@ -1,48 +1,49 @@
 /**
- * Ends what nobody else will: lets go of holds past their time, and finishes work that was begun and left.
+ * Ends what nobody else will: lets go of holds past their time and of authorisations that nobody came back for, and finishes
+ * work that was begun and left. `due.ts` says when that is.
  *
  * Invariants:
  * - a hold past its time is undone like any other payment, never merely forgotten;
  * - replicas need no leader: a row that two of them take is changed by one, and the gateway hears the same keys;
- * - work whose gateway keeps refusing is tried ever more rarely, at most once a day.
+ * - a payment that cannot be ended makes way for the next: what a gateway refuses or does not answer is tried ever more
+ *   rarely, and a page has only what is due.
  */
 import type { PaymentContext } from './commands.ts'
 import { namesOf } from './gateways.ts'
 import { settle } from './payments.ts'
-import { changePayment, findOverdue } from './rows.ts'
+import { changePayment, findDue, putOff } from './rows.ts'
 import type { PaymentRow } from './schema.ts'
 
-/** Left alone for so long, work has no command any more that is about to finish it. */
-const unfinishedMs = 60_000
-const longestPauseMs = 24 * 60 * 60_000
 const lookEveryMs = 10_000
 const rowsAtOnce = 100
 
-/** One look at what is overdue; a payment that cannot be ended now is reported and left for the next look. */
+/** One look at what is due; a payment that cannot be ended now is reported and put off. */
 export async function endOverdue(context: PaymentContext, onProblem: (error: unknown) => void): Promise<void> {
   const { db, gateways, now } = context
-  for (const row of await findOverdue(db, now(), unfinishedMs, namesOf(gateways), rowsAtOnce)) {
+  for (const row of await findDue(db, now(), namesOf(gateways), rowsAtOnce)) {
     try {
-      if (isDue(row, now())) await end(context, row)
+      const claimed = await claim(context, row)
+      if (claimed === undefined) continue // somebody has just released or reverted it
+      await end(context, claimed).catch((error: unknown) => {
+        onProblem(error)
+        return putOff(db, claimed, now())
+      })
     } catch (error) {
       onProblem(error)
     }
   }
 }
 
-function isDue(row: PaymentRow, now: number): boolean {
-  const pause = Math.min(unfinishedMs * 2 ** row.attempt, longestPauseMs)
-  return row.attempt === 0 || row.updated_at <= now - pause
+async function claim({ db, now }: PaymentContext, row: PaymentRow): Promise<PaymentRow | undefined> {
+  if (row.status === 'RELEASING' || row.status === 'REVERTING') return row
+  return changePayment(db, row, { status: 'REVERTING', revert_reason: 'abandoned' }, now())
 }
 
-async function end({ db, mover, now }: PaymentContext, row: PaymentRow): Promise<void> {
-  const begun = row.status === 'RELEASING' || row.status === 'REVERTING'
-  const claimed = begun ? row : await changePayment(db, row, { status: 'REVERTING', revert_reason: 'abandoned' }, now())
-  if (claimed === undefined) return // somebody has just released or reverted it
+async function end({ db, mover, now }: PaymentContext, claimed: PaymentRow): Promise<void> {
   const settlement = await (claimed.status === 'RELEASING' ? mover.release(claimed) : mover.revert(claimed))
   await db.transaction().execute((tx) => settle(tx, [settlement], now()))
   const { refused } = settlement
-  if (refused !== null) throw new Error(`payment ${row.payment_id} could not be ended: ${refused.message}`)
+  if (refused !== null) throw new Error(`payment ${claimed.payment_id} could not be ended: ${refused.message}`)
 }
 
 /** Looks again and again until it is stopped; gives back what stops it, after the look in hand. */

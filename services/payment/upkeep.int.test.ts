@@ -1,0 +1,7 @@
+import { postgresUrl, suiteOn } from '../../tests/parts.ts'
+import { postgresPlace } from '../testing/places.ts'
+import { paymentUpkeepContract } from './upkeep.contract.ts'
+
+suiteOn('PostgreSQL', await postgresUrl(), 'the upkeep of payments on a real server', () =>
+  paymentUpkeepContract('PostgreSQL', postgresPlace),
+)
