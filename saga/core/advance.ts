@@ -27,8 +27,8 @@ const isOpen = ({ phase, paused, exhausted }: StepState): boolean =>
 function forwardOnce(turn: Turn): boolean {
   const stage = turn.definition.stages[turn.state.stage]
   if (stage === undefined) return complete(turn)
-  const todo = stage.find((step) => turn.step(step).phase === 'todo')
-  if (todo !== undefined) return ask(turn, todo)
+  const [next, ...others] = stage.filter((step) => turn.step(step).phase === 'todo')
+  if (next !== undefined) return others.length === 0 ? ask(turn, next) : askAll(turn, [next, ...others])
   if (stage.some((step) => isOpen(turn.step(step)))) return false // a group is left when every member is settled
   const failed =
     stage.find((step) => turn.step(step).phase === 'rejected') ??
@@ -54,15 +54,29 @@ function complete(turn: Turn): boolean {
   return true
 }
 
+/** All or none: a member that was asked beside one that cannot be would never be sent, yet count as asked. */
+function askAll(turn: Turn, steps: readonly StepDefinition[]): true {
+  const asked = steps.map((step) => asking(turn, step, 1, 1))
+  for (const { event, why } of asked) if (why !== null) return parkAt(turn, event.step, why)
+  for (const { event } of asked) turn.emit(event)
+  return true
+}
+
 /** Sends a step's command, or begins its wait. A payload that cannot be built parks the saga: a person must mend it. */
 export function ask(turn: Turn, step: StepDefinition, attempt = 1, round = turn.step(step).round ?? 1): true {
-  const until = turn.now + step.attemptMs
-  const asked = { type: 'StepAsked', step: step.name, attempt, round, at: turn.now, until } as const
-  const folded = evolve(turn.state, asked) as SagaState
-  const built = step.do === null ? null : buildCommand(turn.definition, folded, step, 'do')
-  if (built?.ok === false) return parkAt(turn, step.name, built.why)
-  turn.emit(asked, folded)
+  const { event, folded, why } = asking(turn, step, attempt, round)
+  if (why !== null) return parkAt(turn, step.name, why)
+  turn.emit(event, folded)
   return true
+}
+
+/** The event with the state after it, and why the command cannot be built; null where it can. */
+function asking(turn: Turn, step: StepDefinition, attempt: number, round: number) {
+  const until = turn.now + step.attemptMs
+  const event = { type: 'StepAsked', step: step.name, attempt, round, at: turn.now, until } as const
+  const folded = evolve(turn.state, event) as SagaState
+  const built = step.do === null ? null : buildCommand(turn.definition, folded, step, 'do')
+  return { event, folded, why: built?.ok === false ? built.why : null }
 }
 
 /** A step of the current stage failed for good. Decides whether the saga undoes itself or needs a person. */

@@ -10,10 +10,11 @@
 import { advance, beginCancel, parkAt } from './advance.ts'
 import { act } from './act.ts'
 import type { Action } from './act.ts'
-import type { ReplyMessage } from './contract.ts'
+import { check, type Checked, type ReplyMessage } from './contract.ts'
 import type { SagaDefinition } from './definition.ts'
 import type { Event } from './events.ts'
 import { evolve } from './evolve.ts'
+import { whyNotPlain } from './plain.ts'
 import { receive } from './receive.ts'
 import type { SagaState } from './state.ts'
 import { hasEnded } from './state.ts'
@@ -39,7 +40,7 @@ export interface Transition {
 }
 
 /**
- * @param state null before the start; the input must be checked against the definition's schema by the host
+ * @param state null before the start; the host has read the start's input by `readInput`
  * @param now Unix milliseconds
  */
 export const decide = (
@@ -56,6 +57,13 @@ export function transition(definition: SagaDefinition, state: SagaState | null, 
   respond(turn, input)
   advance(turn)
   return turn
+}
+
+/** The input of a start as the definition's schema takes it. Not plain JSON, it would be another after a restart. */
+export function readInput(definition: SagaDefinition, input: unknown): Checked<unknown> {
+  const checked = check(definition.input, input)
+  const why = checked.ok ? whyNotPlain(checked.value, 'input') : null
+  return why === null ? checked : { ok: false, why }
 }
 
 /** Folds a history; null where it is empty. */

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { participantContract } from './contract.ts'
-import { decide, replay } from './decide.ts'
+import { decide, readInput, replay } from './decide.ts'
 import { defineSaga } from './define.ts'
 import type { Event } from './events.ts'
 import { evolve } from './evolve.ts'
@@ -362,18 +362,42 @@ describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => 
     expect(run.state).toMatchObject({ status: 'PARKED', parked: { step: 'a' } })
   })
 
-  test('a keep function that fails leaves the outcome open', () => {
-    const keep = (): never => {
-      throw new Error('bug')
-    }
+  test.each([
+    [
+      'that fails',
+      () => {
+        throw new Error('bug')
+      },
+      'bug',
+    ],
+    ['that keeps what is no JSON', () => ({ at: new Date(0) }), 'what step a keeps.at is a Date'],
+  ] as const)('a keep function %s leaves the outcome open', (_what, keep, why) => {
     const run = new Run(
       saga()
         .step('a', { do: ask('a'), keep, with: () => ({}) })
         .end(),
     )
     expect(run.reply('a', 'a.done')).toMatchObject([
-      { type: 'ReplyIgnored', why: expect.stringContaining('bug') as string },
+      { type: 'ReplyIgnored', why: expect.stringContaining(why) as string },
     ])
+  })
+
+  test('a keep function that keeps nothing is one that keeps undefined', () => {
+    const nothing = saga()
+      .step('a', { do: ask('a'), keep: () => undefined, with: () => ({}) })
+      .end()
+    expect(new Run(nothing).done('a').status).toBe('COMPLETED')
+  })
+
+  test('an input that no store gives back as it was is refused', () => {
+    const dated = defineSaga('dated', { version: 1, input: z.object({ day: z.coerce.date() }) })
+      .step('a', { do: ask('a'), with: () => ({}) })
+      .end()
+    expect(readInput(dated, { day: '2026-01-01' })).toEqual({
+      ok: false,
+      why: expect.stringMatching(/^input.day is a Date, which no store gives back as it was; use plain JSON/) as string,
+    })
+    expect(readInput(dated, { day: 'x' })).toMatchObject({ ok: false })
   })
 })
 
@@ -390,6 +414,28 @@ describe('rule 7: groups and waits', () => {
     expect(run.open).toEqual(['S:a:do'])
     run.done('a')
     expect(pending(group, run.state).commands).toMatchObject([{ payload: { ids: ['a-1', 'b-1'] } }])
+  })
+
+  test('where the payload of one cannot be built none is asked, and all are once it can', () => {
+    let broken = true
+    const build = (): Record<string, unknown> => {
+      if (broken) throw new Error('a mistake')
+      return {}
+    }
+    const run = new Run(
+      saga()
+        .parallel((steps) =>
+          steps
+            .step('a', { ...both('a'), onUnknown: 'park' })
+            .step('b', { ...both('b'), with: build })
+            .step('c', both('c')),
+        )
+        .end(),
+    )
+    expect(run.state).toMatchObject({ status: 'PARKED', parked: { step: 'b' }, steps: {} })
+    broken = false
+    run.act({ kind: 'retry' })
+    expect(run.open).toEqual(['S:a:do', 'S:b:do', 'S:c:do'])
   })
 
   test('a member that fails waits for the others before the undo', () => {

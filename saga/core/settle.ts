@@ -2,6 +2,7 @@
 import { parkAt } from './advance.ts'
 import type { Checked } from './contract.ts'
 import type { StepDefinition } from './definition.ts'
+import { whyNotPlain } from './plain.ts'
 import type { Turn } from './turn.ts'
 
 /** Tries or the step's time are used up. */
@@ -36,7 +37,9 @@ export function undoFailed(turn: Turn, step: StepDefinition, reason: string, ref
 /** The part of an answer that the step keeps. */
 export function keptOf(step: StepDefinition, data: unknown): Checked<unknown> {
   try {
-    return { ok: true, value: step.keep(data) }
+    const value = step.keep(data)
+    const why = value === undefined ? null : whyNotPlain(value, `what step ${step.name} keeps`)
+    return why === null ? { ok: true, value } : { ok: false, why }
   } catch (error) {
     return { ok: false, why: `the keep function of step ${step.name} failed: ${String(error)}` }
   }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { z } from 'zod'
 import { defineSaga } from '../../core/define.ts'
 import type { SagaStatus } from '../../core/state.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
@@ -119,6 +120,17 @@ describe('starting', () => {
     const all = await Promise.all(Array.from({ length: 20 }, () => engine.start(shopSaga, milk, { key: 'k' })))
     expect(new Set(all.map(({ saga }) => saga.id)).size).toBe(1)
     expect(all.filter(({ fresh }) => fresh)).toHaveLength(1)
+  })
+
+  test('refuses an input that would be another after a restart', async () => {
+    const dated = defineSaga('dated', { version: 1, input: z.object({ day: z.coerce.date() }) })
+      .step('a', { do: shopSaga.steps[2]!.do!, with: () => ({}) })
+      .end()
+    const engine = await started({ definitions: [dated] })
+    await expect(engine.start(dated, { day: new Date(0) })).rejects.toMatchObject({
+      code: 'invalid_input',
+      message: expect.stringContaining('input.day is a Date') as string,
+    })
   })
 
   test('refuses an input that does not fit, an unregistered definition, and too many at once', async () => {

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
 import type { Action } from '../../core/act.ts'
-import { check } from '../../core/contract.ts'
+import { readInput } from '../../core/decide.ts'
 import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
 import type { SagaState } from '../../core/state.ts'
 import { isSettled } from '../../core/state.ts'
@@ -232,7 +232,7 @@ class DurableEngine implements Engine {
         'unknown_definition',
         `${definition.name} version ${definition.version} is not registered; pass it to startEngine in definitions.`,
       )
-    const checked = check(definition.input, input)
+    const checked = readInput(definition, input)
     if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${definition.name}: ${checked.why}`)
     this.#checkRoom()
     const id = uuidv7()
