@@ -10,7 +10,7 @@
  * - while a handler says that it is unavailable its group waits as a whole, and nobody is charged a try.
  */
 import { backoff, type RetryPolicy } from '../core/retry.ts'
-import type { BatchHandler, Message, Subscription } from './transport.ts'
+import { isUnavailable, type BatchHandler, type Message, type Subscription } from './transport.ts'
 
 /** Runs the work after a pause; the result calls it off. Tests pass their own. */
 export type Timer = (work: () => void, ms: number) => () => void
@@ -130,9 +130,6 @@ export function delivery(options: DeliveryOptions): Delivery {
     },
   }
 }
-
-const isUnavailable = (error: unknown): error is Error =>
-  error instanceof Error && 'code' in error && error.code === 'unavailable'
 
 /** The subscribers that share a channel's messages, and the messages that wait for them. */
 class Group {

@@ -6,7 +6,8 @@
  * - messages with the same `correlationId` on one channel arrive in the order of publishing (redeliveries aside);
  * - back pressure: no further batch is handed to a handler before the last one is settled;
  * - a message that cannot be handled after bounded tries goes to a dead-letter place with its reason, and the next goes on;
- * - `publish` resolves once the messages are the transport's to deliver, and rejects otherwise (outcome unknown).
+ * - `publish` resolves once the messages are the transport's to deliver, and rejects otherwise (outcome unknown, but for
+ *   a RefusedError).
  */
 
 /** A command, a reply or an event on its way. Ids are text; the payload is plain JSON. */
@@ -49,6 +50,24 @@ export type BatchHandler = (batch: readonly Message[]) => Promise<readonly Faile
 export class UnavailableError extends Error {
   override readonly name = 'UnavailableError'
   readonly code = 'unavailable'
+}
+
+/** Whether a handler, or what it stands on, can handle nothing now. */
+export const isUnavailable = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && error.code === 'unavailable'
+
+/**
+ * `publish` rejects with it where some messages can never be sent as they are (too large, what no wire carries): these
+ * it names, all others of the call are the transport's to deliver. To publish those again is in vain.
+ */
+export class RefusedError extends Error {
+  override readonly name: string = 'RefusedError'
+  readonly code = 'refused'
+  readonly messageIds: readonly string[]
+  constructor(message: string, messageIds: readonly string[], options?: ErrorOptions) {
+    super(message, options)
+    this.messageIds = messageIds
+  }
 }
 
 export interface DeadLetter {
