@@ -3,6 +3,9 @@ import { z } from 'zod'
 
 const longest = 500
 
+/** A text that is only for people, as it can be kept: refusing what it belongs to for it would be worse. */
+export const asStorable = (text: string): string => text.replaceAll('\u0000', '').slice(0, longest)
+
 export const storableText = z
   .string()
   .min(1)

@@ -1,5 +1,5 @@
 /** Orders made over HTTP, without a saga (contract 4.3): `/createOrder`, and `/testCreateOrder` where it is switched on. */
-import { createHash } from 'node:crypto'
+import { fingerprintOf } from 'ordersaga/engine/fingerprint'
 import { eventChannel } from 'ordersaga/transport'
 import { z } from 'zod'
 import type { Outbox } from '../database/outbox.ts'
@@ -113,13 +113,10 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
 }
 
 function newOrder({ customer_id, order_details }: Body, key: string | undefined): OrderOfRequest {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([customer_id, order_details]))
-    .digest('hex')
   return {
     customerId: customer_id,
     content: contentOf(order_details),
-    request: key === undefined ? null : { key, hash },
+    request: key === undefined ? null : { key, hash: fingerprintOf([customer_id, order_details]) },
   }
 }
 

@@ -31,6 +31,14 @@ export function orderMessagesContract(name: string, newPlace: NewPlace): void {
       await place.remove?.()
     })
 
+    test('an undo is obeyed whatever its reason says, and kept as far as it can be', async () => {
+      const order_id = await create('s-odd')
+      const reason = `a\u0000b${'c'.repeat(600)}`
+      const { type, payload } = await bare.ask('cancel_order', 's-odd', { order_id, reason })
+      expect([type, payload]).toEqual(['order.cancelled', expect.objectContaining({ order_id, reason })])
+      expect(await order.details(order_id)).toMatchObject({ orderStatus: 'CANCELLED' })
+    })
+
     test('an order is made, confirmed and cancelled by commands with nothing but what the contract has', async () => {
       const saga = 'saga-of-another-make'
       const order_id = await create(saga)

@@ -4,6 +4,7 @@
  */
 import type { ExpressionBuilder, Insertable, Kysely, Updateable } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
+import { asStorable } from '../database/text.ts'
 import { cancellable, momentOf, statusesBefore, type OrderStatus } from './domain.ts'
 import type { OrderContent } from './content.ts'
 import type { OrderRow, OrderTables } from './schema.ts'
@@ -110,7 +111,7 @@ export async function setStatus(db: Db, orderId: string, status: OrderStatus, no
 export function cancel(db: Db, orderId: string, reason: string | null, now: number): Promise<Change> {
   return change(db, orderId, cancellable, {
     status: 'CANCELLED',
-    cancel_reason: reason,
+    cancel_reason: reason === null ? null : asStorable(reason),
     cancelled_at: now,
     updated_at: now,
   })

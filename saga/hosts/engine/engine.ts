@@ -5,26 +5,28 @@
  * Any number of such processes may share a store; `seq` keeps them right, and the owner is only a hint for who sends and
  * wakes. A process that dies is noticed by its missing heartbeat, and its sagas are taken over.
  */
-import { createHash } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
 import type { Action } from '../../core/act.ts'
-import { readInput } from '../../core/decide.ts'
+import { readInput, type Input } from '../../core/decide.ts'
 import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
+import { pending } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
 import { isSettled } from '../../core/state.ts'
 import type { HistoryEntry, PageRequest, SagaFilter, SagaPage, Store, StoredSaga } from '../../stores/store.ts'
 import type { Message, Subscription, Transport } from '../../transports/transport.ts'
-import { eventChannel } from '../../transports/transport.ts'
+import { eventChannel, UnavailableError } from '../../transports/transport.ts'
 import { Alarms } from './alarms.ts'
 import type { Clock } from './clock.ts'
 import { systemClock } from './clock.ts'
 import { EngineError } from './errors.ts'
 import type { Update } from './feed.ts'
 import { Feed } from './feed.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import { Loop } from './loop.ts'
 import type { Job, Moved, Outcome } from './mover.ts'
 import { Mover } from './mover.ts'
 import { Outbox } from './outbox.ts'
+import { Retention } from './retention.ts'
 import { Takeover } from './takeover.ts'
 
 export type { Update } from './feed.ts'
@@ -102,7 +104,11 @@ export interface Engine {
   cancel(sagaId: string, by: string, reason: string): Promise<CancelAnswer>
   /** An operator's action on a parked saga. @throws EngineError not_found, busy, stopped */
   act(sagaId: string, action: Action, by: string, reason: string): Promise<ActionAnswer>
-  /** Hands in an outside event, or an answer that came by another way. False where no such saga exists. */
+  /**
+   * Hands in an outside event, or an answer that came by another way. False where no such saga exists.
+   *
+   * @throws EngineError stopped
+   */
   deliver(message: Message): Promise<boolean>
   get(sagaId: string): Promise<StoredSaga | null>
   list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage>
@@ -115,23 +121,31 @@ export interface Engine {
   /** Figures of now, for metrics. */
   figures(): Figures
   ready(): Promise<boolean>
-  /** Takes nothing new, finishes the batch in flight, sends what it asked for, and gives its sagas up to others. */
+  /**
+   * Takes nothing new, finishes what was taken in, sends what that asked for, and gives its sagas up to others. What waits
+   * for a store that is away is refused.
+   */
   stop(): Promise<void>
 }
 
 /**
- * Opens the store, takes the live sagas that nobody runs, and begins.
+ * Opens the store, takes the live sagas that nobody runs, and begins. Where that fails, nothing of it goes on.
  *
  * @throws EngineError unknown_definition where the store holds live sagas of a version that is not registered
  */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const engine = new DurableEngine(options)
-  await engine.begin()
+  try {
+    await engine.begin()
+  } catch (error) {
+    await engine.stop()
+    throw error
+  }
   return engine
 }
 
-/** Few at once, so that an embedded store is not held up. */
-const prunedAtOnce = 200
+/** The pause before a saga is woken again whose wake-up could not be handled. */
+const wakeAgainMs = 5_000
 
 const keyOf = (name: string, version: number): string => `${name}@${version}`
 
@@ -150,6 +164,7 @@ class DurableEngine implements Engine {
   readonly #outbox: Outbox
   readonly #feed: Feed
   readonly #takeover: Takeover
+  readonly #retention: Retention | null
   /** Sagas that wait for an answer, as far as this process knows. */
   readonly #running = new Set<string>()
   /** Starts that are not committed yet. */
@@ -157,6 +172,9 @@ class DurableEngine implements Engine {
   readonly #maxRunning: number
   #subscriptions: readonly Subscription[] = []
   #watching: { close(): Promise<void> } | null = null
+  /** The store may have a heartbeat of this process. */
+  #signedOn = false
+  #stopping: Promise<void> | null = null
 
   constructor(options: EngineOptions) {
     const clock = options.clock ?? systemClock
@@ -197,6 +215,9 @@ class DurableEngine implements Engine {
       maxQueued: options.maxQueued ?? 10_000,
       onProblem,
     })
+    const { retainMs } = options
+    this.#retention =
+      retainMs === undefined ? null : new Retention({ store: options.store, clock, retainMs, onProblem })
     this.#takeover = new Takeover({
       store: options.store,
       owner: () => this.owner,
@@ -205,8 +226,8 @@ class DurableEngine implements Engine {
       heartbeatMs: options.heartbeatMs ?? 2000,
       resume: (saga) => this.#mover.resume(saga),
       onBeat: () => {
-        if (options.store.exclusive !== true) this.#hint(this.#feed.followedLong())
-        if (options.retainMs !== undefined) this.#prune(clock.now() - options.retainMs)
+        if (options.store.exclusive !== true) this.#heard(this.#feed.look())
+        this.#retention?.run()
       },
       onProblem,
     })
@@ -217,11 +238,14 @@ class DurableEngine implements Engine {
     await this.#checkVersions()
     const participants = new Set([...this.#definitions.values()].flatMap((each) => each.steps.flatMap(participantsOf)))
     this.#watching = (await this.#store.watch?.((ids) => this.#movedElsewhere(ids))) ?? null
-    this.#subscriptions = await Promise.all(
-      [...participants].map((name) =>
-        this.#transport.subscribe(eventChannel(name), this.#group, (batch) => this.#receive(batch)),
-      ),
+    const subscribing = [...participants].map((name) =>
+      this.#transport.subscribe(eventChannel(name), this.#group, (batch) => this.#receive(batch)),
     )
+    // Also where one fails, the others are kept, to be closed.
+    const subscribed = await Promise.allSettled(subscribing)
+    this.#subscriptions = subscribed.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+    await Promise.all(subscribing)
+    this.#signedOn = true
     await this.#takeover.begin()
   }
 
@@ -309,14 +333,23 @@ class DurableEngine implements Engine {
     return (await this.#store.ready()) && (await this.#transport.ready())
   }
 
-  async stop(): Promise<void> {
-    this.#takeover.stop()
-    await Promise.all(this.#subscriptions.map((subscription) => subscription.close()))
-    await this.#loop.stop()
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#end())
+  }
+
+  async #end(): Promise<void> {
     this.#alarms.stop()
+    // At once: a subscription waits for its batch in hand, and that for the loop, which no longer waits for the store.
+    await Promise.all([
+      ...this.#subscriptions.map((subscription) => subscription.close()),
+      this.#takeover.stop(),
+      this.#retention?.stop(),
+      this.#loop.stop(),
+    ])
     this.#feed.stop()
     await this.#outbox.flush()
     await this.#watching?.close()
+    if (!this.#signedOn) return
     await this.#store.retire(this.owner).catch((error: unknown) => {
       this.#onProblem('this process could not sign off; others take its sagas when its heartbeat is missed', error)
     })
@@ -353,20 +386,22 @@ class DurableEngine implements Engine {
   async #receive(batch: readonly Message[]): Promise<void> {
     const ours = batch.filter((message) => this.#replyTypes.has(message.type))
     await this.#loop.room()
-    await Promise.all(ours.map((message) => this.#take(message)))
+    try {
+      await Promise.all(ours.map((message) => this.#take(message)))
+    } catch (error) {
+      // Not the messages' fault: they wait for another process, or for this one's restart.
+      if (error instanceof EngineError && error.code === 'stopped') throw new UnavailableError(error.message)
+      throw error
+    }
   }
 
-  async #take(message: Message): Promise<Outcome | null> {
-    const reply = { type: message.type, payload: message.payload, causationId: message.causationId }
-    return this.#put(message.correlationId, { type: 'reply', reply }, message.id)
-  }
-
-  #put(sagaId: string, input: Job['input'], inputId: string): Promise<Outcome | null> {
-    return new Promise((done, failed) => this.#loop.put({ sagaId, input, inputId, done, failed }))
+  #take({ id, type, payload, causationId, correlationId: sagaId }: Message): Promise<Outcome | null> {
+    const input: Input = { type: 'reply', reply: { type, payload, causationId } }
+    return new Promise((done, failed) => this.#loop.put({ sagaId, input, inputId: id, done, failed }))
   }
 
   /** A request from outside: refused where too much waits already. */
-  async #ask(sagaId: string, input: Job['input'], inputId: string, start?: Job['start']): Promise<Outcome> {
+  async #ask(sagaId: string, input: Input, inputId: string, start?: Job['start']): Promise<Outcome> {
     const outcome = await new Promise<Outcome | null>((done, failed) =>
       this.#loop.offer({ sagaId, input, inputId, done, failed, ...(start === undefined ? {} : { start }) }),
     )
@@ -374,34 +409,37 @@ class DurableEngine implements Engine {
     return outcome
   }
 
+  /** As long as a saga of this process has a next cause it has a wake-up, whatever becomes of this one. */
   #wake(sagaId: string): void {
-    this.#put(sagaId, { type: 'time' }, `time:${this.#clock.now()}`).then(
-      (outcome) => {
+    this.#loop.put({
+      sagaId,
+      input: { type: 'time' },
+      inputId: `time:${this.#clock.now()}`,
+      done: (outcome) => {
         // Another process has it, and the hint of that was lost.
         if (outcome?.saga.owner !== this.owner) this.#running.delete(sagaId)
+        else if (outcome.events.length === 0) this.#nothingDue(outcome.saga)
       },
-      (error: unknown) => this.#onProblem(`saga ${sagaId} could not be woken`, error),
-    )
+      failed: () => this.#alarms.set(sagaId, this.#clock.now() + wakeAgainMs), // the loop has said why
+    })
   }
 
-  #prune(before: number): void {
-    this.#store.prune(before, prunedAtOnce).catch((error: unknown) => {
-      this.#onProblem('ended sagas could not be removed; tried again with the next heartbeat', error)
-    })
+  /** It was moved meanwhile, or the clock was set back. */
+  #nothingDue(saga: StoredSaga): void {
+    const definition = this.#definitions.get(keyOf(saga.definition, saga.version))
+    if (definition === undefined) return
+    this.#moved({ saga, entries: [], pending: pending(definition, saga.state), commands: [] })
   }
 
   #movedElsewhere(sagaIds: readonly string[]): void {
     this.#mover.forget(sagaIds)
     for (const id of sagaIds) this.#running.delete(id)
-    this.#hint(sagaIds)
+    this.#heard(this.#feed.hint(sagaIds))
   }
 
-  #hint(sagaIds: readonly string[]): void {
-    this.#feed.hint(sagaIds).catch((error: unknown) => {
-      this.#onProblem(
-        'sagas moved by another process could not be read; their subscribers see it with the next move',
-        error,
-      )
+  #heard(reading: Promise<void>): void {
+    reading.catch((error: unknown) => {
+      this.#onProblem('sagas that others may have moved could not be read; their subscribers see it later', error)
     })
   }
 
@@ -410,7 +448,7 @@ class DurableEngine implements Engine {
     if (pending.commands.length > 0) this.#running.add(saga.id)
     else this.#running.delete(saga.id)
     if (commands.length > 0) this.#outbox.send(commands)
-    if (entries.length > 0) this.#feed.moved(saga.state, entries)
+    this.#feed.moved(saga.state, entries)
   }
 }
 
@@ -438,12 +476,3 @@ function replyTypes(step: StepDefinition): readonly string[] {
 
 /** For jitter: the last 32 bits of a UUID v7 are random. */
 const seedOf = (id: string): number => Number.parseInt(id.slice(-8), 16)
-
-/** The same for the same JSON value, whatever the order of its keys. */
-function fingerprintOf(value: unknown): string {
-  const sorted = (_key: string, item: unknown): unknown =>
-    item !== null && typeof item === 'object' && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : item
-  return createHash('sha256').update(JSON.stringify(value, sorted)).digest('base64url')
-}
