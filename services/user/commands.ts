@@ -15,7 +15,8 @@ export function userCommands(): readonly Handled<Tx>[] {
       return commands.map(({ payload: { user_id } }) => {
         const user = users.get(user_id)
         if (user === undefined) return rejected(`there is no user ${user_id}`)
-        if (user.stripe_customer_id === null) return rejected(`user ${user_id} has no Stripe customer`)
+        if (user.stripe_customer_id === null)
+          return rejected(`user ${user_id} has no Stripe customer; set one with its payment method`)
         if (user.payment_method_id === null) return rejected(`user ${user_id} has no default payment method`)
         return done({
           payment_info: { stripeCustomerId: user.stripe_customer_id, paymentMethodId: user.payment_method_id },

@@ -127,11 +127,18 @@ function paymentRoutes(server: HttpServer, db: Kysely<UserTables>, now: () => nu
 
   server.put(
     path,
-    { schema: { tags, summary: 'Sets the payment method', params, body: z.object({ paymentMethodId: storableText }) } },
-    async ({ params: { id }, body: { paymentMethodId } }) => {
+    {
+      schema: {
+        tags,
+        summary: 'Sets the payment method, and the Stripe customer whose it is',
+        params,
+        body: z.object({ paymentMethodId: storableText, stripeCustomerId: storableText.optional() }),
+      },
+    },
+    async ({ params: { id }, body: { paymentMethodId, stripeCustomerId } }) => {
       // Only the provider knows the card behind it; until it tells, its fields are unknown and stay so (quirk U-01).
       const card: Card = { paymentMethodId, brand: null, last4: null, expMonth: null, expYear: null }
-      const user = found(id, await setCard(db, id, card, now()))
+      const user = found(id, await setCard(db, id, card, now(), stripeCustomerId))
       return { success: true, message: 'Payment method updated', payment_info: paymentInfo(user) }
     },
   )

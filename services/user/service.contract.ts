@@ -52,8 +52,16 @@ export function userServiceContract(name: string, newPlace: NewPlace): void {
         reason: 'user cust_no_card has no default payment method',
       })
       const answer = await ask(noCustomer)
-      expect(answer).toMatchObject({ kind: 'rejected', reason: `user ${noCustomer} has no Stripe customer` })
+      expect(answer).toMatchObject({
+        kind: 'rejected',
+        reason: `user ${noCustomer} has no Stripe customer; set one with its payment method`,
+      })
       expect(answer.message.type).toBe('user.payment_info_failed')
+      await user.send('PUT', `/api/user/${noCustomer}/payment`, { paymentMethodId: 'pm_1', stripeCustomerId: 'cus_1' })
+      expect(await user.ask(getPaymentInfo, { user_id: noCustomer })).toMatchObject({
+        kind: 'done',
+        data: { payment_info: { stripeCustomerId: 'cus_1', paymentMethodId: 'pm_1' } },
+      })
     })
 
     test('a command without a user is answered too', async () => {

@@ -60,11 +60,21 @@ export function addTemporaryUser(db: Db, user: NewUser, now: number): Promise<Us
     .executeTakeFirstOrThrow()
 }
 
-/** Sets or removes the card. Undefined where there is no such user, here and below. */
-export function setCard(db: Db, userId: string, card: Card | null, now: number): Promise<UserRow | undefined> {
+/** Sets or removes the card, and sets the customer where one is given. Undefined where there is no such user, here and below. */
+export function setCard(
+  db: Db,
+  userId: string,
+  card: Card | null,
+  now: number,
+  stripeCustomerId?: string,
+): Promise<UserRow | undefined> {
   return db
     .updateTable('users')
-    .set({ ...cardColumns(card, now), updated_at: now })
+    .set({
+      ...cardColumns(card, now),
+      ...(stripeCustomerId === undefined ? {} : { stripe_customer_id: stripeCustomerId }),
+      updated_at: now,
+    })
     .where('user_id', '=', userId)
     .returningAll()
     .executeTakeFirst()
