@@ -1,0 +1,63 @@
+/**
+ * Removes ended sagas when their time is up: portion after portion, for as long as portions are full. One at a time, with
+ * a pause after each, so that commits never wait for more than one.
+ */
+import type { Store } from '../../stores/store.ts'
+import type { Clock } from './clock.ts'
+
+export interface RetentionOptions {
+  readonly store: Store
+  readonly clock: Clock
+  /** Ended sagas are kept this many milliseconds after their last move. */
+  readonly retainMs: number
+  readonly onProblem: (what: string, cause: unknown) => void
+}
+
+/** Few at once, so that an embedded store is not held up. */
+const portion = 200
+
+/** Several times what a portion takes. */
+const pauseMs = 20
+
+export class Retention {
+  readonly #options: RetentionOptions
+  #running: Promise<void> | null = null
+  #stopped = false
+  #endPause: () => void = () => undefined
+
+  constructor(options: RetentionOptions) {
+    this.#options = options
+  }
+
+  /** Removes what is due, where that is not under way. */
+  run(): void {
+    if (this.#stopped) return
+    this.#running ??= this.#prune().finally(() => (this.#running = null))
+  }
+
+  /** Resolves when the portion under way is removed. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#endPause()
+    await this.#running
+  }
+
+  async #prune(): Promise<void> {
+    const { store, clock, retainMs, onProblem } = this.#options
+    try {
+      while (!this.#stopped && (await store.prune(clock.now() - retainMs, portion)) === portion) await this.#pause()
+    } catch (error) {
+      onProblem('ended sagas could not be removed; tried again with the next heartbeat', error)
+    }
+  }
+
+  async #pause(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(pauseMs, resolve)
+      this.#endPause = () => {
+        timer.cancel()
+        resolve()
+      }
+    })
+  }
+}
