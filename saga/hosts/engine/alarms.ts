@@ -1,8 +1,9 @@
 /**
- * Wakes sagas at their times. One timer for all: a heap of times, at most about one entry a saga.
+ * Wakes sagas at their times. One timer for all: a heap of times, at most two entries for each saga that has a wake-up.
  *
  * A saga's wake-up moves with each of its moves, mostly later (the next attempt's deadline). So an entry that is early
- * enough stays; when it fires, the true time is looked up and, where it lies ahead, a new entry is made.
+ * enough stays; when it fires, the true time is looked up and, where it lies ahead, a new entry is made. Most sagas end
+ * long before their time: where more entries are left over than are needed, the heap is made anew.
  */
 import type { Clock } from './clock.ts'
 
@@ -16,7 +17,8 @@ export class Alarms {
   readonly #wake: (id: string) => void
   /** The true wake-up of each saga that has one, and the earliest heap entry made for it. */
   readonly #due = new Map<string, { at: number; entry: number }>()
-  readonly #heap: Entry[] = []
+  #heap: Entry[] = []
+  #stopped = false
   #timer: { at: number; cancel(): void } | null = null
 
   constructor(clock: Clock, wake: (id: string) => void) {
@@ -28,7 +30,13 @@ export class Alarms {
     return this.#due.size
   }
 
+  /** Entries in the heap, those that are left over included. */
+  get entries(): number {
+    return this.#heap.length
+  }
+
   set(id: string, at: number | null): void {
+    if (this.#stopped) return
     const known = this.#due.get(id)
     if (at === null) this.#due.delete(id)
     else if (known !== undefined && known.entry <= at) known.at = at
@@ -37,13 +45,21 @@ export class Alarms {
       this.#push({ at, id })
       this.#arm()
     }
+    if (this.#heap.length > 2 * this.#due.size) this.#tidy()
   }
 
+  /** For good: a wake-up that is set later is none. */
   stop(): void {
+    this.#stopped = true
     this.#timer?.cancel()
     this.#timer = null
     this.#due.clear()
-    this.#heap.length = 0
+    this.#heap = []
+  }
+
+  /** Sorted, entries are a heap. The timer stays: fired too early, it is set again. */
+  #tidy(): void {
+    this.#heap = [...this.#due].map(([id, due]) => ({ at: (due.entry = due.at), id })).toSorted((a, b) => a.at - b.at)
   }
 
   #arm(): void {
