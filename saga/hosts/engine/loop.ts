@@ -46,14 +46,17 @@ export class Loop {
 
   /** Takes an input, or refuses it where too many wait. */
   offer(job: Job): void {
-    if (this.#stopping) job.failed(stopped())
-    else if (this.#queue.length >= this.#options.maxQueued)
-      job.failed(new EngineError('busy', `${this.#queue.length} inputs wait already. Ask again in a second.`))
-    else this.put(job)
+    const waiting = this.#queue.length
+    if (waiting < this.#options.maxQueued) this.put(job)
+    else job.failed(new EngineError('busy', `${waiting} inputs wait already. Ask again in a second.`))
   }
 
   /** Takes an input whatever waits: what the engine itself caused, or what came after `room`. */
   put(job: Job): void {
+    if (this.#stopping)
+      return job.failed(
+        new EngineError('stopped', 'The engine is stopping. Ask another replica, or this one after its restart.'),
+      )
     this.#queue.push(job)
     if (this.#gathering || this.#active >= this.#options.lanes) return
     const lane = this.#run().finally(() => this.#lanes.delete(lane))
@@ -65,7 +68,7 @@ export class Loop {
     while (this.#queue.length >= this.#options.maxQueued) await new Promise<void>((resolve) => this.#room.push(resolve))
   }
 
-  /** Finishes what waits and the batches under way, then refuses everything. */
+  /** Refuses what comes from now on, and finishes what waits; what waits for a store that is away is refused. */
   async stop(): Promise<void> {
     this.#stopping = true
     this.#pauses.forEach((end) => end())
@@ -116,15 +119,19 @@ export class Loop {
     const { mover, onProblem } = this.#options
     mover.forget(batch.map((job) => job.sagaId))
     const retryable = error instanceof StoreError && error.code === 'unavailable'
-    if (!retryable || this.#stopping) {
+    if (!retryable) {
       batch.forEach((job) => job.failed(error))
-      if (!retryable) onProblem('a batch failed for a reason that a retry does not help', error)
-      return
+      return onProblem('a batch failed for a reason that a retry does not help', error)
+    }
+    if (this.#stopping && failures > 1) {
+      // Each further try, and each further batch, would only wait for the store as well.
+      const unknown = leftUnknown(error)
+      return [...batch, ...this.#queue.splice(0)].forEach((job) => job.failed(unknown))
     }
     if (failures === 1) onProblem('the store does not answer; inputs wait and are tried again', error)
     for (const job of batch) job.uncertain = true
     this.#queue.unshift(...batch)
-    await this.#pause(Math.min(50 * 2 ** (failures - 1), 1000))
+    if (!this.#stopping) await this.#pause(Math.min(50 * 2 ** (failures - 1), 1000))
   }
 
   async #pause(ms: number): Promise<void> {
@@ -140,5 +147,9 @@ export class Loop {
   }
 }
 
-const stopped = (): EngineError =>
-  new EngineError('stopped', 'The engine is stopping. Ask another replica, or this one after its restart.')
+const leftUnknown = (error: StoreError): EngineError =>
+  new EngineError(
+    'stopped',
+    'The engine stopped while its store was away: this may or may not have taken effect. Ask another replica, with the same key, or this one after its restart.',
+    error,
+  )

@@ -28,6 +28,7 @@ const portion = 500
 export class Takeover {
   readonly #options: TakeoverOptions
   #timer: { cancel(): void } | null = null
+  #beating: Promise<void> | null = null
   #stopped = false
   #failing = false
   /** The answer of a claim was lost. */
@@ -44,9 +45,11 @@ export class Takeover {
     this.#plan()
   }
 
-  stop(): void {
+  /** Resolves when the beat under way is over; what it takes from now on is left to others. */
+  async stop(): Promise<void> {
     this.#stopped = true
     this.#timer?.cancel()
+    await this.#beating
   }
 
   get #silentMs(): number {
@@ -56,7 +59,7 @@ export class Takeover {
   #plan(): void {
     if (this.#stopped) return
     this.#timer = this.#options.clock.after(this.#options.heartbeatMs, () => {
-      void this.#beat().then(() => this.#plan())
+      this.#beating = this.#beat().then(() => this.#plan())
     })
   }
 
@@ -78,6 +81,7 @@ export class Takeover {
     const { resume } = this.#options
     while (!this.#stopped) {
       const taken = await this.#take(silentMs)
+      if (this.#stopped) return
       taken.forEach(resume)
       if (taken.length < portion) return
     }
