@@ -1,8 +1,9 @@
 /**
- * Tells subscribers every move of a saga, in order, without polling the store.
+ * Tells subscribers every move of a saga, in order.
  *
  * History is the truth; what the loop reports is passed on directly when it follows on, and a gap (a slow subscriber,
- * or another process that moved the saga) is read from the store. A hint only says that there may be something new.
+ * or another process that moved the saga) is read from the store. A hint only says that there may be something new. Hints
+ * can be lost: one question for so many sagas at a time looks for what they did not tell, however many are followed.
  */
 import type { Event } from '../../core/events.ts'
 import { evolve } from '../../core/evolve.ts'
@@ -22,7 +23,12 @@ export interface Update {
 /** Entries that a subscriber lets gather in memory; with more it reads the store instead. */
 const mostGathered = 256
 
+/** Sagas that one look asks for: few enough that commits do not wait for it. */
+const mostAtOnce = 200
+
 class Subscriber {
+  /** Of the last move that it has seen. */
+  seq = 0
   gathered: HistoryEntry[] = []
   /** Read the store before waiting again. */
   behind = true
@@ -54,37 +60,44 @@ export class Feed {
   readonly #store: Store
   readonly #subscribers = new Map<string, Set<Subscriber>>()
   readonly #awaited = new Map<string, Set<(state: SagaState | null) => void>>()
-  #followed: ReadonlySet<string> = new Set()
+  /** Sagas that were followed when this round of looks began, and have not had their turn. */
+  #round: string[] = []
   #stopped = false
 
   constructor(store: Store) {
     this.#store = store
   }
 
-  /** A move was committed here. */
+  /** A saga was moved here; without entries, it may have moved unseen. */
   moved(state: SagaState, entries: readonly HistoryEntry[]): void {
     if (isSettled(state.status)) this.#settle(state.id, state)
-    if (this.#subscribers.size === 0) return
-    for (const entry of entries) this.#subscribers.get(entry.sagaId)?.forEach((subscriber) => subscriber.poke(entry))
+    const subscribers = this.#subscribers.get(state.id)
+    if (subscribers === undefined) return
+    for (const entry of entries.length === 0 ? [null] : entries)
+      subscribers.forEach((subscriber) => subscriber.poke(entry))
   }
 
   /** These sagas may have been moved elsewhere. */
   async hint(sagaIds: readonly string[]): Promise<void> {
     for (const id of sagaIds) this.#subscribers.get(id)?.forEach((subscriber) => subscriber.poke(null))
-    const awaited = sagaIds.filter((id) => this.#awaited.has(id))
-    if (awaited.length === 0) return
-    for (const { id, state } of await this.#store.load(awaited)) if (isSettled(state.status)) this.#settle(id, state)
+    await this.#read(sagaIds.filter((id) => this.#awaited.has(id)))
   }
 
-  /**
-   * Ids that were followed at the last call already: for a slow look at what other processes may have moved, since a hint
-   * can be lost while its connection is.
-   */
-  followedLong(): readonly string[] {
-    const now = new Set([...this.#subscribers.keys(), ...this.#awaited.keys()])
-    const long = [...now].filter((id) => this.#followed.has(id))
-    this.#followed = now
-    return long
+  /** A slow look, in turns, at what other processes may have moved: a hint is lost while its connection is. */
+  async look(): Promise<void> {
+    const turn = this.#round.splice(0, mostAtOnce)
+    if (this.#round.length === 0) this.#round = [...new Set([...this.#subscribers.keys(), ...this.#awaited.keys()])]
+    await this.#read(turn.filter((id) => this.#subscribers.has(id) || this.#awaited.has(id)))
+  }
+
+  async #read(sagaIds: readonly string[]): Promise<void> {
+    if (sagaIds.length === 0) return
+    for (const { id, seq, state } of await this.#store.load(sagaIds)) {
+      if (isSettled(state.status)) this.#settle(id, state)
+      this.#subscribers.get(id)?.forEach((subscriber) => {
+        if (subscriber.seq < seq) subscriber.poke(null)
+      })
+    }
   }
 
   /** The state in which the saga ends or parks from now on; null when the wait is ended before. */
@@ -123,17 +136,17 @@ export class Feed {
     if (this.#stopped || signal?.aborted === true) end()
     signal?.addEventListener('abort', end)
     let state: SagaState | null = null
-    let seq = 0
     try {
       while (!subscriber.ended) {
-        for (const entry of await this.#take(sagaId, subscriber, seq)) {
-          if (entry.seq <= seq) continue // seen already
-          if (entry.seq > seq + 1) {
+        for (const entry of await this.#take(sagaId, subscriber)) {
+          const { seq } = entry
+          if (seq <= subscriber.seq) continue // seen already
+          if (seq > subscriber.seq + 1) {
             subscriber.behind = true // moved elsewhere in between: the store has what is missing
             break
           }
           state = entry.events.reduce<SagaState | null>(evolve, state)
-          seq = entry.seq
+          subscriber.seq = seq
           if (seq > afterSeq && state !== null) yield { seq, at: entry.at, events: entry.events, state }
           if (subscriber.ended) return
         }
@@ -145,12 +158,12 @@ export class Feed {
     }
   }
 
-  async #take(sagaId: string, subscriber: Subscriber, seq: number): Promise<readonly HistoryEntry[]> {
+  async #take(sagaId: string, subscriber: Subscriber): Promise<readonly HistoryEntry[]> {
     const gathered = subscriber.gathered
     subscriber.gathered = []
     if (!subscriber.behind) return gathered
     subscriber.behind = false
-    const read = await this.#store.history(sagaId, seq)
+    const read = await this.#store.history(sagaId, subscriber.seq)
     // What the loop reported while the read was under way is in `gathered` again; a full page means there is more.
     if (read.length >= 1000) subscriber.behind = true
     return read

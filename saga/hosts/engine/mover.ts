@@ -55,7 +55,7 @@ export interface MoverOptions {
   readonly owner: () => string
   readonly now: () => number
   readonly definitionOf: (name: string, version: number) => SagaDefinition | undefined
-  /** Called for every saga that moved, once its move is durable. */
+  /** Called for every saga that moved, once its move is durable; without entries where it may have moved unseen. */
   readonly onMoved: (moved: Moved) => void
   readonly onProblem: (what: string, cause: unknown) => void
   /** How many live sagas' states are kept in memory to save their load; `seq` makes that safe. */
@@ -255,15 +255,17 @@ export class Mover {
   async #exists(draft: Draft, id: string, fingerprint: string): Promise<void> {
     const [saga] = await this.#options.store.load([id])
     for (const job of draft.jobs) {
-      const same = saga !== undefined && fingerprint === job.start?.fingerprint
-      if (same) job.done({ saga, events: [], fresh: false })
-      else
+      if (saga === undefined)
+        job.failed(new EngineError('busy', `Saga ${id}, which held the idempotency key, is just being removed. Ask again.`))
+      else if (fingerprint !== job.start?.fingerprint)
         job.failed(
           new EngineError(
             'key_reused',
             `The idempotency key was used for another request (saga ${id}). Use a new key, or send the same body again.`,
           ),
         )
+      // Under its own id it is this very start, whose commit had lost its answer.
+      else job.done({ saga, events: [], fresh: id === draft.state.id })
     }
     // Where this very start was committed before a broken connection, its commands have not been sent.
     if (saga !== undefined && draft.jobs.some((job) => job.uncertain)) this.resume(saga)
