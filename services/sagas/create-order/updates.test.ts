@@ -114,6 +114,11 @@ test('a saga that goes on after its end is followed on, to its last end', async 
   expect(told.at(-1)?.data.status).toBe('CANCELLED')
 })
 
+test('who asks for the headers alone follows nothing', async () => {
+  const id = await shop.start('cust_123')
+  expect((await fetch(pathOf(id), { method: 'HEAD' })).status).toBe(404)
+})
+
 test('a number that is none is answered 400 with what it must be', async () => {
   for (const [value, sentence] of [
     ['abc', 'last-event-id must be a number'],

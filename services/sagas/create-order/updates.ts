@@ -25,6 +25,7 @@ export function addUpdates(server: HttpServer, engine: Engine): void {
     server.get(
       `${prefix}/sagas/:saga_id/updates`,
       {
+        exposeHeadRoute: false, // it would follow the saga for nobody
         schema: {
           summary: 'Follow a saga as an event stream',
           params: z.object({ saga_id: z.string().max(100) }),
