@@ -5,7 +5,9 @@
  * - each call changes something at most once per key: a repeat under the same key, with the same request, gives the first
  *   answer again;
  * - a refusal is final under its key and left nothing behind; another try needs another key;
- * - a call that throws has an unknown outcome: the same call under the same key finds out.
+ * - a call that throws has an unknown outcome: the same call under the same key finds out;
+ * - a payment has one hold at most, also where its key is forgotten (Stripe does so after a day): then the hold is found by
+ *   the payment's id, and answered for as it is by now.
  */
 
 /** Codes of contract 6.2 that a gateway refuses with. */
@@ -25,6 +27,8 @@ export type GatewayAnswer<Told = unknown> = ({ readonly ok: true } & Told) | Ref
 
 export interface HoldRequest {
   readonly paymentId: string
+  /** Unix milliseconds; no hold of this payment was asked for before. */
+  readonly begunAt: number
   readonly orderId: string
   readonly customerId: string
   readonly sagaId: string

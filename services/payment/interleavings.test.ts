@@ -166,13 +166,16 @@ function newScene(card: string): Scene {
 const paymentOf = (orderId: string): Promise<PaymentRow | undefined> =>
   database.db.selectFrom('payments').selectAll().where('order_id', '=', orderId).executeTakeFirst()
 
-async function moneyAt(orderId: string) {
-  const intents = await database.db
+const intentsOf = (orderId: string) =>
+  database.db
     .selectFrom('sandbox_intents')
     .innerJoin('payments', 'payments.payment_id', 'sandbox_intents.payment_id')
     .select(['sandbox_intents.status', 'sandbox_intents.cents'])
     .where('order_id', '=', orderId)
     .execute()
+
+async function moneyAt(orderId: string) {
+  const intents = await intentsOf(orderId)
   return intents.filter(({ status }) => status === 'requires_capture' || status === 'succeeded')
 }
 
@@ -277,21 +280,48 @@ test('a released payment is paid to the runner once', async () => {
   )
 })
 
-test('an authorisation that reaches the gateway after its undo, and after the gateway forgot the key, is let go', async () => {
+test.each([
+  ['forgot the key', false],
+  ['forgot the key and finds no hold', true],
+])(
+  'an authorisation that reaches the gateway after its undo, and after the gateway %s, leaves one hold, let go',
+  async (_what, findsNone) => {
+    const scene = newScene('pm_sandbox_ok')
+    const sandbox = sandboxGateway(database.db)
+    const undoing = await processOf(gateOf([]))
+    const late = await processOf(gateOf([]), {
+      ...sandbox,
+      async authorise(request, key) {
+        await undoing.deliver(scene.revert)
+        await database.db.deleteFrom('sandbox_calls').execute()
+        if (findsNone)
+          await database.db.deleteFrom('sandbox_intents').where('payment_id', '=', request.paymentId).execute()
+        return sandbox.authorise(request, key)
+      },
+    })
+    await late.deliver(scene.authorize)
+    expect(late.replies).toMatchObject([{ type: 'payment.failed' }])
+    expect(await intentsOf(scene.orderId)).toEqual([{ status: 'canceled', cents: 1999 }])
+  },
+)
+
+test('an authorisation whose answer was lost is found, not made again, after the gateway forgot the key', async () => {
   const scene = newScene('pm_sandbox_ok')
   const sandbox = sandboxGateway(database.db)
-  const undoing = await processOf(gateOf([]))
-  const late = await processOf(gateOf([]), {
+  let lost = false
+  const process = await processOf(gateOf([]), {
     ...sandbox,
     async authorise(...call) {
-      await undoing.deliver(scene.revert)
+      const answer = await sandbox.authorise(...call)
+      if (lost) return answer
+      lost = true
       await database.db.deleteFrom('sandbox_calls').execute()
-      return sandbox.authorise(...call)
+      throw new Error('nobody heard the answer')
     },
   })
-  await late.deliver(scene.authorize)
-  expect(late.replies).toMatchObject([{ type: 'payment.failed' }])
-  expect(await moneyAt(scene.orderId)).toEqual([])
+  await process.deliver(scene.authorize)
+  expect(process.replies).toMatchObject([{ type: 'payment.authorized' }])
+  expect(await intentsOf(scene.orderId)).toEqual([{ status: 'requires_capture', cents: 1999 }])
 })
 
 test('a delivery that another one has overtaken does not begin again what its command was refused', async () => {

@@ -10,7 +10,7 @@
  * - that gateway is asked about a row only while that row says so, and always under the same keys: whoever asks again,
  *   after a crash or at the same time, hears the first answer and moves nothing twice;
  * - an undo asks for the hold under the hold's own key before it lets go of it: that finds out what a lost answer said, and
- *   leaves nothing for a late authorisation to take;
+ *   leaves nothing for a late authorisation to take. Where the key is forgotten the gateway finds the hold: never a second;
  * - a payment has succeeded only once the runner has the money. A transfer that is refused after the money was taken leaves
  *   it in escrow (`CAPTURED`): a capture cannot be taken back, and to refund is for whoever asked for the release to decide.
  *   The release can be asked for again, and so can the revert.
@@ -69,8 +69,8 @@ export function moneyMover(db: Kysely<PaymentTables>, gateways: Gateways): Money
       const answer = await gateway.authorise(holdRequest(row), holdKey(row))
       const current = await findPayment(db, row.payment_id)
       if (current?.status === 'REVERTING' || current?.status === 'REVERTED') {
-        // The undo has asked under the same key and lets go by itself; this is for a gateway that has forgotten the key.
-        // Such a gateway gives another intent, so the intent is part of the key.
+        // The undo has asked under the same key and lets go by itself; this is for a gateway that has forgotten the key
+        // and finds no hold. Such a gateway gives another intent, so the intent is part of the key.
         const key = `${attemptKey('cancel', current)}:${answer.ok ? answer.intentId : ''}`
         if (answer.ok) await gateway.cancel(answer.intentId, reasonOf(current), key)
         return null
@@ -176,6 +176,7 @@ function holdRequest(row: PaymentRow): HoldRequest {
   return {
     ...card,
     paymentId: row.payment_id,
+    begunAt: row.created_at,
     orderId: row.order_id,
     customerId: row.customer_id,
     sagaId: row.saga_id,

@@ -127,7 +127,14 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
     }
 
     /** Runs the deliveries against each other, then delivers all again until nobody fails. Gives the answers by command. */
-    async function race(order: string, card: string, deliveries: readonly Delivery[], scheduler: fc.Scheduler) {
+    async function race(
+      order: string,
+      card: string,
+      deliveries: readonly Delivery[],
+      scheduler: fc.Scheduler,
+      besides: (stopsOf: (name: string, diesAt: number | null) => () => Promise<void>) => Promise<void> = async () =>
+        undefined,
+    ) {
       const answers = new Map<string, Set<string>>()
       const heard = (said: readonly Message[]): void => {
         for (const { causationId = '', type, payload } of said) {
@@ -135,18 +142,21 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
         }
       }
       const messages: Message[] = []
-      const racing = deliveries.map(async ({ verb, diesAt }) => {
+      const stopsOf = (name: string, diesAt: number | null) => {
         let stops = 0
-        const stop = async (): Promise<void> => {
+        return async (): Promise<void> => {
           if (diesAt !== null && stops >= diesAt) throw new Error('the process died here')
-          await scheduler.schedule(Promise.resolve(), `${verb} ${stops}`)
+          await scheduler.schedule(Promise.resolve(), `${name} ${stops}`)
           stops += 1
         }
+      }
+      const racing = deliveries.map(async ({ verb, diesAt }) => {
+        const stop = stopsOf(verb, diesAt)
         const sent = await message(order, card, verb)
         messages.push(sent)
         await serve(sent, stop).then(heard, () => undefined)
       })
-      await scheduler.waitFor(Promise.all(racing))
+      await scheduler.waitFor(Promise.all([...racing, besides(stopsOf)]))
 
       const open = new Map(messages.map((sent) => [sent.id, sent]))
       for (let round = 0; open.size > 0; round++) {
@@ -264,6 +274,43 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
             await serveAlive(await message(order, card, 'authorise'))
             const answers = await race(order, card, [...others, revert], scheduler)
             expect(await checkAlways(order, answers)).toMatchObject({ status: 'REVERTED', money: 0, transfers: 0 })
+          },
+        ),
+        { numRuns: runs },
+      ))
+
+    test('an authorisation that was left is settled by the upkeep, with one hold that is let go, whatever comes late or dies', () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.scheduler(),
+          fc.constantFrom(...cards),
+          fc.nat(14),
+          fc.boolean(),
+          fc.array(delivery('authorise', 'authorise again', 'revert'), { maxLength: 3 }),
+          fc.option(fc.nat(14)),
+          async (scheduler, card, leftAt, forgets, late, upkeepDiesAt) => {
+            const order = `left-${(count += 1)}`
+            let stops = 0
+            const sent = await message(order, card, 'authorise')
+            await serve(sent, async () => {
+              if (stops++ >= leftAt) throw new Error('the process died here')
+            }).catch(() => undefined)
+            if (forgets) await database.db.deleteFrom('sandbox_calls').execute()
+
+            now += unknownMs
+            const answers = await race(order, card, late, scheduler, (stopsOf) => {
+              const stop = stopsOf('upkeep', upkeepDiesAt)
+              const dying = context(database.db.withPlugin(stopping(stop)), stoppingGateway(database, stop))
+              return endOverdue(dying, () => undefined).catch(() => undefined)
+            })
+            // Nobody comes any more: upkeep alone ends what is left, also where it died over it.
+            for (let look = 0; look < 3; look++) {
+              now += 2 * unknownMs
+              await endOverdue(context(database.db, sandboxGateway(database.db)), () => undefined)
+            }
+            const left = await checkAlways(order, answers)
+            expect(left).toMatchObject({ money: 0, transfers: 0 })
+            expect(['REVERTED', 'FAILED', undefined]).toContain(left.status)
           },
         ),
         { numRuns: runs },

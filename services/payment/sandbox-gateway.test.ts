@@ -19,6 +19,7 @@ afterEach(async () => {
 
 const hold = (paymentMethodId: string | null, cents = 1999): HoldRequest => ({
   paymentId: 'p1',
+  begunAt: 0,
   orderId: 'o1',
   customerId: 'c1',
   sagaId: 's1',
@@ -57,6 +58,39 @@ test('the card that loses its answer has held the money, and a repeat says so', 
   const intents = await db.selectFrom('sandbox_intents').selectAll().execute()
   expect(intents).toMatchObject([{ status: 'requires_capture' }])
   expect(repeat).toEqual({ ok: true, intentId: intents[0]?.intent_id })
+})
+
+test.each(['pm_sandbox_ok', 'pm_sandbox_lost_answer'])(
+  'a hold of the card %s is found and not made again under a key that is forgotten, and said to be let go once it is',
+  async (card) => {
+    const { gateway, db } = await openSandbox()
+    const authorise = () => gateway.authorise(hold(card), 'k1')
+    await authorise().catch(() => undefined)
+    const held = await authorise()
+    if (!held.ok) throw new Error('refused')
+    const forget = () => db.deleteFrom('sandbox_calls').execute()
+    await forget()
+    expect(await authorise()).toEqual(held)
+    expect(await authorise()).toEqual(held)
+    await forget()
+    await gateway.cancel(held.intentId, 'abandoned', 'k2')
+    const gone = { ok: false, code: 'STRIPE_UNEXPECTED_STATUS', stripeStatus: 'canceled' }
+    expect(await authorise()).toMatchObject(gone)
+    expect(await authorise()).toMatchObject(gone)
+    expect(await db.selectFrom('sandbox_intents').select('status').execute()).toEqual([{ status: 'canceled' }])
+  },
+)
+
+test('a runner who was paid is not paid again under a key that is forgotten', async () => {
+  const { gateway, db } = await openSandbox()
+  const held = await gateway.authorise(hold('pm_sandbox_ok'), 'k1')
+  if (!held.ok) throw new Error('refused')
+  const request = { intentId: held.intentId, paymentId: 'p1', orderId: 'o1', cents: 1999, account: 'acct_1' }
+  await gateway.capture(held.intentId, 'k2')
+  const paid = await gateway.transfer(request, 'k3')
+  await db.deleteFrom('sandbox_calls').execute()
+  expect(await gateway.transfer(request, 'k3')).toEqual(paid)
+  expect(await db.selectFrom('sandbox_transfers').select('cents').execute()).toEqual([{ cents: 1999 }])
 })
 
 test.each([null, 'pm_unknown'])('a card with the token %s behaves like the good one', async (token) => {

@@ -4,15 +4,18 @@
  * It lives in the Payment Service's database for convenience only. It behaves as the outside system that it stands for:
  * every call commits by itself, before it is answered, and nothing of it is rolled back with the caller.
  *
+ * Its keys are in `sandbox_calls`. Emptied, it has forgotten them as Stripe does after a day, and finds what it has done for
+ * a payment by the payment's id.
+ *
  * Cards by their token (`payment_method_id`); a missing or unknown one behaves like the good card:
  * - `pm_sandbox_ok`: all goes well;
  * - `pm_sandbox_declined`: the hold is refused;
  * - `pm_sandbox_slow`: the money is held at once, the answer comes late;
- * - `pm_sandbox_lost_answer`: the money is held and the first answer is lost;
+ * - `pm_sandbox_lost_answer`: the money is held and the answer that says so first is lost;
  * - `pm_sandbox_release_fails`: held and taken, but the runner cannot be paid.
  */
 import { setTimeout as systemDelay } from 'node:timers/promises'
-import type { Kysely, Migration, Transaction } from 'kysely'
+import { sql, type Kysely, type Migration, type Transaction } from 'kysely'
 import { v7 as uuid } from 'uuid'
 import { retryContention } from '../database/database.ts'
 import type { Gateway, GatewayAnswer, Refused } from './gateway.ts'
@@ -70,36 +73,33 @@ export function sandboxGateway<S extends SandboxTables>(database: Kysely<S>, opt
   const db = database as unknown as Kysely<SandboxTables>
   const slow = options.slow ?? (() => systemDelay(1_500))
 
-  /** Does the work once per key, and says whether this was the time. Where the answer is known, it is kept at once. */
+  /** Does the work once per key. The answer that is expected is kept at once; another one costs a statement more. */
   async function once<Told>(
     key: string,
     request: unknown,
     work: (tx: Tx) => Promise<GatewayAnswer<Told>>,
-    known: GatewayAnswer<Told> | null = null,
-  ): Promise<{ readonly answer: GatewayAnswer<Told>; readonly first: boolean }> {
+    expected: GatewayAnswer<Told> | null = null,
+  ): Promise<GatewayAnswer<Told>> {
     const asked = JSON.stringify(request)
     return retryContention(() =>
       db.transaction().execute(async (tx) => {
         const { numInsertedOrUpdatedRows } = await tx
           .insertInto('sandbox_calls')
-          .values({ key, request: asked, answer: known === null ? '' : JSON.stringify(known) })
+          .values({ key, request: asked, answer: expected === null ? '' : JSON.stringify(expected) })
           .onConflict((conflict) => conflict.column('key').doNothing())
           .executeTakeFirstOrThrow()
-        if (numInsertedOrUpdatedRows === 0n) return { answer: await repeated<Told>(tx, key, asked), first: false }
+        if (numInsertedOrUpdatedRows === 0n) return repeated<Told>(tx, key, asked)
         const answer = await work(tx)
-        if (known !== null) return { answer, first: true }
+        if (answer === expected) return answer
         await tx
           .updateTable('sandbox_calls')
           .set({ answer: JSON.stringify(answer) })
           .where('key', '=', key)
           .execute()
-        return { answer, first: true }
+        return answer
       }),
     )
   }
-
-  const simply = async <Told>(key: string, request: unknown, work: (tx: Tx) => Promise<GatewayAnswer<Told>>) =>
-    (await once(key, request, work)).answer
 
   return {
     name: 'sandbox',
@@ -108,38 +108,38 @@ export function sandboxGateway<S extends SandboxTables>(database: Kysely<S>, opt
       const card = paymentMethodId ?? 'pm_sandbox_ok'
       const intentId = `pi_sandbox_${uuid()}`
       const outcome = card === 'pm_sandbox_declined' ? declined : ({ ok: true, intentId } as const)
-      const hold = async (tx: Tx) => {
-        if (outcome.ok)
-          await tx
-            .insertInto('sandbox_intents')
-            .values({ intent_id: intentId, payment_id: paymentId, cents, card, status: 'requires_capture' })
-            .execute()
-        return outcome
+      const hold = async (tx: Tx): Promise<GatewayAnswer<{ readonly intentId: string }>> => {
+        if (!outcome.ok) return outcome
+        const made = await insertIntent(tx, { intent_id: intentId, payment_id: paymentId, cents, card })
+        return made ? outcome : earlierHold(tx, paymentId)
       }
-      const { answer, first } = await once(key, ['authorise', paymentId, cents, card], hold, outcome)
+      const answer = await once(key, ['authorise', paymentId, cents, card], hold, outcome)
       if (card === 'pm_sandbox_slow') await slow()
-      if (card === 'pm_sandbox_lost_answer' && first) throw new Error('the sandbox gateway lost its answer on the way')
+      if (card === 'pm_sandbox_lost_answer' && answer.ok && answer.intentId === intentId)
+        throw new Error('the sandbox gateway lost its answer on the way')
       return answer
     },
 
     cancel: (intentId, _reason, key) =>
-      simply(key, ['cancel', intentId], (tx) =>
+      once(key, ['cancel', intentId], (tx) =>
         change(tx, intentId, { from: 'requires_capture', to: 'canceled', already: ['canceled'] }),
       ),
 
     capture: (intentId, key) =>
-      simply(key, ['capture', intentId], (tx) =>
+      once(key, ['capture', intentId], (tx) =>
         change(tx, intentId, { from: 'requires_capture', to: 'succeeded', already: ['succeeded'] }),
       ),
 
     refund: (intentId, _reason, key) =>
-      simply(key, ['refund', intentId], (tx) =>
+      once(key, ['refund', intentId], (tx) =>
         change(tx, intentId, { from: 'succeeded', to: 'refunded', already: ['refunded'] }),
       ),
 
     transfer: ({ intentId, account, cents }, key) =>
-      simply(key, ['transfer', intentId, account, cents], async (tx) => {
+      once(key, ['transfer', intentId, account, cents], async (tx) => {
         const intent = await find(tx, intentId)
+        const earlier = await paidFrom(tx, intentId)
+        if (earlier !== undefined) return { ok: true, transferId: earlier.transfer_id }
         if (intent?.status !== 'succeeded') return refusedState(intentId, intent?.status)
         if (intent.card === 'pm_sandbox_release_fails') return cannotBePaid
         const transferId = `tr_sandbox_${uuid()}`
@@ -151,7 +151,7 @@ export function sandboxGateway<S extends SandboxTables>(database: Kysely<S>, opt
       }),
 
     reverse: (transferId, key) =>
-      simply(key, ['reverse', transferId], async (tx) => {
+      once(key, ['reverse', transferId], async (tx) => {
         const { numUpdatedRows } = await tx
           .updateTable('sandbox_transfers')
           .set({ reversed: 1 })
@@ -185,6 +185,40 @@ async function repeated<Told>(tx: Tx, key: string, asked: string): Promise<Gatew
 
 const find = (tx: Tx, intentId: string) =>
   tx.selectFrom('sandbox_intents').selectAll().where('intent_id', '=', intentId).executeTakeFirst()
+
+/** False where the payment has one already, which is so only under a key that is forgotten by now. */
+async function insertIntent(
+  tx: Tx,
+  { intent_id, payment_id, cents, card }: Omit<SandboxTables['sandbox_intents'], 'status'>,
+): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('sandbox_intents')
+    .columns(['intent_id', 'payment_id', 'cents', 'card', 'status'])
+    .expression(
+      sql`select ${intent_id}, ${payment_id}, cast(${cents} as bigint), ${card}, 'requires_capture'
+        where not exists (select * from sandbox_intents where payment_id = ${payment_id})`,
+    )
+    .executeTakeFirstOrThrow()
+  return numInsertedOrUpdatedRows === 1n
+}
+
+async function earlierHold(tx: Tx, paymentId: string): Promise<GatewayAnswer<{ readonly intentId: string }>> {
+  const { intent_id: intentId, status } = await tx
+    .selectFrom('sandbox_intents')
+    .selectAll()
+    .where('payment_id', '=', paymentId)
+    .executeTakeFirstOrThrow()
+  const holds = status === 'requires_capture' || status === 'succeeded'
+  return holds ? { ok: true, intentId } : { ...refusedState(intentId, status), code: 'STRIPE_UNEXPECTED_STATUS' }
+}
+
+const paidFrom = (tx: Tx, intentId: string) =>
+  tx
+    .selectFrom('sandbox_transfers')
+    .select('transfer_id')
+    .where('intent_id', '=', intentId)
+    .where('reversed', '=', 0)
+    .executeTakeFirst()
 
 type IntentStatus = SandboxTables['sandbox_intents']['status']
 

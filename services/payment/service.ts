@@ -37,7 +37,7 @@ export function startPaymentService(options: PaymentServiceOptions): Promise<Run
       const { db } = database
       const gateways = {
         sandbox: sandboxGateway(db),
-        ...(options.stripe === undefined ? {} : { stripe: stripeGateway(options.stripe) }),
+        ...(options.stripe === undefined ? {} : { stripe: stripeGateway({ ...options.stripe, now }) }),
       }
       const context = { db, gateways, mover: moneyMover(db, gateways), now, holdMs: options.holdMs ?? sixDaysMs }
       const told = tellOfWaiting(context, log)

@@ -38,6 +38,7 @@ if (await answers()) {
 
 const hold: HoldRequest = {
   paymentId: 'p1',
+  begunAt: 0,
   orderId: 'o1',
   customerId: 'c1',
   sagaId: 's1',
@@ -52,7 +53,7 @@ function suite(): void {
   let relay: Server
   let url: string
   let relayed: { what: string; status: number; key: string | undefined }[]
-  const gateway = () => stripeGateway({ secretKey: 'sk_test_mock', url })
+  const gateway = (now = 0) => stripeGateway({ secretKey: 'sk_test_mock', url, now: () => now })
 
   beforeAll(async () => {
     relay = createServer((request, response) => {
@@ -98,6 +99,14 @@ function suite(): void {
       ])
     },
   )
+
+  test('the search for a hold under a key that may be forgotten is a call that Stripe understands', async () => {
+    expect(await gateway(24 * 60 * 60_000).authorise(hold, 'k1')).toMatchObject({ ok: true })
+    expect(relayed).toEqual([
+      { what: 'GET /v1/payment_intents/search', status: 200, key: undefined },
+      { what: 'POST /v1/payment_intents', status: 200, key: 'k1' },
+    ])
+  })
 
   test('a reversal is a call that Stripe understands', async () => {
     expect(await gateway().reverse('tr_1', 'k1')).toEqual({ ok: true })

@@ -10,9 +10,16 @@ type Answers = Record<string, readonly { readonly status?: number; readonly body
 let server: Server
 let url: string
 let answers: Answers
-let asked: { what: string; key: string | undefined; version: string | undefined; form: URLSearchParams }[]
+let asked: {
+  what: string
+  query: URLSearchParams
+  key: string | undefined
+  version: string | undefined
+  form: URLSearchParams
+}[]
 
 beforeEach(async () => {
+  now = 0
   asked = []
   answers = {}
   server = createServer((request, response) => {
@@ -24,6 +31,7 @@ beforeEach(async () => {
       const { 'idempotency-key': key, 'stripe-version': version } = request.headers
       asked.push({
         what,
+        query: new URLSearchParams(request.url?.split('?')[1]),
         key: key as string | undefined,
         version: version as string | undefined,
         form: new URLSearchParams(text),
@@ -44,11 +52,14 @@ beforeEach(async () => {
 afterEach(() => new Promise<unknown>((resolve) => server.close(resolve)))
 
 const noSuch = { error: { type: 'invalid_request_error', code: 'resource_missing', message: 'No such thing.' } }
-const gateway = () => stripeGateway({ secretKey: 'sk_test_secret', url })
+/** When the payment of `hold` was begun, its key is trusted; a day later Stripe may have forgotten it. */
+let now = 0
+const gateway = () => stripeGateway({ secretKey: 'sk_test_secret', url, now: () => now })
 const keys = () => asked.filter(({ what }) => what.startsWith('POST')).map(({ key }) => key)
 
 const hold: HoldRequest = {
   paymentId: 'p1',
+  begunAt: 0,
   orderId: 'o1',
   customerId: 'c1',
   sagaId: 's1',
@@ -124,6 +135,74 @@ test('an intent in processing is looked at afresh, since a repeat would say proc
   answers['GET /v1/payment_intents/pi_1'] = [intent('processing'), intent('requires_capture')]
   await expect(gateway().authorise(hold, 'k1')).rejects.toThrow('pi_1')
   expect(await gateway().authorise(hold, 'k1')).toEqual({ ok: true, intentId: 'pi_1' })
+})
+
+describe('under a key that Stripe may have forgotten', () => {
+  const day = 24 * 60 * 60_000
+  const found = (...statuses: string[]) => ({
+    body: {
+      object: 'search_result',
+      data: statuses.map((status) => ({ id: `pi_${status}`, status, metadata: { payment_record_id: 'p1' } })),
+    },
+  })
+  const stranger = { id: 'pi_2', status: 'requires_capture', metadata: { payment_record_id: 'p2' } }
+  const search = 'GET /v1/payment_intents/search'
+
+  beforeEach(() => {
+    now = day
+  })
+
+  test('a hold of the payment that is there is found by its metadata, and none is made', async () => {
+    answers[search] = [found('requires_payment_method', 'requires_capture')]
+    answers['GET /v1/payment_intents/pi_requires_capture'] = [intent('requires_capture')]
+    expect(await gateway().authorise(hold, 'k1')).toEqual({ ok: true, intentId: 'pi_1' })
+    expect(asked.map(({ what }) => what)).toEqual([search, 'GET /v1/payment_intents/pi_requires_capture'])
+    expect(asked[0]?.query.get('query')).toBe("metadata['payment_record_id']:'p1'")
+  })
+
+  test.each([
+    ['was let go', 'canceled', []],
+    ['is what a card refused', 'requires_payment_method', ['k1:unfinished']],
+  ])('one that %s is no hold, and none is made', async (_what, status, writes) => {
+    answers[search] = [found(status)]
+    answers[`GET /v1/payment_intents/pi_${status}`] = [intent(status)]
+    answers['POST /v1/payment_intents/pi_1/cancel'] = [intent('canceled')]
+    expect(await gateway().authorise(hold, 'k1')).toMatchObject({ ok: false, stripeStatus: status })
+    expect(keys()).toEqual(writes)
+  })
+
+  test('one that a person has captured is money of the customer, and said to be there', async () => {
+    answers[search] = [found('succeeded')]
+    answers['GET /v1/payment_intents/pi_succeeded'] = [intent('succeeded')]
+    expect(await gateway().authorise(hold, 'k1')).toEqual({ ok: true, intentId: 'pi_1' })
+    expect(keys()).toEqual([])
+  })
+
+  test('where there is none, it is made under the same key', async () => {
+    answers[search] = [found(), { body: { object: 'search_result', data: [stranger] } }]
+    answers['POST /v1/payment_intents'] = [intent('requires_capture')]
+    for (let i = 0; i < 2; i++) expect(await gateway().authorise(hold, 'k1')).toEqual({ ok: true, intentId: 'pi_1' })
+    expect(keys()).toEqual(['k1', 'k1'])
+  })
+
+  test.each([
+    ['fails to answer', 500, 'api_error'],
+    ['refuses to say', 400, 'invalid_request_error'],
+  ])('where Stripe %s whether there is one, nothing is known and none is made', async (_what, status, type) => {
+    answers[search] = [{ status, body: { error: { type, message: 'pm_1' } } }]
+    await expect(gateway().authorise(hold, 'k1')).rejects.toMatchObject({
+      code: 'gateway_unreachable',
+      message: expect.stringMatching(/^whether Stripe did hold the money before is not known/),
+    })
+    expect(keys()).toEqual([])
+  })
+
+  test('nothing is looked up while the key cannot be forgotten', async () => {
+    now = day / 2 - 1
+    answers['POST /v1/payment_intents'] = [intent('requires_capture')]
+    await gateway().authorise(hold, 'k1')
+    expect(asked.map(({ what }) => what)).toEqual(['POST /v1/payment_intents'])
+  })
 })
 
 describe('an outcome that nobody knows is thrown, never called a refusal', () => {

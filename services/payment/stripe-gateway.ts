@@ -6,7 +6,7 @@
  *
  * Invariants:
  * - every write carries an idempotency key. Stripe keeps a key with its answer for at least 24 hours; within that time a
- *   repeat does nothing and gives the first answer again;
+ *   repeat does nothing and gives the first answer again. What could come later looks first whether it was done before;
  * - `Refused` only where Stripe has said no. A lost connection, a busy key, a fault of Stripe's: thrown, outcome unknown.
  */
 import { Stripe } from 'stripe'
@@ -16,6 +16,8 @@ export interface StripeOptions {
   readonly secretKey: string
   /** Where Stripe's API is, such as `http://127.0.0.1:12111` for its mock; the real one where none is given. */
   readonly url?: string
+  /** Unix milliseconds; the system's clock where none is given. */
+  readonly now?: () => number
 }
 
 /** Our calls and their answers are written for this version; another is a change of this file. */
@@ -23,6 +25,12 @@ const apiVersion = '2026-10-28.endive'
 
 /** Below the deadline of a saga's attempt, so that the outcome is known to be unknown before the next one. */
 const timeoutMs = 8_000
+
+/**
+ * While a payment is younger than that, the key of its hold cannot be forgotten: half of what Stripe promises, whatever the
+ * clocks say. Until then nothing is looked up, which keeps orders clear of Stripe's limit of 20 searches a second.
+ */
+const keyTrustedMs = 12 * 60 * 60_000
 
 /** What is not known to have happened: the same call under the same key finds out. */
 export class GatewayError extends Error {
@@ -38,6 +46,7 @@ export class GatewayError extends Error {
 }
 
 export function stripeGateway(options: StripeOptions): Gateway {
+  const now = options.now ?? Date.now
   const stripe = new Stripe(options.secretKey, {
     apiVersion,
     timeout: timeoutMs,
@@ -52,7 +61,9 @@ export function stripeGateway(options: StripeOptions): Gateway {
     authorise: (request, key) =>
       asking('hold the money', 'STRIPE_API_ERROR', async () => {
         if (request.paymentMethodId === null) return noCard
-        const intent = await stripe.paymentIntents.create(holdParams(request), { idempotencyKey: key })
+        const mayBeForgotten = now() - request.begunAt >= keyTrustedMs
+        const earlier = mayBeForgotten ? await findHold(stripe, request.paymentId) : null
+        const intent = earlier ?? (await stripe.paymentIntents.create(holdParams(request), { idempotencyKey: key }))
         return holdAnswer(stripe, intent, key)
       }),
 
@@ -124,6 +135,27 @@ function holdParams(request: HoldRequest): Stripe.PaymentIntentCreateParams {
   }
 }
 
+/**
+ * The hold that was made for a payment before, as it is now. The one that holds money, where there are several: to create and
+ * to confirm are one call, but what a card refused stays behind as an intent too.
+ *
+ * A search sees what is new late, by an hour at the most: by then the key is still remembered. So whatever was made for the
+ * payment, either the search finds it or the key does.
+ *
+ * @throws GatewayError also where Stripe refuses the search: that says nothing of the hold
+ */
+async function findHold(stripe: Stripe, paymentId: string): Promise<Stripe.PaymentIntent | null> {
+  try {
+    const query = `metadata['payment_record_id']:'${paymentId}'`
+    const { data } = await stripe.paymentIntents.search({ query, limit: 100 })
+    const ours = data.filter(({ metadata }) => metadata['payment_record_id'] === paymentId)
+    const found = ours.find(({ status }) => status === 'requires_capture' || status === 'succeeded') ?? ours[0]
+    return found === undefined ? null : await stripe.paymentIntents.retrieve(found.id)
+  } catch (error) {
+    throw unknownOutcome('hold the money before', error)
+  }
+}
+
 async function holdAnswer(
   stripe: Stripe,
   created: Stripe.PaymentIntent,
@@ -131,7 +163,8 @@ async function holdAnswer(
 ): Promise<GatewayAnswer<{ readonly intentId: string }>> {
   // A repeat under the same key would say `processing` for ever: only a fresh look tells what came of it.
   const intent = created.status === 'processing' ? await stripe.paymentIntents.retrieve(created.id) : created
-  if (intent.status === 'requires_capture') return { ok: true, intentId: intent.id }
+  // One that succeeded was captured by a person: the customer's money is with us all the same.
+  if (intent.status === 'requires_capture' || intent.status === 'succeeded') return { ok: true, intentId: intent.id }
   if (intent.status === 'processing')
     throw new GatewayError('gateway_unreachable', `Stripe still works on ${intent.id}: ask again later`)
   // Nothing may stay behind that could become a hold later.

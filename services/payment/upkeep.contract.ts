@@ -93,6 +93,23 @@ export function paymentUpkeepContract(name: string, newPlace: NewPlace): void {
     })
 
     test.each([
+      ['INITIATING', unknownMs],
+      ['REVERTING', minute],
+    ] as const)(
+      'a hold whose answer was lost is let go under a forgotten key too, and no second one is made: %s',
+      async (status, dueMs) => {
+        const { db, begin, context, look, intents, problems } = await setUp()
+        const row = await begin('o1', 'pm_sandbox_lost_answer')
+        await expect(context.mover.hold(row)).rejects.toThrow('lost its answer')
+        if (status === 'REVERTING') await changePayment(db, row, { status }, 0)
+        await db.deleteFrom('sandbox_calls').execute()
+        expect(await look(dueMs)).toBe('REVERTED')
+        expect(await intents()).toEqual([{ status: 'canceled' }])
+        expect(problems).toEqual([])
+      },
+    )
+
+    test.each([
       ['release', 'RELEASING', 'SUCCEEDED'],
       ['revert', 'REVERTING', 'REVERTED'],
     ] as const)('a %s that was left halfway is finished after a minute', async (_what, status, end) => {
