@@ -1,5 +1,7 @@
 /** Pages by key: the place where a page ends, as text that a client hands back. */
-import type { StoredSaga } from './store.ts'
+import type { Reading } from './reading.ts'
+import { readRows } from './reading.ts'
+import type { SagaPage } from './store.ts'
 
 export interface PageKey {
   readonly createdAt: number
@@ -12,7 +14,7 @@ const mostLimit = 1000
 export const pageLimit = (limit: number | undefined): number =>
   Math.min(Math.max(Math.trunc(limit ?? defaultLimit), 1), mostLimit)
 
-const keyOf = (saga: StoredSaga): string => `${saga.createdAt}_${saga.id}`
+const keyText = ({ createdAt, id }: PageKey): string => `${createdAt}_${id}`
 
 /** @throws RangeError where the text is not the `next` of an earlier page */
 export function parseKey(after: string): PageKey {
@@ -23,11 +25,9 @@ export function parseKey(after: string): PageKey {
 }
 
 /** One page from rows that were read with one more than the limit. */
-export function pageOf(
-  rows: readonly StoredSaga[],
-  limit: number,
-): { readonly items: readonly StoredSaga[]; readonly next: string | null } {
-  const items = rows.slice(0, limit)
-  const last = items.at(-1)
-  return { items, next: rows.length > limit && last !== undefined ? keyOf(last) : null }
+export function pageOf<Row>(reading: Reading<Row>, rows: readonly Row[], limit: number): SagaPage {
+  const { sagas, damaged } = readRows(reading, rows.slice(0, limit))
+  const last = rows[limit - 1]
+  const next = rows.length > limit && last !== undefined ? keyText(reading.keyOf(last)) : null
+  return { items: sagas, damaged, next }
 }

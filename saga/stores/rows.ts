@@ -8,7 +8,9 @@
 import type { Event } from '../core/events.ts'
 import { evolve } from '../core/evolve.ts'
 import type { SagaState } from '../core/state.ts'
-import type { Move, SagaFilter, Start, StoredSaga } from './store.ts'
+import type { Reading } from './reading.ts'
+import { damageOf, stateOf } from './reading.ts'
+import type { HistoryEntry, Move, SagaFilter, Start, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
 
 export const sagaColumns =
@@ -49,12 +51,12 @@ export interface SagaRow {
   readonly later: string | null
 }
 
-export const toSaga = (row: SagaRow): StoredSaga => ({
+const toSaga = (row: SagaRow): StoredSaga => ({
   id: row.id,
   definition: row.definition,
   version: row.version,
   seq: row.seq,
-  state: stateOf(row),
+  state: stateOf(row.id, folded(row)),
   owner: row.owner,
   key: row.key,
   fingerprint: row.fingerprint,
@@ -63,15 +65,30 @@ export const toSaga = (row: SagaRow): StoredSaga => ({
   updatedAt: row.updated_at,
 })
 
-function stateOf({ id, seq, state, state_seq, later }: SagaRow): SagaState {
+function folded({ seq, state, state_seq, later }: SagaRow): unknown {
   const kept = state === null ? null : (JSON.parse(state) as SagaState)
   const moves = later === null ? [] : (JSON.parse(`[${later}]`) as readonly (readonly Event[])[])
   if (state_seq + moves.length !== seq)
-    throw new StoreError(
-      'unusable',
-      `Saga ${id} is at move ${seq}, but after ${state_seq} its history has ${moves.length}. Restore it from a backup.`,
-    )
-  return moves.flat().reduce(evolve, kept) as SagaState
+    throw new Error(`it is at move ${seq}, but after ${state_seq} its history has ${moves.length}`)
+  return moves.flat().reduce(evolve, kept)
+}
+
+export const reading: Reading<SagaRow> = { keyOf: ({ id, created_at }) => ({ id, createdAt: created_at }), toSaga }
+
+export interface HistoryRow {
+  readonly seq: number
+  readonly at: number
+  readonly input_id: string
+  readonly events: string
+}
+
+/** @throws StoreError `damaged` */
+export function toEntry(sagaId: string, { seq, at, input_id, events }: HistoryRow): HistoryEntry {
+  try {
+    return { sagaId, seq, at, inputId: input_id, events: JSON.parse(events) as readonly Event[] }
+  } catch (error) {
+    throw damageOf(sagaId, error)
+  }
 }
 
 /** Text columns hold no NUL and no half of a surrogate pair (in JSON both are escaped). */

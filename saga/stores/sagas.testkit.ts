@@ -8,6 +8,9 @@ import type { Move, Start, StoredSaga } from './store.ts'
 /** When everything happens that a test does not place elsewhere. */
 export const at = 1_790_000_000_000
 
+/** What `startOf` makes, as a claim names it. */
+export const testVersions = [{ definition: 'test', version: 1 }]
+
 export type SagaOverrides = Partial<Omit<StoredSaga, 'state'>> & {
   readonly status?: SagaStatus
   readonly input?: unknown

@@ -6,8 +6,8 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { at, moveOf, startOf, type SagaOverrides } from './sagas.testkit.ts'
-import type { HistoryEntry, Move, SagaFilter, Start, Store, StoredSaga } from './store.ts'
+import { at, moveOf, startOf, testVersions, type SagaOverrides } from './sagas.testkit.ts'
+import type { DefinitionVersion, HistoryEntry, Move, SagaFilter, Start, Store, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
 
 /** Where one test keeps its sagas. */
@@ -15,6 +15,8 @@ export interface StorePlace {
   /** Opens the place again, as another process would (a shared store), or as the next one does after `close`. */
   open(): Promise<Store>
   drop(): Promise<void>
+  /** Takes away what is kept of the saga's moves, as a careless hand or a broken disk would; the store is closed. */
+  damage?(sagaId: string): Promise<void>
 }
 
 export interface StoreTraits {
@@ -57,17 +59,34 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
     const one = async (overrides: SagaOverrides = {}): Promise<StoredSaga> =>
       (await started(startOf(overrides)))[0] as StoredSaga
 
-    const loaded = async (id: string): Promise<StoredSaga | undefined> => (await store.load([id]))[0]
+    async function read(ids: readonly string[], from = store): Promise<readonly StoredSaga[]> {
+      const { sagas, damaged } = await from.load(ids)
+      expect(damaged).toEqual([])
+      return sagas
+    }
+
+    const loaded = async (id: string): Promise<StoredSaga | undefined> => (await read([id]))[0]
+
+    async function claim(
+      owner: string,
+      silentMs: number,
+      limit: number,
+      versions: readonly DefinitionVersion[] = testVersions,
+      by = store,
+    ): Promise<readonly StoredSaga[]> {
+      const { sagas, damaged } = await by.claim(owner, silentMs, limit, versions)
+      expect(damaged).toEqual([])
+      return sagas
+    }
 
     const listed = async (filter: SagaFilter): Promise<string[]> =>
       (await store.list(filter)).items.map((saga) => saga.id)
 
     describe('a start', () => {
-      test('is found by id and by key, whole, with its history', async () => {
+      test('is found by id, whole, with its history', async () => {
         const start = startOf({ key: 'key-1', businessKey: 'order-1' })
         await started(start)
-        expect(await store.load([start.saga.id])).toEqual([start.saga])
-        expect(await store.findByKey('key-1')).toEqual(start.saga)
+        expect(await read([start.saga.id])).toEqual([start.saga])
         expect(await store.history(start.saga.id)).toEqual([start.entry])
       })
 
@@ -81,9 +100,9 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         const other = startOf({ key: 'k', fingerprint: 'second' })
         const result = await store.commit({ starts: [other], moves: [] })
         expect(result.starts).toEqual([{ kind: 'exists', id: holder.id, fingerprint: 'first' }])
-        expect(await store.load([other.saga.id])).toEqual([])
+        expect(await read([other.saga.id])).toEqual([])
         expect(await store.history(other.saga.id)).toEqual([])
-        expect(await store.findByKey('k')).toEqual(holder)
+        expect(await loaded(holder.id)).toEqual(holder)
       })
 
       test('under a used id changes nothing, not even the history', async () => {
@@ -91,8 +110,8 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         const again = startOf({ id: holder.id, key: 'b', fingerprint: 'second' })
         const result = await store.commit({ starts: [again], moves: [] })
         expect(result.starts).toEqual([{ kind: 'exists', id: holder.id, fingerprint: 'first' }])
-        expect(await store.findByKey('b')).toBeNull()
         expect(await store.history(holder.id)).toHaveLength(1)
+        await one({ key: 'b' }) // is free
       })
 
       test("whose key and id are another's each names the holder of the key", async () => {
@@ -111,8 +130,8 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         expect(result.starts).toEqual([{ kind: 'started' }, exists, exists, { kind: 'started' }])
         expect(await loaded(first.saga.id)).toEqual(first.saga)
         expect(await store.history(first.saga.id)).toEqual([first.entry])
-        expect(await store.findByKey('other')).toBeNull()
         expect(await store.count({})).toBe(2)
+        await one({ key: 'other' }) // is free
       })
 
       test('wins its key alone, however many commits race for it', async () => {
@@ -186,9 +205,8 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           saga = { ...saga, seq: move.toSeq, state: move.state }
           expect(await loaded(saga.id)).toEqual(saga)
         }
-        expect(await store.findByKey('k')).toEqual(saga)
         expect((await store.list({})).items).toEqual([saga])
-        expect(await store.claim('heir', 0, 1)).toEqual([{ ...saga, owner: 'heir' }])
+        expect(await claim('heir', 0, 1)).toEqual([{ ...saga, owner: 'heir' }])
       })
 
       test('that was decided on another seq is stale and changes nothing', async () => {
@@ -262,9 +280,9 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
               : { kind: 'started' },
           ),
         )
-        const kept = await store.load(starts.map(({ saga }) => saga.id))
+        const kept = await read(starts.map(({ saga }) => saga.id))
         expect(kept).toHaveLength(starts.filter((_, index) => index % 7 !== 0).length)
-        const seqs = new Map((await store.load(old.map(({ id }) => id))).map(({ id, seq }) => [id, seq]))
+        const seqs = new Map((await read(old.map(({ id }) => id))).map(({ id, seq }) => [id, seq]))
         expect(old.map(({ id }) => seqs.get(id))).toEqual(old.map((_, index) => (index % 5 === 0 ? 1 : 2)))
       })
 
@@ -283,9 +301,8 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
     describe('reads', () => {
       test('leave out what does not exist', async () => {
         const saga = await one()
-        expect(await store.load(['nowhere', saga.id])).toEqual([saga])
-        expect(await store.load([])).toEqual([])
-        expect(await store.findByKey('nowhere')).toBeNull()
+        expect(await read(['nowhere', saga.id])).toEqual([saga])
+        expect(await read([])).toEqual([])
         expect(await store.history('nowhere')).toEqual([])
       })
 
@@ -379,17 +396,17 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 
       test('takes the live sagas of an owner that never spoke, whole, and leaves their seq', async () => {
         const sagas = await started(startOf({ owner: 'gone' }), startOf({ owner: 'gone' }))
-        const taken = await store.claim('heir', minute, 10)
+        const taken = await claim('heir', minute, 10)
         expect(taken.toSorted(byId)).toEqual(sagas.map((saga) => ({ ...saga, owner: 'heir' })).toSorted(byId))
         expect(await loaded(sagas[0]?.id ?? '')).toMatchObject({ owner: 'heir', seq: 1 })
-        expect(await store.claim('heir', minute, 10)).toEqual([])
+        expect(await claim('heir', minute, 10)).toEqual([])
       })
 
       test('leaves those of an owner that has just spoken, and takes them when it was silent too long', async () => {
         const saga = await one({ owner: 'busy' })
         await store.heartbeat('busy')
-        expect(await store.claim('heir', minute, 10)).toEqual([])
-        expect(ids(await store.claim('heir', 0, 10))).toEqual([saga.id])
+        expect(await claim('heir', minute, 10)).toEqual([])
+        expect(ids(await claim('heir', 0, 10))).toEqual([saga.id])
       })
 
       test('takes those of an owner that has retired at once, and not once it has spoken again', async () => {
@@ -397,9 +414,9 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         await store.heartbeat('a')
         await store.retire('a')
         await store.heartbeat('a')
-        expect(await store.claim('heir', minute, 10)).toEqual([])
+        expect(await claim('heir', minute, 10)).toEqual([])
         await store.retire('a')
-        expect(ids(await store.claim('heir', minute, 10))).toEqual([saga.id])
+        expect(ids(await claim('heir', minute, 10))).toEqual([saga.id])
       })
 
       test('finds the silent among owners who live', async () => {
@@ -407,7 +424,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         const sagas = await started(...owners.flatMap((owner) => [startOf({ owner }), startOf({ owner })]))
         for (const owner of owners) if (owner !== 'c' && owner !== 'g') await store.heartbeat(owner)
         const expected = sagas.filter(({ owner }) => owner === 'c' || owner === 'g')
-        expect(ids(await store.claim('d', minute, 10))).toEqual(ids(expected))
+        expect(ids(await claim('d', minute, 10))).toEqual(ids(expected))
       })
 
       test('takes none that has ended or is parked', async () => {
@@ -417,13 +434,40 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         )
         const ends = await one({ owner: 'gone' })
         await store.commit({ starts: [], moves: [moveOf(ends, { status: 'FAILED', live: false })] })
-        expect(await store.claim('heir', minute, 10)).toEqual([])
+        expect(await claim('heir', minute, 10)).toEqual([])
+      })
+
+      test('takes those of the versions that it is given, and leaves the rest to others', async () => {
+        const [one, two, other] = (await started(
+          startOf({ owner: 'gone', version: 1 }),
+          startOf({ owner: 'gone', version: 2 }),
+          startOf({ owner: 'gone', definition: 'other' }),
+          startOf({ owner: 'gone', definition: 'unknown' }),
+        )) as [StoredSaga, StoredSaga, StoredSaga]
+        const others = Array.from({ length: 400 }, (_, index) => startOf({ owner: `gone ${index % 3}`, version: 3 }))
+        await started(...others)
+        for (const heir of ['old', 'new', 'third']) await store.heartbeat(heir)
+        expect(await claim('nobody', minute, 10, [])).toEqual([])
+        expect(ids(await claim('old', minute, 10))).toEqual([one.id])
+        const both = [
+          { definition: 'test', version: 2 },
+          { definition: 'other', version: 1 },
+        ]
+        expect(ids(await claim('new', minute, 10, both))).toEqual(ids([two, other]))
+        expect(await claim('new', minute, 10, both)).toEqual([])
+        const seen = new Set<string>()
+        for (const size of [150, 150, 100, 0]) {
+          const taken = await claim('third', minute, 150, [...both, { definition: 'test', version: 3 }])
+          expect(taken).toHaveLength(size)
+          taken.forEach(({ id }) => seen.add(id))
+        }
+        expect(seen.size).toBe(others.length)
       })
 
       test('takes at most its limit', async () => {
         await started(...Array.from({ length: 5 }, () => startOf({ owner: 'gone' })))
-        expect(await store.claim('heir', minute, 3)).toHaveLength(3)
-        expect(await store.claim('heir', minute, 3)).toHaveLength(2)
+        expect(await claim('heir', minute, 3)).toHaveLength(3)
+        expect(await claim('heir', minute, 3)).toHaveLength(2)
       })
 
       test('shares with another at the same time, and none is taken twice', async () => {
@@ -433,7 +477,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         const taken: StoredSaga[][] = [[], []]
         // A claim passes over what another has just locked, so each asks until nothing is left for either.
         for (let left = sagas.length; left > 0; left = sagas.length - taken.flat().length) {
-          const both = await Promise.all([store.claim('a', minute, 13), other.claim('b', minute, 13)])
+          const both = await Promise.all([claim('a', minute, 13), claim('b', minute, 13, undefined, other)])
           both.forEach((part, index) => taken[index]?.push(...part))
           expect(both.flat().length).toBeGreaterThan(0)
         }
@@ -442,7 +486,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 
       test('does not stop the move of an owner that still lives: seq decides', async () => {
         const saga = await one({ owner: 'slow' })
-        await store.claim('heir', minute, 10)
+        await claim('heir', minute, 10)
         expect((await store.commit({ starts: [], moves: [moveOf(saga)] })).moves).toEqual(['moved'])
         expect(await loaded(saga.id)).toMatchObject({ owner: 'slow', seq: 2 })
       })
@@ -480,7 +524,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         ]
         await started(...ended, ...kept)
         expect(await store.prune(at + 10, 100)).toBe(4)
-        expect(await store.load(ended.map(({ saga }) => saga.id))).toEqual([])
+        expect(await read(ended.map(({ saga }) => saga.id))).toEqual([])
         for (const { saga } of ended) expect(await store.history(saga.id)).toEqual([])
         expect(await store.count({})).toBe(kept.length)
         for (const { saga } of kept) expect(await store.history(saga.id)).toHaveLength(1)
@@ -526,13 +570,17 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         })
         const entry: HistoryEntry = { ...start.entry, inputId: `i ${text}` }
         await started({ ...start, entry })
-        expect(await store.findByKey(`k ${text}`)).toEqual(start.saga)
+        const again = await store.commit({ starts: [startOf({ key: `k ${text}` })], moves: [] })
+        expect(again.starts).toEqual([{ kind: 'exists', id: start.saga.id, fingerprint: text }])
         expect(await listed({ businessKey: `b ${text}`, definition: `d ${text}` })).toEqual([start.saga.id])
         const move = moveOf(start.saga, { reply: text, inputId: text, businessKey: text })
         await store.commit({ starts: [], moves: [move] })
         expect(await loaded(start.saga.id)).toMatchObject({ state: move.state, businessKey: text })
         expect(await store.history(start.saga.id)).toEqual([entry, ...move.entries])
-        expect(await store.claim(`heir ${text}`, minute, 1)).toMatchObject([{ owner: `heir ${text}` }])
+        const { definition, version } = start.saga
+        expect(await claim(`heir ${text}`, minute, 1, [{ definition, version }])).toMatchObject([
+          { owner: `heir ${text}` },
+        ])
       })
 
       test('with NUL characters and half surrogate pairs inside state and events comes back as it was', async () => {
@@ -560,11 +608,10 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           }
           // Nothing is found under another name, and to ask is no error.
           const other = text.replace('\ud83d', '\ufffd').replace('\0', '')
-          expect(await store.load([`id ${other}`])).toEqual([])
-          expect(await store.findByKey(`key ${other}`)).toBeNull()
-          const found = await store.load([saga.id, `id ${text}`])
+          expect(await read([`id ${other}`])).toEqual([])
+          await one({ key: `key ${other}` }) // is free
+          const found = await read([saga.id, `id ${text}`])
           expect(found.map(({ id }) => id)).toContain(saga.id)
-          expect(await store.findByKey(`other ${text}`)).toBeNull()
           expect(await store.history(`other ${text}`)).toEqual([])
           expect(await listed({ businessKey: `other ${text}` })).toEqual([])
           expect(await store.count({ definition: `other ${text}` })).toBe(0)
@@ -573,16 +620,16 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 
       /** True where the batch was stored as it is, or refused and nothing changed. */
       async function keptOrRefused(batch: Parameters<Store['commit']>[0], id: string, move?: Move): Promise<boolean> {
-        const before = await store.load([id])
+        const before = await read([id])
         try {
           await store.commit(batch)
         } catch (error) {
           expect(error).toBeInstanceOf(StoreError)
           expect(error).toMatchObject({ code: 'refused' })
-          expect(await store.load([id])).toEqual(before)
+          expect(await read([id])).toEqual(before)
           return true
         }
-        const [saga] = await store.load([id])
+        const [saga] = await read([id])
         const [start] = batch.starts
         expect(await store.history(id)).toEqual(
           expect.arrayContaining([...(move?.entries ?? []), start?.entry].filter(Boolean)),
@@ -638,17 +685,72 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         const calls: [string, () => Promise<unknown>][] = [
           ['commit', () => store.commit({ starts: [startOf()], moves: [] })],
           ['load', () => store.load([saga.id])],
-          ['findByKey', () => store.findByKey('k')],
           ['list', () => store.list({})],
           ['count', () => store.count({})],
           ['history', () => store.history(saga.id)],
-          ['claim', () => store.claim('heir', 0, 1)],
+          ['claim', () => store.claim('heir', 0, 1, [])],
           ['liveVersions', () => store.liveVersions()],
           ['prune', () => store.prune(at, 1)],
         ]
         for (const [call, run] of calls)
           await expect(run(), call).rejects.toMatchObject({ name: 'StoreError', code: 'unavailable' })
         expect(await store.ready()).toBe(false)
+      })
+
+      describe('a damaged saga', () => {
+        /** Three sagas of a process that is gone; the one in the middle is damaged. */
+        async function threeWithDamage(): Promise<readonly [StoredSaga, StoredSaga, StoredSaga]> {
+          const sagas = (await started(
+            startOf({ owner: 'gone', key: 'k1', createdAt: at + 1 }),
+            startOf({ owner: 'gone', key: 'k2', createdAt: at + 2 }),
+            startOf({ owner: 'gone', key: 'k3', createdAt: at + 3 }),
+          )) as [StoredSaga, StoredSaga, StoredSaga]
+          await store.close()
+          await place.damage?.(sagas[1].id)
+          store = await open()
+          return sagas
+        }
+
+        const damageOf = ({ id }: StoredSaga): unknown[] => [
+          {
+            id,
+            problem: expect.objectContaining({
+              code: 'damaged',
+              message: expect.stringMatching(`Saga ${id} is damaged: .+ Restore its rows from a backup`) as string,
+            }) as StoreError,
+          },
+        ]
+
+        test('is told apart from those that are read with it, with a word on what to do', async () => {
+          const [one, damaged, other] = await threeWithDamage()
+          const found = await store.load([one.id, damaged.id, other.id])
+          expect(found.sagas.toSorted(byId)).toEqual([one, other].toSorted(byId))
+          expect(found.damaged).toEqual(damageOf(damaged))
+          expect(await store.load([damaged.id])).toEqual({ sagas: [], damaged: damageOf(damaged) })
+        })
+
+        test('is taken over once with the others, which keeps none of them back', async () => {
+          const [one, damaged, other] = await threeWithDamage()
+          await store.heartbeat('heir')
+          const found = await store.claim('heir', minute, 10, testVersions)
+          expect(found.sagas.map(({ id }) => id).toSorted()).toEqual([one.id, other.id].toSorted())
+          expect(found.damaged).toEqual(damageOf(damaged))
+          expect(await store.claim('heir', minute, 10, testVersions)).toEqual({ sagas: [], damaged: [] })
+          expect(await store.claim('third', minute, 10, testVersions)).toEqual({ sagas: [], damaged: [] })
+        })
+
+        test('is no item of a page, whose other items and next page are as they were', async () => {
+          const [one, damaged, other] = await threeWithDamage()
+          const first = await store.list({}, { limit: 2 })
+          expect(first).toMatchObject({ items: [{ id: other.id }], damaged: damageOf(damaged) })
+          expect(await store.list({}, { limit: 2, after: first.next ?? '' })).toEqual({
+            items: [one],
+            damaged: [],
+            next: null,
+          })
+          expect(await store.count({})).toBe(3)
+          expect(await store.liveVersions()).toMatchObject([{ count: 3 }])
+        })
       })
 
       test('everything is there after it was closed and opened again', async () => {
@@ -660,10 +762,9 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         await store.close()
         store = await open()
         expect(await loaded(start.saga.id)).toEqual(before)
-        expect(await store.findByKey('k')).toEqual(before)
         expect(await store.history(start.saga.id)).toEqual([start.entry, ...move.entries])
         expect((await store.commit({ starts: [startOf({ key: 'k' })], moves: [] })).starts[0]?.kind).toBe('exists')
-        expect(await store.claim('heir', minute, 10)).toHaveLength(1)
+        expect(await claim('heir', minute, 10)).toHaveLength(1)
       })
     }
 
@@ -674,7 +775,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           const all = await Promise.all(Array.from({ length: 8 }, () => fresh.open()))
           const start = startOf()
           await all[0]?.commit({ starts: [start], moves: [] })
-          for (const each of all) expect(await each.load([start.saga.id])).toEqual([start.saga])
+          for (const each of all) expect(await read([start.saga.id], each)).toEqual([start.saga])
           await Promise.all(all.map((each) => each.close()))
         } finally {
           await fresh.drop()

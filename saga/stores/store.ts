@@ -7,7 +7,8 @@
  * - a start with a used id or a used key changes nothing and names the saga that holds it;
  * - items of one batch do not hurt each other, unless the database refuses the batch as a whole (then it throws and
  *   nothing, or with a broken connection an unknown part, was written);
- * - reads come from the same rows: lists, counts and details are true at once.
+ * - reads come from the same rows: lists, counts and details are true at once;
+ * - a saga whose rows do not fit together any more is told apart from the others, and hurts none of them.
  */
 import type { Event } from '../core/events.ts'
 import type { SagaState, SagaStatus } from '../core/state.ts'
@@ -96,10 +97,30 @@ export interface PageRequest {
   readonly after?: string | undefined
 }
 
+/** A saga that was read and cannot be made out: rows are missing, or hold what this version did not write. */
+export interface DamagedSaga {
+  readonly id: string
+  /** What is wrong, and what to do. */
+  readonly problem: StoreError
+}
+
+export interface Found {
+  readonly sagas: readonly StoredSaga[]
+  readonly damaged: readonly DamagedSaga[]
+}
+
 export interface SagaPage {
   readonly items: readonly StoredSaga[]
+  /** Not among the items, but counted for the page's limit. */
+  readonly damaged: readonly DamagedSaga[]
   /** Where the next page starts; null on the last. */
   readonly next: string | null
+}
+
+/** A definition in one of its versions: what a saga runs under, from its start to its end. */
+export interface DefinitionVersion {
+  readonly definition: string
+  readonly version: number
 }
 
 export interface Store {
@@ -109,8 +130,7 @@ export interface Store {
   open(): Promise<void>
   commit(batch: { readonly starts: readonly Start[]; readonly moves: readonly Move[] }): Promise<CommitResult>
   /** Sagas by id; those that do not exist are left out. */
-  load(ids: readonly string[]): Promise<readonly StoredSaga[]>
-  findByKey(key: string): Promise<StoredSaga | null>
+  load(ids: readonly string[]): Promise<Found>
   list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage>
   count(filter: SagaFilter): Promise<number>
   /** Moves with `seq > afterSeq`, oldest first, at most `limit` (1,000 where none is given). */
@@ -120,12 +140,16 @@ export interface Store {
   /** Removes the owner's heartbeat, so that others take its live sagas at once. */
   retire(owner: string): Promise<void>
   /**
-   * Takes live sagas whose owner has not said that it is alive for `silentMs` (or never has): makes `owner` their owner
-   * and returns them, at most `limit`. Two processes that claim at once get different sagas. `seq` stays.
+   * Takes live sagas of these versions whose owner has not said that it is alive for `silentMs` (or never has): makes
+   * `owner` their owner and returns them, at most `limit`. Two processes that claim at once get different sagas. `seq` stays.
+   * Damaged ones are taken, too: nobody else can run them either, and so each of their owners is told of them once.
    */
-  claim(owner: string, silentMs: number, limit: number): Promise<readonly StoredSaga[]>
-  /** Live sagas counted by definition and version, to check that each has its definition before the engine runs. */
-  liveVersions(): Promise<readonly { readonly definition: string; readonly version: number; readonly count: number }[]>
+  claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found>
+  /**
+   * Live and parked sagas counted by definition and version, to check that each has its definition before the engine runs.
+   * The counts are rough where sagas come, go or change hands meanwhile.
+   */
+  liveVersions(): Promise<readonly (DefinitionVersion & { readonly count: number })[]>
   /** Removes ended sagas, never live or parked ones, last moved before `before`; at most `limit`; returns how many. */
   prune(before: number, limit: number): Promise<number>
   /** Calls back with ids that another process may have moved; a hint only. Absent where one process holds the store. */
@@ -142,8 +166,9 @@ export class StoreError extends Error {
    * `unavailable`: no connection, or it broke (whether a commit took effect is then unknown; retry).
    * `refused`: the database refused a row or statement; a batch can be split to find it.
    * `locked`: another process holds an embedded store. `unusable`: wrong settings or a damaged or newer schema.
+   * `damaged`: what is stored of one saga cannot be read; the others can.
    */
-  readonly code: 'unavailable' | 'refused' | 'locked' | 'unusable'
+  readonly code: 'unavailable' | 'refused' | 'locked' | 'unusable' | 'damaged'
   constructor(code: StoreError['code'], message: string, cause?: unknown) {
     super(message, { cause })
     this.code = code

@@ -53,6 +53,7 @@ export async function readStore(store: Store): Promise<StoredSagas> {
   const sagas: StoredSaga[] = []
   for (let after: string | null | undefined; after !== null;) {
     const page = await store.list({}, { limit: 1000, after })
+    for (const { problem } of page.damaged) throw problem
     sagas.push(...page.items)
     after = page.next
   }
@@ -63,7 +64,7 @@ export async function readStore(store: Store): Promise<StoredSagas> {
     let entries = await store.history(listed.id)
     // Two reads are no snapshot: a late answer may have come between them.
     for (let tries = 1; tries < 5 && entries.length !== saga?.seq; tries += 1) {
-      saga = (await store.load([listed.id]))[0]
+      saga = (await store.load([listed.id])).sagas[0]
       entries = await store.history(listed.id)
     }
     history.set(listed.id, [...entries])

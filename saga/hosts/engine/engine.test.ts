@@ -366,7 +366,7 @@ describe('several processes on one store', () => {
       ...shared,
       async claim(...args) {
         const taken = await shared.claim(...args)
-        if (taken.length > 0 && lost++ === 0) throw new StoreError('unavailable', 'the answer was lost')
+        if (taken.sagas.length > 0 && lost++ === 0) throw new StoreError('unavailable', 'the answer was lost')
         return taken
       },
     }

@@ -224,6 +224,7 @@ class DurableEngine implements Engine {
       rename: () => void (this.owner = uuidv7()),
       clock,
       heartbeatMs: options.heartbeatMs ?? 2000,
+      versions: definitions.map(({ name, version }) => ({ definition: name, version })),
       resume: (saga) => this.#mover.resume(saga),
       onBeat: () => {
         if (options.store.exclusive !== true) this.#heard(this.#feed.look())
@@ -292,7 +293,12 @@ class DurableEngine implements Engine {
   }
 
   async get(sagaId: string): Promise<StoredSaga | null> {
-    return (await this.#store.load([sagaId]))[0] ?? null
+    const {
+      sagas: [saga],
+      damaged: [damage],
+    } = await this.#store.load([sagaId])
+    if (damage !== undefined) throw damage.problem
+    return saga ?? null
   }
 
   list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage> {

@@ -92,7 +92,7 @@ export class Feed {
 
   async #read(sagaIds: readonly string[]): Promise<void> {
     if (sagaIds.length === 0) return
-    for (const { id, seq, state } of await this.#store.load(sagaIds)) {
+    for (const { id, seq, state } of (await this.#store.load(sagaIds)).sagas) {
       if (isSettled(state.status)) this.#settle(id, state)
       this.#subscribers.get(id)?.forEach((subscriber) => {
         if (subscriber.seq < seq) subscriber.poke(null)

@@ -15,7 +15,7 @@ import type { Command, Pending } from '../../core/pending.ts'
 import { pending, repliesOf } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
 import { isSettled } from '../../core/state.ts'
-import type { HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
+import type { DamagedSaga, HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
 
@@ -114,7 +114,13 @@ export class Mover {
       if (list === undefined) bySaga.set(job.sagaId, [job])
       else list.push(job)
     }
-    const known = await this.#load([...bySaga].filter(([, [job]]) => job?.start === undefined).map(([id]) => id))
+    const { known, damaged } = await this.#load(
+      [...bySaga].filter(([, [job]]) => job?.start === undefined).map(([id]) => id),
+    )
+    for (const { id, problem } of damaged) {
+      bySaga.get(id)?.forEach((job) => job.failed(problem))
+      bySaga.delete(id)
+    }
     const answered = await this.#answered(jobs, known)
     const drafts: Draft[] = []
     for (const [id, list] of bySaga) {
@@ -143,7 +149,7 @@ export class Mover {
   }
 
   /** These sagas, as far as they exist. Held by the caller, since what is in memory may be forgotten at any time. */
-  async #load(ids: readonly string[]): Promise<ReadonlyMap<string, StoredSaga>> {
+  async #load(ids: readonly string[]): Promise<Known> {
     const known = new Map<string, StoredSaga>()
     const missing: string[] = []
     for (const id of ids) {
@@ -151,12 +157,13 @@ export class Mover {
       if (saga === undefined) missing.push(id)
       else known.set(id, saga)
     }
-    if (missing.length === 0) return known
-    for (const saga of await this.#options.store.load(missing)) {
+    if (missing.length === 0) return { known, damaged: [] }
+    const { sagas, damaged } = await this.#options.store.load(missing)
+    for (const saga of sagas) {
       this.remember(saga)
       known.set(saga.id, saga)
     }
-    return known
+    return { known, damaged }
   }
 
   #draftOf(before: StoredSaga | null, jobs: Job[]): Draft | null {
@@ -253,9 +260,13 @@ export class Mover {
   }
 
   async #exists(draft: Draft, id: string, fingerprint: string): Promise<void> {
-    const [saga] = await this.#options.store.load([id])
+    const {
+      sagas: [saga],
+      damaged: [damage],
+    } = await this.#options.store.load([id])
     for (const job of draft.jobs) {
-      if (saga === undefined)
+      if (damage !== undefined) job.failed(damage.problem)
+      else if (saga === undefined)
         job.failed(new EngineError('busy', `Saga ${id}, which held the idempotency key, is just being removed. Ask again.`))
       else if (fingerprint !== job.start?.fingerprint)
         job.failed(
@@ -314,6 +325,11 @@ export class Mover {
     for (const [index, job] of draft.jobs.entries())
       job.done({ saga, events: draft.outcomes[index] ?? [], fresh: index === 0 && draft.before === null })
   }
+}
+
+interface Known {
+  readonly known: ReadonlyMap<string, StoredSaga>
+  readonly damaged: readonly DamagedSaga[]
 }
 
 interface Prepared {

@@ -4,10 +4,11 @@
  * The owner is a hint: two processes that both believe they own a saga send the same commands under the same ids, and
  * `seq` lets only one of their moves through.
  *
- * Invariant: no live saga belongs to a live owner who does not know it. A claim of unknown outcome may have made it so; the
- * process then takes another name and signs the old one off, so that all its sagas are claimed again.
+ * Invariant: no live saga belongs to a live owner who does not know it, or not its definition. A claim of unknown outcome
+ * may have made it so; the process then takes another name and signs the old one off, so that all its sagas are claimed
+ * again.
  */
-import type { Store, StoredSaga } from '../../stores/store.ts'
+import type { DefinitionVersion, Found, Store, StoredSaga } from '../../stores/store.ts'
 import type { Clock } from './clock.ts'
 
 export interface TakeoverOptions {
@@ -16,6 +17,8 @@ export interface TakeoverOptions {
   readonly rename: () => void
   readonly clock: Clock
   readonly heartbeatMs: number
+  /** What this process can run; the rest is left to others. */
+  readonly versions: readonly DefinitionVersion[]
   readonly resume: (saga: StoredSaga) => void
   /** Called with each heartbeat. */
   readonly onBeat: () => void
@@ -77,19 +80,23 @@ export class Takeover {
     }
   }
 
+  /** Each portion is taken by a process that has just said that it lives: many together take longer than its silence may. */
   async #claim(silentMs: number): Promise<void> {
-    const { resume } = this.#options
+    const { store, owner, resume, onProblem } = this.#options
     while (!this.#stopped) {
-      const taken = await this.#take(silentMs)
+      const { sagas, damaged } = await this.#take(silentMs)
       if (this.#stopped) return
-      taken.forEach(resume)
-      if (taken.length < portion) return
+      sagas.forEach(resume)
+      for (const { id, problem } of damaged) onProblem(`saga ${id} cannot be run`, problem)
+      if (sagas.length + damaged.length < portion) return
+      await store.heartbeat(owner())
     }
   }
 
-  async #take(silentMs: number): Promise<readonly StoredSaga[]> {
+  async #take(silentMs: number): Promise<Found> {
+    const { store, owner, versions } = this.#options
     try {
-      return await this.#options.store.claim(this.#options.owner(), silentMs, portion)
+      return await store.claim(owner(), silentMs, portion, versions)
     } catch (error) {
       this.#unsure = true
       throw error

@@ -1,6 +1,7 @@
 /** Keeps sagas in the process's memory: for tests, the checker and examples. Nothing outlives the process. */
 import { hasEnded } from '../../core/state.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
+import type { Reading } from '../reading.ts'
 import type { CommitResult, HistoryEntry, Move, SagaFilter, Start, StartResult, Store, StoredSaga } from '../store.ts'
 
 interface Row {
@@ -8,6 +9,8 @@ interface Row {
   live: boolean
   readonly history: HistoryEntry[]
 }
+
+const reading: Reading<StoredSaga> = { keyOf: (saga) => saga, toSaga: (saga) => saga }
 
 /** @param now the store's own clock, Unix milliseconds, for heartbeats */
 export function memoryStore(now: () => number = Date.now): Store {
@@ -41,8 +44,11 @@ export function memoryStore(now: () => number = Date.now): Store {
     open: () => Promise.resolve(),
     commit: ({ starts, moves }): Promise<CommitResult> =>
       Promise.resolve({ starts: starts.map(start), moves: moves.map(move) }),
-    load: (ids) => Promise.resolve(ids.map((id) => rows.get(id)?.saga).filter((saga) => saga !== undefined)),
-    findByKey: (key) => Promise.resolve(rows.get(byKey.get(key) ?? '')?.saga ?? null),
+    load: (ids) =>
+      Promise.resolve({
+        sagas: ids.map((id) => rows.get(id)?.saga).filter((saga) => saga !== undefined),
+        damaged: [],
+      }),
     async list(filter, page = {}) {
       const limit = pageLimit(page.limit)
       const after = page.after === undefined ? null : parseKey(page.after)
@@ -53,7 +59,7 @@ export function memoryStore(now: () => number = Date.now): Store {
           saga.createdAt < after.createdAt ||
           (saga.createdAt === after.createdAt && saga.id < after.id),
       )
-      return pageOf(from.slice(0, limit + 1), limit)
+      return pageOf(reading, from, limit)
     },
     count: (filter) => Promise.resolve(matching(filter).length),
     history: (sagaId, afterSeq = 0, limit = 1000) =>
@@ -66,15 +72,15 @@ export function memoryStore(now: () => number = Date.now): Store {
       heartbeats.delete(owner)
       return Promise.resolve()
     },
-    claim(owner, silentMs, limit) {
+    claim(owner, silentMs, limit, versions) {
       const alive = (id: string): boolean => now() - (heartbeats.get(id) ?? -Infinity) < silentMs
-      const free = [...rows.values()].filter((row) => row.live && row.saga.owner !== owner && !alive(row.saga.owner))
-      return Promise.resolve(
-        free.slice(0, limit).map((row) => {
-          row.saga = { ...row.saga, owner }
-          return row.saga
-        }),
+      const runs = ({ definition, version }: StoredSaga): boolean =>
+        versions.some((each) => each.definition === definition && each.version === version)
+      const free = [...rows.values()].filter(
+        ({ live, saga }) => live && saga.owner !== owner && !alive(saga.owner) && runs(saga),
       )
+      const sagas = free.slice(0, limit).map((row) => (row.saga = { ...row.saga, owner }))
+      return Promise.resolve({ sagas, damaged: [] })
     },
     liveVersions() {
       const counts = new Map<string, { definition: string; version: number; count: number }>()

@@ -39,4 +39,7 @@ export const migrations: readonly string[] = [
    alter table S.saga_history add column state text;
    update S.saga_history h set state = s.state from S.saga s where s.id = h.saga_id and s.seq = h.seq;
    alter table S.saga drop column state;`,
+  // A process takes over what it has the definitions of, and does not look at the rest, however much that is.
+  `create index saga_runs on S.saga (owner, definition collate "C", version) where live;
+   drop index S.saga_live;`,
 ]

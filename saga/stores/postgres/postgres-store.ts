@@ -8,9 +8,12 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
-import type { SagaRow } from '../rows.ts'
-import { condition, isStorable, refuseOddNames, toSaga } from '../rows.ts'
+import { readRows } from '../reading.ts'
+import type { HistoryRow, SagaRow } from '../rows.ts'
+import { condition, isStorable, reading, refuseOddNames, toEntry } from '../rows.ts'
 import type {
+  DefinitionVersion,
+  Found,
   HistoryEntry,
   Move,
   PageRequest,
@@ -19,7 +22,6 @@ import type {
   Start,
   StartResult,
   Store,
-  StoredSaga,
 } from '../store.ts'
 import { StoreError } from '../store.ts'
 import { textArray } from './arrays.ts'
@@ -119,14 +121,8 @@ class PostgresStore implements Store {
     }
   }
 
-  async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
-    return (await this.#query<SagaRow>('load', statements.load, [ids.filter(isStorable)])).map(toSaga)
-  }
-
-  async findByKey(key: string): Promise<StoredSaga | null> {
-    if (!isStorable(key)) return null
-    const [row] = await this.#query<SagaRow>('findByKey', statements.findByKey, [key])
-    return row === undefined ? null : toSaga(row)
+  async load(ids: readonly string[]): Promise<Found> {
+    return readRows(reading, await this.#query<SagaRow>('load', statements.load, [ids.filter(isStorable)]))
   }
 
   async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
@@ -136,7 +132,7 @@ class PostgresStore implements Store {
     const from = after === null ? '' : ` and (created_at, id) < ($${values.length + 1}, $${values.length + 2})`
     const keyed = after === null ? values : [...values, after.createdAt, after.id]
     const text = `${statements.list(where + from)} order by created_at desc, id desc limit $${keyed.length + 1}`
-    return pageOf((await this.#query<SagaRow>(null, text, [...keyed, limit + 1])).map(toSaga), limit)
+    return pageOf(reading, await this.#query<SagaRow>(null, text, [...keyed, limit + 1]), limit)
   }
 
   async count(filter: SagaFilter): Promise<number> {
@@ -145,21 +141,9 @@ class PostgresStore implements Store {
   }
 
   async history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
-    interface Row {
-      readonly seq: number
-      readonly at: number
-      readonly input_id: string
-      readonly events: string
-    }
     if (!isStorable(sagaId)) return []
-    const rows = await this.#query<Row>('history', statements.history, [sagaId, afterSeq, limit])
-    return rows.map((row) => ({
-      sagaId,
-      seq: row.seq,
-      at: row.at,
-      inputId: row.input_id,
-      events: JSON.parse(row.events) as HistoryEntry['events'],
-    }))
+    const rows = await this.#query<HistoryRow>('history', statements.history, [sagaId, afterSeq, limit])
+    return rows.map((row) => toEntry(sagaId, row))
   }
 
   async heartbeat(owner: string): Promise<void> {
@@ -171,16 +155,18 @@ class PostgresStore implements Store {
     await this.#query('retire', statements.retire, [owner])
   }
 
-  async claim(owner: string, silentMs: number, limit: number): Promise<readonly StoredSaga[]> {
-    const claim = { name: 'claim', text: this.#placed(statements.claim), values: [owner, silentMs, limit] }
-    return this.#retried(({ work }) =>
+  async claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found> {
+    const pairs = [versions.map(({ definition }) => definition), versions.map(({ version }) => version)]
+    const claim = { name: 'claim', text: this.#placed(statements.claim), values: [owner, silentMs, limit, ...pairs] }
+    const rows = await this.#retried(({ work }) =>
       inTransaction(work, async (client) => {
         const ids = (await client.query<{ id: string }>(claim)).rows.map(({ id }) => id)
         if (ids.length === 0) return []
         const load = { name: 'load', text: this.#placed(statements.load), values: [ids] }
-        return (await client.query<SagaRow>(load)).rows.map(toSaga)
+        return (await client.query<SagaRow>(load)).rows
       }),
     )
+    return readRows(reading, rows)
   }
 
   liveVersions(): ReturnType<Store['liveVersions']> {

@@ -56,8 +56,6 @@ select id, key, fingerprint from S.saga where key = any($2::text[])`
 
 export const load = `select ${columns} from S.saga where id = any($1::text[])`
 
-export const findByKey = `select ${columns} from S.saga where key = $1`
-
 export const history = `
 select seq, at, input_id, events from S.saga_history where saga_id = $1 and seq > $2 order by seq limit $3`
 
@@ -76,8 +74,8 @@ select exists (
 export const retire = `delete from S.saga_process where owner = $1`
 
 /**
- * Takes live sagas of silent owners. The owners are found by skipping from one to the next in the index, so that the
- * sagas of owners who live are not looked at, however many they are. They are read by the next statement: this one may take
+ * Takes live sagas of silent owners, of the versions given. The owners are found by skipping from one to the next in the index, so that the
+ * sagas of owners who live are not looked at, however many they are, and neither are those of other versions. They are read by the next statement: this one may take
  * a row that is newer than all else that it sees.
  */
 export const claim = `
@@ -93,8 +91,12 @@ with recursive owners as (
     where p.owner = o.owner and p.beat_at > clock_timestamp() - $2 * interval '1 millisecond'
   )
 ), free as (
-  select s.id from silent o cross join lateral (
-    select id from S.saga where live and owner = o.owner limit $3 for update skip locked
+  select s.id from silent o
+  cross join unnest($4::text[], $5::int[]) as v(definition, version)
+  cross join lateral (
+    select id from S.saga
+    where live and owner = o.owner and definition collate "C" = v.definition and version = v.version
+    limit $3 for update skip locked
   ) s limit $3
 )
 update S.saga s set owner = $1 from free f where s.id = f.id returning s.id`

@@ -184,14 +184,14 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
         message: expect.stringMatching(/used up its maxmemory and stored nothing.*Raise maxmemory/) as string,
       })
       expect(await store.ready()).toBe(false)
-      expect(await store.load([saga.id])).toEqual([saga])
+      expect((await store.load([saga.id])).sagas).toEqual([saga])
       expect(await store.history(saga.id)).toHaveLength(1)
       expect(await store.count({})).toBe(2)
       expect(await store.prune(at + 1, 10)).toBe(1)
-      expect(await store.load([ended.id])).toEqual([])
+      expect((await store.load([ended.id])).sagas).toEqual([])
       // A connection made meanwhile is used, too: it may be what removes.
       await cutAll()
-      await vi.waitFor(async () => expect(await store.findByKey('k')).toEqual(saga), patience)
+      await vi.waitFor(async () => expect((await store.load([saga.id])).sagas).toEqual([saga]), patience)
     })
     expect(await store.commit(batch)).toEqual({ starts: [{ kind: 'started' }], moves: ['moved'] })
   })
@@ -334,12 +334,12 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
       expect(text.endsWith('*1\r\n$4\r\nEXEC\r\n')).toBe(true)
       truncateSync(log, text.length - 30)
       await server.start()
-      await vi.waitFor(async () => expect(await store.load([one.id, other.id])).toEqual([one, other]), patience)
+      await vi.waitFor(async () => expect((await store.load([one.id, other.id])).sagas).toEqual([one, other]), patience)
       const after = await startedIn(store)
       await server.kill()
       await server.start()
       await vi.waitFor(async () => {
-        expect(await store.load([one.id, other.id, after.id])).toEqual([one, other, after])
+        expect((await store.load([one.id, other.id, after.id])).sagas).toEqual([one, other, after])
       }, patience)
       for (const { id } of [one, other, after]) expect(await store.history(id)).toHaveLength(1)
     },
@@ -429,7 +429,7 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
             ) as string,
           })
           // The way back is open again: the very next call finds what is true.
-          expect(await store.load([saga.id])).toMatchObject([{ seq: stored ? 2 : 1 }])
+          expect((await store.load([saga.id])).sagas).toMatchObject([{ seq: stored ? 2 : 1 }])
           expect(await store.history(saga.id)).toHaveLength(stored ? 2 : 1)
           expect(proxy.timesSent(marker)).toBe(stored ? 1 : 0)
           expect((await store.commit({ starts: [], moves: [move] })).moves).toEqual([stored ? 'stale' : 'moved'])
@@ -465,7 +465,7 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
         await vi.waitFor(async () => expect(await store.ready()).toBe(true), patience)
         // Whatever became of the first try, it is there once.
         await store.commit({ starts: [], moves: [moveOf(saga)] })
-        expect(await store.load([saga.id])).toMatchObject([{ seq: 2 }])
+        expect((await store.load([saga.id])).sagas).toMatchObject([{ seq: 2 }])
         expect((await store.history(saga.id)).map(({ seq }) => seq)).toEqual([1, 2])
       },
     )

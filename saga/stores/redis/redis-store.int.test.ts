@@ -5,7 +5,7 @@ import { redisUrl, suiteOn } from '../../../tests/parts.ts'
 import { startEngine, type Engine } from '../../hosts/engine/engine.ts'
 import { shopkeeper, shopSaga } from '../../hosts/engine/shop.testkit.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import { at, moveOf, startOf } from '../sagas.testkit.ts'
+import { at, moveOf, startOf, testVersions } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
 import type { SagaFilter, Store } from '../store.ts'
 import { redisStore } from './redis-store.ts'
@@ -42,7 +42,13 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
 
   storeContract('Redis', { durable: true, shared: true }, () => {
     const prefix = newPrefix()
-    return Promise.resolve({ open: () => open(prefix), drop: () => Promise.resolve() })
+    return Promise.resolve({
+      open: () => open(prefix),
+      drop: () => Promise.resolve(),
+      async damage(sagaId) {
+        await admin.hset(`${prefix}:saga:${sagaId}`, 'state', '{"id":')
+      },
+    })
   })
 
   describe('lists', () => {
@@ -121,7 +127,7 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
       const ends = ended.map(({ saga }) => moveOf(saga, { status: 'COMPLETED', live: false }))
       await store.commit({ starts: [], moves: ends })
       expect(await store.prune(at + 1, 100)).toBe(3)
-      await store.claim('heir', 0, 10) // forgets owners who have nothing left
+      await store.claim('heir', 0, 10, testVersions) // forgets owners who have nothing left
       expect((await admin.keys(`${prefix}:*`)).toSorted()).toEqual(empty)
     })
 
@@ -148,8 +154,9 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
       expect(keys).toEqual([0, 0, 1])
       expect(await store.prune(at + 1, 10)).toBe(0)
       expect(await store.liveVersions()).toEqual([{ definition: 'test', version: 1, count: 1 }])
-      expect(await store.claim('heir', 0, 10)).toMatchObject([{ id: saga.id, owner: 'heir' }])
-      expect(await store.claim('third', 60_000, 10)).toHaveLength(1) // the heir has never spoken
+      const taken = await store.claim('heir', 0, 10, testVersions)
+      expect(taken.sagas).toMatchObject([{ id: saga.id, owner: 'heir' }])
+      expect((await store.claim('third', 60_000, 10, testVersions)).sagas).toHaveLength(1) // the heir has never spoken
     })
   })
 
@@ -345,7 +352,7 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
         const moves = [moveOf(saga, { status: 'COMPLETED', live: false })]
         expect(await store.commit({ starts: [{ saga, ...start }], moves })).toMatchObject({ moves: ['moved'] })
         await store.heartbeat('me')
-        await store.claim('me', 0, 1)
+        await store.claim('me', 0, 1, testVersions)
         expect(await store.prune(at + 1, 1)).toBe(1)
         const watching = await store.watch?.(() => undefined)
         await watching?.close()

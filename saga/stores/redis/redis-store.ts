@@ -11,13 +11,23 @@ import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { PageKey } from '../page.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
+import { readRows } from '../reading.ts'
 import { isStorable, refuseOddNames } from '../rows.ts'
-import type { HistoryEntry, PageRequest, SagaFilter, SagaPage, StartResult, Store, StoredSaga } from '../store.ts'
+import type {
+  DefinitionVersion,
+  Found,
+  HistoryEntry,
+  PageRequest,
+  SagaFilter,
+  SagaPage,
+  StartResult,
+  Store,
+} from '../store.ts'
 import { StoreError } from '../store.ts'
 import type { ConnectionSettings } from './connection.ts'
 import { Connection, describeError, runScript } from './connection.ts'
 import type { Batch, Row } from './rows.ts'
-import { batchArguments, marked, rangeOf, toEntry, toSaga } from './rows.ts'
+import { batchArguments, marked, rangeOf, reading, toEntry } from './rows.ts'
 import type { Script } from './scripts.ts'
 import * as scripts from './scripts.ts'
 import { checkRights, checkServer, checkVersion } from './server.ts'
@@ -55,6 +65,8 @@ const mostPruned = 500
 
 /** A connection that listens says nothing by itself: it is asked, so that a dead one is noticed. */
 const askEveryMs = 10_000
+
+type Tally = readonly [definition: string, version: string, count: number]
 
 class RedisStore implements Store {
   readonly #options: RedisStoreOptions
@@ -103,15 +115,9 @@ class RedisStore implements Store {
     }
   }
 
-  async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
+  async load(ids: readonly string[]): Promise<Found> {
     const sound = ids.filter(isStorable)
-    return sound.length === 0 ? [] : (await this.#run<readonly Row[]>(scripts.load, sound)).map(toSaga)
-  }
-
-  async findByKey(key: string): Promise<StoredSaga | null> {
-    if (!isStorable(key)) return null
-    const row = await this.#run<Row | null>(scripts.findByKey, [marked(key)])
-    return row === null ? null : toSaga(row)
+    return readRows(reading, sound.length === 0 ? [] : await this.#run<readonly Row[]>(scripts.load, sound))
   }
 
   async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
@@ -122,7 +128,7 @@ class RedisStore implements Store {
       rows.push(...found)
       if (rows.length > limit) break
     }
-    return pageOf(rows.map(toSaga), limit)
+    return pageOf(reading, rows, limit)
   }
 
   async count(filter: SagaFilter): Promise<number> {
@@ -146,14 +152,32 @@ class RedisStore implements Store {
     await this.#ask((client) => client.zrem(`${this.#prefix}:beats`, owner))
   }
 
-  async claim(owner: string, silentMs: number, limit: number): Promise<readonly StoredSaga[]> {
-    return (await this.#run<readonly Row[]>(scripts.claim, [owner, String(silentMs), String(limit)])).map(toSaga)
+  async claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found> {
+    const pairs = versions.map(({ definition, version }) => `${version}:${definition}`)
+    const rows: Row[] = []
+    const args = (): string[] => [owner, String(silentMs), String(limit - rows.length), ...pairs]
+    for await (const found of this.#walkLive<readonly Row[]>(scripts.claim, args)) {
+      rows.push(...found)
+      if (rows.length >= limit) break
+    }
+    return readRows(reading, rows)
   }
 
   async liveVersions(): ReturnType<Store['liveVersions']> {
-    type Answer = readonly (readonly [definition: string, version: string, count: number])[]
-    const versions = await this.#run<Answer>(scripts.liveVersions, [])
-    return versions.map(([definition, version, count]) => ({ definition, version: Number(version), count }))
+    const counts = new Map<string, DefinitionVersion & { readonly count: number }>()
+    const add = (tallies: readonly Tally[]): void => {
+      for (const [definition, version, count] of tallies) {
+        const key = `${version}:${definition}`
+        counts.set(key, { definition, version: Number(version), count: count + (counts.get(key)?.count ?? 0) })
+      }
+    }
+    for await (const tallies of this.#walkLive<readonly Tally[]>(scripts.liveVersions, () => [])) add(tallies)
+    for (let low = '-'; low !== '';) {
+      const [next, tallies] = await this.#run<readonly [string, readonly Tally[]]>(scripts.parkedVersions, [low])
+      add(tallies)
+      low = next
+    }
+    return [...counts.values()]
   }
 
   async prune(before: number, limit: number): Promise<number> {
@@ -220,6 +244,16 @@ class RedisStore implements Store {
       const [next, found] = await this.#run<readonly [next: string, found: Found]>(scripts.find, args)
       yield found
       high = next
+    }
+  }
+
+  /** What each run of a script finds that goes through the live sagas; with many, it takes several. */
+  async *#walkLive<Found>(script: Script, args: () => readonly string[]): AsyncGenerator<Found, void, undefined> {
+    for (let owner = '', cursor = '0'; cursor !== '';) {
+      const answer = await this.#run<readonly [string, string, Found]>(script, [owner, cursor, ...args()])
+      yield answer[2]
+      owner = answer[0]
+      cursor = answer[1]
     }
   }
 

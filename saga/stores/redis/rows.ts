@@ -3,9 +3,10 @@
  *
  * A text that may be missing is kept with a `=` before it, and empty where it is missing.
  */
-import type { SagaState } from '../../core/state.ts'
 import { hasEnded } from '../../core/state.ts'
 import type { PageKey } from '../page.ts'
+import type { Reading } from '../reading.ts'
+import { damageOf, stateOf } from '../reading.ts'
 import type { HistoryEntry, Move, SagaFilter, Start, StoredSaga } from '../store.ts'
 
 export interface Batch {
@@ -33,14 +34,19 @@ type TextsOf<Columns extends readonly string[]> = { readonly [Column in keyof Co
 /** In the order of `columns`, then the id. */
 export type Row = readonly [...TextsOf<typeof columns>, id: string]
 
-export function toSaga(row: Row): StoredSaga {
+export const reading: Reading<Row> = {
+  keyOf: (row) => ({ id: row[12], createdAt: Number(row[10]) }),
+  toSaga,
+}
+
+function toSaga(row: Row): StoredSaga {
   const [definition, version, seq, state, , owner, key, fingerprint, business, , created, updated, id] = row
   return {
     id,
     definition,
     version: Number(version),
     seq: Number(seq),
-    state: JSON.parse(state) as SagaState,
+    state: stateOf(id, JSON.parse(state)),
     owner,
     key: unmarked(key),
     fingerprint,
@@ -101,9 +107,14 @@ type EntryParts = readonly [seq: number, at: number, inputId: string, events: Hi
 const entryText = ({ seq, at, inputId, events }: HistoryEntry): string =>
   JSON.stringify([seq, at, inputId, events] satisfies EntryParts)
 
+/** @throws StoreError `damaged` */
 export function toEntry(sagaId: string, text: string): HistoryEntry {
-  const [seq, at, inputId, events] = JSON.parse(text) as EntryParts
-  return { sagaId, seq, at, inputId, events }
+  try {
+    const [seq, at, inputId, events] = JSON.parse(text) as EntryParts
+    return { sagaId, seq, at, inputId, events }
+  } catch (error) {
+    throw damageOf(sagaId, error)
+  }
 }
 
 /** Where sagas made at that time begin, in the order of lists. */

@@ -67,7 +67,6 @@ call('ZADD', key, 0, '')
 call('ZREM', key, '')
 call('SADD', key, '')
 call('SREM', key, '')
-call('SPOP', key)
 call('PUBLISH', K .. ':moved', '')`)
 
 /**
@@ -149,14 +148,7 @@ for n = 2, #ARGV do rows[#rows + 1] = readRow(ARGV[n]) end
 return rows`,
 )
 
-export const findByKey = script(
-  readRow,
-  `
-local id = call('HGET', K .. ':keys', ARGV[2])
-return id and readRow(id) or false`,
-)
-
-/** Most members of an index that one run looks at: others wait for as long as that takes. */
+/** Most members of an index, or live sagas, that one run looks at: others wait for as long as that takes. */
 const mostLooked = 5_000
 
 /**
@@ -208,47 +200,96 @@ call('ZADD', K .. ':beats', now, ARGV[2])
 call('ZREMRANGEBYSCORE', K .. ':beats', '-inf', now - 86400000)`,
 )
 
-/** Owner, silence in milliseconds, limit. The sagas of owners who live are not looked at, however many they are. */
+/**
+ * Goes through the live sagas of owners that are `wanted`, from a place on (an owner, a cursor in its set), until `visit` is
+ * true or so many were looked at that others should have their turn. Answers with the place to go on from; the cursor is
+ * empty where there is none.
+ * A set that changes meanwhile may show a saga twice, and never leaves one out that was there all the time.
+ */
+const walkLive = `
+local function walkLive(from, cursor, wanted, visit)
+  local owners, looked = call('SMEMBERS', K .. ':owners'), 0
+  table.sort(owners)
+  for _, owner in ipairs(owners) do
+    if owner >= from and wanted(owner) then
+      local at = owner == from and cursor or '0'
+      repeat
+        if looked >= ${mostLooked} then return { owner, at } end
+        local found = call('SSCAN', K .. ':live:' .. owner, at, 'COUNT', 250)
+        at = found[1]
+        for _, id in ipairs(found[2]) do
+          looked = looked + 1
+          if visit(id, owner, call('HMGET', K .. ':saga:' .. id, 'definition', 'version')) then return { '', '' } end
+        end
+      until at == '0'
+      if call('EXISTS', K .. ':live:' .. owner) == 0 then call('SREM', K .. ':owners', owner) end
+    end
+  end
+  return { '', '' }
+end`
+
+/**
+ * Place, owner, silence in milliseconds, limit, then version and definition of what may be taken. The sagas of owners who live
+ * are not looked at, however many they are.
+ */
 export const claim = script(
   now,
   readRow,
   own,
+  walkLive,
   `
-local heir, silent, limit = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local rows = {}
-for _, owner in ipairs(call('SMEMBERS', K .. ':owners')) do
+local heir, silent, limit = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local known, rows = {}, {}
+for n = 7, #ARGV do known[ARGV[n]] = true end
+local function isSilent(owner)
   local beat = call('ZSCORE', K .. ':beats', owner)
-  if #rows < limit and owner ~= heir and not (beat and tonumber(beat) > now - silent) then
-    for _, id in ipairs(call('SPOP', K .. ':live:' .. owner, limit - #rows)) do
-      call('HSET', K .. ':saga:' .. id, 'owner', heir)
-      own(heir, id)
-      rows[#rows + 1] = readRow(id)
-    end
-    if call('EXISTS', K .. ':live:' .. owner) == 0 then call('SREM', K .. ':owners', owner) end
-  end
+  return owner ~= heir and not (beat and tonumber(beat) > now - silent)
 end
-return rows`,
+local function take(id, owner, row)
+  if not (row[1] and row[2] and known[row[2] .. ':' .. row[1]]) then return false end
+  if call('SREM', K .. ':live:' .. owner, id) == 0 then return false end
+  call('HSET', K .. ':saga:' .. id, 'owner', heir)
+  own(heir, id)
+  rows[#rows + 1] = readRow(id)
+  return #rows == limit
+end
+local place = walkLive(ARGV[2], ARGV[3], isSilent, take)
+return { place[1], place[2], rows }`,
 )
 
-/** Definition, version and count, one after the other. */
-export const liveVersions = script(`
+/** Counts sagas by definition and version. */
+const tally = `
 local counts, found = {}, {}
-local function add(id)
-  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'version')
+local function add(row)
+  if not (row[1] and row[2]) then return end
   local name = row[2] .. ':' .. row[1]
-  if not counts[name] then found[#found + 1] = { name, row[1], row[2] } end
-  counts[name] = (counts[name] or 0) + 1
+  if not counts[name] then
+    counts[name] = { row[1], row[2], 0 }
+    found[#found + 1] = counts[name]
+  end
+  counts[name][3] = counts[name][3] + 1
+end`
+
+/** Place. Of the live sagas that one run looks at. */
+export const liveVersions = script(
+  walkLive,
+  tally,
+  `
+local place = walkLive(ARGV[2], ARGV[3], function() return true end, function(id, owner, row) add(row) end)
+return { place[1], place[2], found }`,
+)
+
+/** The lower end of a range. Of the parked sagas that one run looks at, with the lower end of the next; empty at the end. */
+export const parkedVersions = script(
+  tally,
+  `
+local places = call('ZRANGEBYLEX', K .. ':status:PARKED', ARGV[2], '+', 'LIMIT', 0, ${mostLooked})
+for _, place in ipairs(places) do
+  local row = call('HMGET', K .. ':saga:' .. place:sub(18), 'definition', 'version', 'live')
+  if row[3] == '0' then add(row) end
 end
-for _, owner in ipairs(call('SMEMBERS', K .. ':owners')) do
-  for _, id in ipairs(call('SMEMBERS', K .. ':live:' .. owner)) do add(id) end
-end
-for _, place in ipairs(call('ZRANGE', K .. ':status:PARKED', 0, -1)) do
-  local id = place:sub(18)
-  if call('HGET', K .. ':saga:' .. id, 'live') == '0' then add(id) end
-end
-local versions = {}
-for n, each in ipairs(found) do versions[n] = { each[2], each[3], counts[each[1]] } end
-return versions`)
+return { #places == ${mostLooked} and '(' .. places[#places] or '', found }`,
+)
 
 /** Time, limit. */
 export const prune = script(

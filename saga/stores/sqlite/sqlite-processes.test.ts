@@ -42,7 +42,7 @@ test('another process is told that the file is locked, and takes it once it is f
     print(await store.open().catch(({ name, code, message }) => ({ name, code, message })))
     const again = () => store.open().catch(({ code }) => code === 'locked' ? new Promise((r) => setImmediate(r)).then(again) : code)
     print(await again() ?? 'open')
-    print((await store.load([${JSON.stringify(saga.id)}])).length)`)
+    print((await store.load([${JSON.stringify(saga.id)}])).sagas.length)`)
   const said: unknown[] = []
   for await (const line of other.lines) {
     if (said.push(JSON.parse(line)) === 1) await store.close()
@@ -83,7 +83,7 @@ test('a process that is killed while it writes loses nothing that it had acknowl
   const store = sqliteStore({ file })
   await store.open()
   expect(acknowledged.length).toBeGreaterThan(kills * 15 * 20)
-  const found = await store.load(acknowledged)
+  const { sagas: found } = await store.load(acknowledged)
   expect(found).toHaveLength(acknowledged.length)
   expect(found.filter(({ seq }) => seq !== 2)).toEqual([])
   // Nothing is half there either: each saga is as far as its history.

@@ -8,18 +8,22 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import Libsql from 'libsql'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
-import type { SagaRow } from '../rows.ts'
+import { readRows } from '../reading.ts'
+import type { HistoryRow, SagaRow } from '../rows.ts'
 import {
   condition,
   endedStatuses,
   isStorable,
   readColumns,
+  reading,
   refuseOddNames,
   sagaColumns,
   stateToKeep,
-  toSaga,
+  toEntry,
 } from '../rows.ts'
 import type {
+  DefinitionVersion,
+  Found,
   HistoryEntry,
   Move,
   PageRequest,
@@ -114,16 +118,8 @@ class SqliteStore implements Store {
     })
   }
 
-  async load(ids: readonly string[]): Promise<readonly StoredSaga[]> {
+  async load(ids: readonly string[]): Promise<Found> {
     return this.#guard(() => this.#read(ids.filter(isStorable)))
-  }
-
-  async findByKey(key: string): Promise<StoredSaga | null> {
-    return this.#guard(() => {
-      if (!isStorable(key)) return null
-      const row = this.#sql(`select ${columns} from saga where key = ?`).get(key) as SagaRow | undefined
-      return row === undefined ? null : toSaga(row)
-    })
   }
 
   async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
@@ -138,7 +134,7 @@ class SqliteStore implements Store {
            select rowid from saga where ${where} ${from} order by created_at desc, id desc limit ?
          ) order by created_at desc, id desc`,
       ).all(...values, ...(after === null ? [] : [after.createdAt, after.id]), limit + 1) as SagaRow[]
-      return pageOf(rows.map(toSaga), limit)
+      return pageOf(reading, rows, limit)
     })
   }
 
@@ -153,14 +149,8 @@ class SqliteStore implements Store {
     return this.#guard(() => {
       const rows = this.#sql(
         'select seq, at, input_id, events from saga_history where saga_id = ? and seq > ? order by seq limit ?',
-      ).all(sagaId, afterSeq, limit) as { seq: number; at: number; input_id: string; events: string }[]
-      return rows.map((row) => ({
-        sagaId,
-        seq: row.seq,
-        at: row.at,
-        inputId: row.input_id,
-        events: JSON.parse(row.events) as HistoryEntry['events'],
-      }))
+      ).all(sagaId, afterSeq, limit) as HistoryRow[]
+      return rows.map((row) => toEntry(sagaId, row))
     })
   }
 
@@ -174,7 +164,8 @@ class SqliteStore implements Store {
     return Promise.resolve()
   }
 
-  async claim(owner: string, silentMs: number, limit: number): Promise<readonly StoredSaga[]> {
+  async claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found> {
+    const pairs = versions.map(({ definition, version }) => [definition, version])
     const alive = [...this.#heartbeats].filter(([, at]) => this.#now() - at < silentMs).map(([id]) => id)
     return this.#guard(() =>
       this.#transaction(() => {
@@ -182,11 +173,12 @@ class SqliteStore implements Store {
           // Others' sagas lie on both sides of one's own in the index; those are not looked at, however many they are.
           `update saga set owner = ?1 where rowid in (
              select rowid from (
-               select rowid, owner from saga where live = 1 and owner < ?1
-               union all select rowid, owner from saga where live = 1 and owner > ?1
-             ) where owner not in (select value from json_each(?2)) limit ?3
+               select rowid, owner, definition, version from saga where live = 1 and owner < ?1
+               union all select rowid, owner, definition, version from saga where live = 1 and owner > ?1
+             ) where owner not in (select value from json_each(?2))
+               and (definition, version) in (select value ->> 0, value ->> 1 from json_each(?4)) limit ?3
            ) returning id`,
-        ).all(owner, JSON.stringify(alive), limit) as { id: string }[]
+        ).all(owner, JSON.stringify(alive), limit, JSON.stringify(pairs)) as { id: string }[]
         return this.#read(rows.map(({ id }) => id))
       }),
     )
@@ -239,12 +231,13 @@ class SqliteStore implements Store {
     })
   }
 
-  #read(ids: readonly string[]): readonly StoredSaga[] {
+  #read(ids: readonly string[]): Found {
     const one = this.#sql(`select ${columns} from saga where id = ?`)
-    return ids
-      .map((id) => one.get(id) as SagaRow | undefined)
-      .filter((row) => row !== undefined)
-      .map(toSaga)
+    const rows = ids.map((id) => one.get(id) as SagaRow | undefined)
+    return readRows(
+      reading,
+      rows.filter((row) => row !== undefined),
+    )
   }
 
   #start({ saga, entry, live }: Start, written: EntryValues[]): StartResult {

@@ -1,0 +1,130 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { defineSaga } from '../../core/define.ts'
+import { memoryStore } from '../../stores/memory/memory-store.ts'
+import { startOf, testVersions } from '../../stores/sagas.testkit.ts'
+import type { DamagedSaga, Store } from '../../stores/store.ts'
+import { StoreError } from '../../stores/store.ts'
+import { memoryTransport } from '../../transports/memory/memory-transport.ts'
+import type { Engine, EngineOptions } from './engine.ts'
+import { startEngine } from './engine.ts'
+import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
+import { Takeover } from './takeover.ts'
+
+const running: Engine[] = []
+
+async function started(options: Partial<EngineOptions> & Pick<EngineOptions, 'store'>): Promise<Engine> {
+  const engine = await startEngine({ transport: memoryTransport(), definitions: [shopSaga], ...options })
+  running.push(engine)
+  return engine
+}
+
+afterEach(async () => {
+  for (const engine of running.splice(0)) await engine.stop()
+})
+
+/** As a database that several processes share. */
+function shared(store: Store): Store {
+  const { exclusive: _, ...rest } = store
+  return rest
+}
+
+const milk = { item: 'milk' }
+
+test('while it takes many sagas over, a process goes on saying that it lives', async () => {
+  const clock = handClock()
+  const memory = memoryStore(clock.now)
+  await memory.commit({ starts: Array.from({ length: 10_000 }, () => startOf({ owner: 'gone' })), moves: [] })
+  const beats: number[] = []
+  const store: Store = {
+    ...shared(memory),
+    heartbeat(owner) {
+      beats.push(clock.now())
+      return memory.heartbeat(owner)
+    },
+    claim(...how) {
+      clock.advance(1_000)
+      return memory.claim(...how)
+    },
+  }
+  let resumed = 0
+  const takeover = new Takeover({
+    store,
+    owner: () => 'heir',
+    rename: () => undefined,
+    clock,
+    heartbeatMs: 2_000,
+    versions: testVersions,
+    resume: () => void (resumed += 1),
+    onBeat: () => undefined,
+    onProblem: () => undefined,
+  })
+  await takeover.begin()
+  await takeover.stop()
+  expect(resumed).toBe(10_000)
+  const pauses = [...beats.slice(1), clock.now()].map((at, index) => at - (beats[index] ?? 0))
+  expect(Math.max(...pauses)).toBeLessThanOrEqual(2_000)
+})
+
+test('a process leaves the sagas of a version that it does not have to one that has', async () => {
+  const next = defineSaga('shop', { version: 2, input: shopSaga.input })
+    .step('only', { do: shopSaga.steps[2]!.do!, with: () => ({}) })
+    .end()
+  const clock = handClock()
+  const store = shared(memoryStore(clock.now))
+  const old = await started({ store, clock })
+  const first = await started({ store, clock, definitions: [shopSaga, next] })
+  const { saga } = await first.start(next, milk)
+  await first.stop()
+  clock.advance(2_000) // the old one looks for sagas without an owner
+  const transport = memoryTransport()
+  await shopkeeper(transport)
+  const second = await started({ store, clock, transport, definitions: [shopSaga, next] })
+  expect(await second.result(saga.id)).toMatchObject({ status: 'COMPLETED' })
+  expect((await second.get(saga.id))?.owner).not.toBe(old.owner)
+})
+
+describe('a damaged saga', () => {
+  /** Sagas that a process left behind, one of them damaged. */
+  async function leftBehind() {
+    const memory = memoryStore()
+    const before = await started({ store: shared(memory) })
+    const sagas = await Promise.all([1, 2, 3].map(() => before.start(shopSaga, milk)))
+    const ids = sagas.map(({ saga }) => saga.id)
+    await before.stop()
+    const [broken = '', ...others] = ids
+    const problem = new StoreError('damaged', `Saga ${broken} is damaged`)
+    const damaged: readonly DamagedSaga[] = [{ id: broken, problem }]
+    const store: Store = {
+      ...shared(memory),
+      async load(asked) {
+        const { sagas: found } = await memory.load(asked.filter((id) => id !== broken))
+        return { sagas: found, damaged: asked.includes(broken) ? damaged : [] }
+      },
+      async claim(...how) {
+        const { sagas: taken } = await memory.claim(...how)
+        const sound = taken.filter(({ id }) => id !== broken)
+        return { sagas: sound, damaged: sound.length < taken.length ? damaged : [] }
+      },
+    }
+    return { store, broken, others, problem }
+  }
+
+  test('keeps no engine from starting and no other saga from running, and is told of', async () => {
+    const { store, broken, others, problem } = await leftBehind()
+    const transport = memoryTransport()
+    await shopkeeper(transport)
+    const problems: unknown[][] = []
+    const engine = await started({ store, transport, onProblem: (...told) => problems.push(told) })
+    for (const id of others) expect(await engine.result(id)).toMatchObject({ status: 'COMPLETED' })
+    expect(problems).toEqual([[`saga ${broken} cannot be run`, problem]])
+  })
+
+  test('refuses alone what comes for it, and says why', async () => {
+    const { store, broken, others, problem } = await leftBehind()
+    const engine = await started({ store, cached: 0 })
+    const [refused, ...taken] = await Promise.allSettled([broken, ...others].map((id) => engine.cancel(id, 'me', 'no')))
+    expect(refused).toEqual({ status: 'rejected', reason: problem })
+    for (const each of taken) expect(each).toMatchObject({ status: 'fulfilled', value: { accepted: true } })
+    await expect(engine.get(broken)).rejects.toBe(problem)
+  })
+})
