@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { participantContract, type Schema } from '../core/contract.ts'
-import type { BatchHandler, FailedMessage, Message, Transport } from '../transports/transport.ts'
+import {
+  RefusedError,
+  UnavailableError,
+  type BatchHandler,
+  type FailedMessage,
+  type Message,
+  type Transport,
+} from '../transports/transport.ts'
 import type { Inbox, StoredReply } from './inbox.ts'
 import { memoryInbox, type MemoryTx } from './memory-inbox.ts'
 import { done, handle, handleAll, participant, rejected, type Handled, type Problem } from './participant.ts'
@@ -39,16 +46,26 @@ const message = (id: string, type: string, more: Partial<Message> = {}): Message
 })
 
 /** The border of the kit: hands batches in, and keeps what comes out. */
-function recorder(): Transport & { deliver: BatchHandler; published: Message[]; channels: string[]; down: boolean } {
+function recorder(): Transport & {
+  deliver: BatchHandler
+  published: Message[]
+  channels: string[]
+  down: boolean
+  /** Messages that it can never carry. */
+  refused: string[]
+} {
   let handler: BatchHandler | null = null
   return {
     published: [],
     channels: [],
     down: false,
+    refused: [],
     async publish(channel, messages) {
       if (this.down) throw new Error('the broker is away')
       this.channels.push(channel)
-      this.published.push(...messages)
+      this.published.push(...messages.filter(({ id }) => !this.refused.includes(id)))
+      const ids = messages.map(({ id }) => id).filter((id) => this.refused.includes(id))
+      if (ids.length > 0) throw new RefusedError('larger than anything', ids)
     },
     async subscribe(channel, group, given) {
       this.channels.push(channel, group)
@@ -204,6 +221,18 @@ describe('a batch of commands', () => {
     expect(said(transport.published)).toEqual([['c1:reply', 'hotel.booked', { booking: 'b-c1' }]])
     expect(inbox.table.get('effect:c1')).toBe(1)
   })
+
+  test('fails alone where its reply can never be published; the others are acknowledged', async () => {
+    const { transport, inbox, problems } = await serving()
+    transport.refused = ['c2:reply']
+    const failed = [{ messageId: 'c2', reason: 'larger than anything' }]
+    const batch = ['c1', 'c2', 'c3'].map((id) => message(id, 'book'))
+    expect(await transport.deliver(batch)).toEqual(failed)
+    expect(transport.published.map((reply) => reply.causationId)).toEqual(['c1', 'c3'])
+    expect(problems).toMatchObject([{ what: 'book could not be handled', messageId: 'c2' }])
+    expect(await transport.deliver([message('c2', 'book')])).toEqual(failed)
+    expect(inbox.table.get('effect:c2')).toBe(1)
+  })
 })
 
 describe('a handler that fails', () => {
@@ -256,6 +285,42 @@ describe('a handler that fails', () => {
     await expect(transport.deliver(batch)).rejects.toMatchObject({ code: 'unavailable' })
     expect(asked).toBe(1)
     expect(problems).toEqual([])
+  })
+
+  /** As a store says it. */
+  const away = async (): Promise<never> => {
+    throw Object.assign(new Error('the disk is full'), { code: 'unavailable' })
+  }
+  const seeing = (calls: string[], found: () => Promise<void>) =>
+    handle(book, async (_tx: MemoryTx, command) => {
+      calls.push(command.id)
+      await found()
+      return done({ booking: command.id })
+    })
+
+  test.each<[what: string, found: () => Promise<void>, inbox: Partial<Inbox<MemoryTx>>, asked: number]>([
+    ['a handler', away, {}, 1],
+    ['the inbox when it looks for replies', async () => undefined, { find: away }, 0],
+    ['the inbox when it saves them', async () => undefined, { save: away }, 3],
+  ])('%s that says "unavailable" blames no command, and no other is tried', async (_what, found, broken, asked) => {
+    const calls: string[] = []
+    const inbox = memoryInbox()
+    const { transport, problems } = await serving([seeing(calls, found)], { ...inbox, ...broken })
+    const batch = ['c1', 'c2', 'c3'].map((id) => message(id, 'book'))
+    await expect(transport.deliver(batch)).rejects.toThrow('the disk is full')
+    expect([calls.length, problems]).toEqual([asked, []])
+  })
+
+  test('one that comes to be unavailable after another failed blames nobody either', async () => {
+    const calls: string[] = []
+    const found = async (): Promise<void> => {
+      if (calls.length === 1) throw new Error('lost a race')
+      if (calls.length === 3) await away()
+    }
+    const { transport } = await serving([seeing(calls, found)])
+    const batch = ['c1', 'c2', 'c3'].map((id) => message(id, 'book'))
+    await expect(transport.deliver(batch)).rejects.toMatchObject({ code: 'unavailable' })
+    expect(calls).toEqual(['c1', 'c1', 'c2'])
   })
 })
 
@@ -349,6 +414,26 @@ describe('a command with a preparation', () => {
     const failed = await transport.deliver([message('c1', 'book'), message('c2', 'book', { correlationId: 'saga-2' })])
     expect(failed).toEqual([{ messageId: 'c1', reason: 'gateway timed out' }])
     expect([...inbox.replies.keys()]).toEqual(['c2'])
+  })
+
+  test('blames no command where its preparation says "unavailable", and prepares no more of them', async () => {
+    const prepared: string[] = []
+    let running = 0
+    const handled = handle(book, {
+      async prepare(command) {
+        prepared.push(command.id)
+        running++
+        await new Promise(setImmediate)
+        if (command.id !== 'c1') await new Promise(setImmediate)
+        running--
+        if (command.id === 'c1') throw new UnavailableError('the gateway is away')
+      },
+      apply: async (_tx: MemoryTx, command) => done({ booking: command.id }),
+    })
+    const { transport, inbox, problems } = await serving([handled])
+    const batch = Array.from({ length: 9 }, (_, i) => message(`c${i + 1}`, 'book', { correlationId: `saga-${i}` }))
+    await expect(transport.deliver(batch)).rejects.toThrow('the gateway is away')
+    expect([prepared, running, problems, inbox.replies.size]).toEqual([['c1', 'c2'], 0, [], 0])
   })
 
   test('is prepared after the commands of its saga before it are committed', async () => {

@@ -7,7 +7,7 @@
  * - an undo that overtakes its command leaves a tombstone, and the late command is refused (rule 5);
  * - the command is acknowledged only after its reply is published, so no outbox is needed;
  * - a handler that throws has an unknown outcome: nothing is stored, the message is delivered again, and the rest of its
- *   batch goes on;
+ *   batch goes on; where it throws that something is unavailable, no command is to blame, and all of them wait;
  * - commands of one saga are obeyed in the order in which they came.
  */
 import { check, type Checked, type CommandContract } from '../core/contract.ts'
@@ -15,6 +15,8 @@ import { causedBy } from '../transports/trace.ts'
 import {
   commandChannel,
   eventChannel,
+  isUnavailable,
+  RefusedError,
   UnavailableError,
   type FailedMessage,
   type Message,
@@ -206,17 +208,29 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
     }
     for (const round of rounds(read(batch, fail))) {
       const replies = await obey(round, fail)
-      if (replies.length > 0) await say(replies, transport)
+      if (replies.length > 0) await say(replies, transport, round, fail)
     }
     return failed
   }
 
-  /** Where the replies cannot be published, the commands come again and are answered from what is stored. */
-  async function say(replies: readonly Message[], transport: Transport): Promise<void> {
+  /**
+   * Where the replies cannot be published now, their commands come again and are answered from what is stored. Where some
+   * never can be, the commands of these fail, so that no other waits with them.
+   */
+  async function say(
+    replies: readonly Message[],
+    transport: Transport,
+    round: readonly Work<Tx>[],
+    fail: Fail,
+  ): Promise<void> {
     try {
       await transport.publish(eventChannel(name), replies)
     } catch (cause) {
-      throw new UnavailableError(`the replies of ${name} could not be published`, { cause })
+      if (!(cause instanceof RefusedError)) {
+        throw new UnavailableError(`the replies of ${name} could not be published`, { cause })
+      }
+      const refused = new Set(cause.messageIds)
+      for (const { message } of round) if (refused.has(replyId(message))) fail(message, cause)
     }
   }
 
@@ -256,7 +270,7 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
     try {
       return await transaction((tx) => answerAll(tx, works))
     } catch (error) {
-      if (error instanceof UnavailableError) throw error
+      if (isUnavailable(error)) throw error
       // A handler threw, or another process obeyed one of the commands first: alone, the others succeed and the loser
       // finds the winner's reply.
       return oneByOne(works, fail)
@@ -269,7 +283,7 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
       try {
         replies.push(...(await transaction((tx) => answerAll(tx, [work]))))
       } catch (error) {
-        if (error instanceof UnavailableError) throw error // to wait for it once per command would take for ever
+        if (isUnavailable(error)) throw error // to wait for it once per command would take for ever
         fail(work.message, error)
       }
     }
@@ -284,15 +298,19 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
     const stored = await transaction((tx) => find(tx, needed))
     const prepared = new Map<string, unknown>()
     const broken = new Set<string>()
+    const away: Error[] = []
     const open = needed.filter((work) => !stored.has(work.message.id))
     await forEachAtMost(options.concurrency ?? 16, open, async (work) => {
+      if (away.length > 0) return
       try {
         prepared.set(work.message.id, await work.handled.prepare?.(received(work, stored)))
       } catch (error) {
+        if (isUnavailable(error)) return void away.push(error)
         broken.add(work.message.id)
         fail(work.message, error)
       }
     })
+    for (const error of away) throw error // once no `prepare` is under way any more: the batch comes again
     return round
       .filter((work) => !broken.has(work.message.id))
       .map((work) => ({
@@ -381,7 +399,7 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): {
     if (stored === undefined) return null
     if (stored.kind === 'tombstone' && handled.contract.rejected === null) return null
     const said = stored.kind === 'tombstone' ? toStore(message, handled.contract, rejected(undoneBefore)) : stored
-    const id = `${message.id}:reply`
+    const id = replyId(message)
     return {
       id,
       type: said.type,
@@ -412,6 +430,8 @@ function handlersByType<Tx>(options: ParticipantOptions<Tx>): ReadonlyMap<string
   }
   return byType
 }
+
+const replyId = (command: Message): string => `${command.id}:reply`
 
 /** Null for a command; otherwise what it lacks. Transports carry what foreign producers send, so types promise nothing. */
 function whatIsWrong(message: Message | null | undefined): string | null {
