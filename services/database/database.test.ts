@@ -186,13 +186,27 @@ test('a database that cannot be reached or is full is away; one that refuses is 
     '53300',
     '08006',
     '40001',
+    '25006',
+    '58030',
     'SQLITE_FULL',
     'SQLITE_IOERR_WRITE',
+    'SQLITE_READONLY',
+    'SQLITE_READONLY_DBMOVED',
+    'SQLITE_CANTOPEN',
   ])
     expect(isAway(coded(code)), code).toBe(true)
   expect(isAway(new Error('Connection terminated unexpectedly'))).toBe(true)
   expect(isAway(new Error('timeout exceeded when trying to connect'))).toBe(true)
-  for (const code of ['23505', '42P01', '22P02', 'SQLITE_CONSTRAINT_UNIQUE', 'SQLITE_ERROR', 'ERR_ASSERTION'])
+  for (const code of [
+    '23505',
+    '42P01',
+    '22P02',
+    '25P02',
+    '57014',
+    'SQLITE_CONSTRAINT_UNIQUE',
+    'SQLITE_ERROR',
+    'ERR_ASSERTION',
+  ])
     expect(isAway(coded(code)), code).toBe(false)
   expect(isAway(new Error('something else'))).toBe(false)
   expect(isAway('away')).toBe(false)

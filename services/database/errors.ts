@@ -47,11 +47,19 @@ const awayCodes = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  '25006', // read-only: the server that writes is another one now, after a failover
   'SQLITE_FULL',
+  'SQLITE_CANTOPEN',
 ])
 
-/** Connection exception, insufficient resources, operator intervention: PostgreSQL's classes for what passes. */
-const awayClasses = /^(08|53|57)[0-9A-Z]{3}$/
+/**
+ * PostgreSQL's classes for what passes: connection exception, insufficient resources, operator intervention, system
+ * error. Not among them is a statement that was cancelled (57014): it may take too long whenever it is tried.
+ */
+const awayClasses = /^(08|53|57(?!014)|58)[0-9A-Z]{3}$/
+
+/** What SQLite says where the disk fails, or its file may only be read; more detailed codes begin alike. */
+const awayFiles = /^SQLITE_(IOERR|READONLY)/
 
 /** The PostgreSQL client says these without a code. */
 const awayMessages =
@@ -61,5 +69,5 @@ const awayMessages =
 export function isAway(error: unknown): boolean {
   const code = driverCode(error)
   if (code === '') return error instanceof Error && awayMessages.test(error.message)
-  return awayCodes.has(code) || awayClasses.test(code) || code.startsWith('SQLITE_IOERR') || isContention(error)
+  return awayCodes.has(code) || awayClasses.test(code) || awayFiles.test(code) || isContention(error)
 }

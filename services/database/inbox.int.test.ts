@@ -1,9 +1,10 @@
+import { expect, test } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
 import { openDatabase } from './database.ts'
 import { inboxContract } from './inbox.contract.ts'
-import { inboxMigration, type InboxTables } from './inbox.ts'
+import { inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
 
-suiteOn('PostgreSQL', await postgresUrl(), 'the inbox on a real server', () =>
+suiteOn('PostgreSQL', await postgresUrl(), 'the inbox on a real server', () => {
   inboxContract('PostgreSQL', async () => {
     const place = await freshDatabase()
     const database = await openDatabase<InboxTables>(
@@ -11,5 +12,20 @@ suiteOn('PostgreSQL', await postgresUrl(), 'the inbox on a real server', () =>
       { '001_inbox': inboxMigration },
     )
     return { ...database, close: () => database.close().then(() => place.drop()) }
-  }),
-)
+  })
+
+  test('a server that takes no writes since a failover is unavailable, and no reason to give a command up', async () => {
+    const place = await freshDatabase()
+    const open = (url: string) => openDatabase<InboxTables>({ kind: 'postgres', url }, { '001_inbox': inboxMigration })
+    await (await open(place.url)).close()
+    const url = new URL(place.url)
+    url.searchParams.set('options', '-c default_transaction_read_only=on')
+    const database = await open(url.href)
+    const inbox = kyselyInbox(database)
+    const reply = { commandId: 'c', kind: 'done', type: 't', payload: null } as const
+    const saved = inbox.transaction((tx) => inbox.save(tx, [reply]))
+    await expect(saved).rejects.toMatchObject({ code: 'unavailable', cause: { code: '25006' } })
+    await database.close()
+    await place.drop()
+  })
+})

@@ -1,6 +1,7 @@
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { UnavailableError } from 'ordersaga/transport'
 import { expect, test } from 'vitest'
 import { openDatabase } from './database.ts'
 import { isUniqueViolation } from './errors.ts'
@@ -28,5 +29,20 @@ test('work that found the database busy is done again, other failures are not', 
   const taken = { commandId: 'c', kind: 'done', type: 't', payload: null } as const
   await inbox.transaction((tx) => inbox.save(tx, [taken]))
   await expect(inbox.transaction((tx) => inbox.save(tx, [taken]))).rejects.toSatisfy(isUniqueViolation)
+  await database.close()
+})
+
+test('a database that goes away within a transaction is said to be unavailable, and why', async () => {
+  const database = await openFile()
+  const inbox = kyselyInbox(database)
+  const failing = (error: Error) => inbox.transaction(() => Promise.reject(error))
+  const full = Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })
+  await expect(failing(full)).rejects.toMatchObject({
+    code: 'unavailable',
+    message: 'the database cannot be used now (database or disk is full)',
+    cause: full,
+  })
+  const gateway = new UnavailableError('the gateway is away')
+  await expect(failing(gateway)).rejects.toBe(gateway)
   await database.close()
 })

@@ -1,11 +1,15 @@
 /**
  * The participant kit's inbox in a service's own database.
  *
- * Invariant: the primary key is what makes a command take effect once; whoever stores a reply second rolls back.
+ * Invariants:
+ * - the primary key is what makes a command take effect once; whoever stores a reply second rolls back;
+ * - a database that is away, whenever in a transaction it goes, is no command's fault: the whole batch waits for it.
  */
 import type { Migration, Transaction } from 'kysely'
 import type { Inbox, StoredReply } from 'ordersaga/inbox'
+import { isUnavailable, UnavailableError } from 'ordersaga/transport'
 import { retryContention, type Database } from './database.ts'
+import { isAway } from './errors.ts'
 
 export interface InboxTables {
   inbox: {
@@ -39,7 +43,15 @@ const rowsPerStatement = 1_000
  */
 export function kyselyInbox<S extends InboxTables>(database: Database<S>): Inbox<Transaction<S>> {
   return {
-    transaction: (work) => retryContention(() => database.db.transaction().execute(work)),
+    async transaction(work) {
+      try {
+        return await retryContention(() => database.db.transaction().execute(work))
+      } catch (cause) {
+        if (!isAway(cause) || isUnavailable(cause)) throw cause
+        const why = cause instanceof Error ? cause.message : String(cause)
+        throw new UnavailableError(`the database cannot be used now (${why})`, { cause })
+      }
+    },
     async find(tx, commandIds) {
       const found: StoredReply[] = []
       for (const ids of chunks(commandIds)) {
