@@ -45,13 +45,17 @@ export class Retention {
   async #prune(): Promise<void> {
     const { store, clock, retainMs, onProblem } = this.#options
     try {
-      while (!this.#stopped && (await store.prune(clock.now() - retainMs, portion)) === portion) await this.#pause()
+      while (!this.#stopped) {
+        if ((await store.prune(clock.now() - retainMs, portion)) < portion) return
+        await this.#pause()
+      }
     } catch (error) {
       onProblem('ended sagas could not be removed; tried again with the next heartbeat', error)
     }
   }
 
   async #pause(): Promise<void> {
+    if (this.#stopped) return
     await new Promise<void>((resolve) => {
       const timer = this.#options.clock.after(pauseMs, resolve)
       this.#endPause = () => {
