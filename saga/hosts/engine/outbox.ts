@@ -4,10 +4,12 @@
  * Nothing here is kept for a crash: a saga's state says what is outstanding, and it is sent again under the same ids.
  * Repeats (attempt 2 and later) draw on a budget per participant, so that an outage is not met with a storm; a repeat
  * over the budget waits its turn.
+ *
+ * A command that cannot be sent as it is keeps no other back. It is told once, and comes again only with its next attempt.
  */
 import type { Command } from '../../core/pending.ts'
 import type { Message, Transport } from '../../transports/transport.ts'
-import { commandChannel } from '../../transports/transport.ts'
+import { commandChannel, RefusedError } from '../../transports/transport.ts'
 import type { Clock } from './clock.ts'
 
 export interface OutboxOptions {
@@ -28,8 +30,20 @@ interface Lane {
   timer: { cancel(): void } | null
 }
 
+/** Refused commands that are remembered as told. */
+const mostTold = 10_000
+
+/** Ids that a report spells out. */
+const mostNamed = 5
+
+interface Refusal {
+  readonly id: string
+  readonly error: unknown
+}
+
 export class Outbox {
   readonly #options: OutboxOptions
+  readonly #told = new Set<string>()
   readonly #lanes = new Map<string, Lane>()
 
   constructor(options: OutboxOptions) {
@@ -48,10 +62,11 @@ export class Outbox {
     for (const [channel, lane] of this.#lanes) this.#pump(channel, lane)
   }
 
-  /** Resolves when what was handed over has been sent (or has failed). */
+  /** Resolves when what was handed over has been sent (or has failed); repeats over the budget are left to the next owner. */
   async flush(): Promise<void> {
     for (const lane of this.#lanes.values()) {
       lane.timer?.cancel()
+      lane.delayed.length = 0
       while (lane.sending !== null) await lane.sending
     }
   }
@@ -77,19 +92,58 @@ export class Outbox {
     if (lane.sending !== null || lane.waiting.length === 0) return
     const batch = lane.waiting
     lane.waiting = []
-    lane.sending = this.#options.transport
-      .publish(channel, batch)
-      .catch((error: unknown) => {
-        // Not lost: each command is outstanding in its saga's state and is repeated when its attempt's time is up.
-        this.#options.onProblem(
-          `${batch.length} commands could not be handed to ${channel}; their sagas will repeat them`,
-          error,
-        )
-      })
-      .then(() => {
-        lane.sending = null
-        this.#pump(channel, lane)
-      })
+    lane.sending = this.#deliver(channel, batch).then(() => {
+      lane.sending = null
+      this.#pump(channel, lane)
+    })
+  }
+
+  async #deliver(channel: string, batch: readonly Message[]): Promise<void> {
+    try {
+      this.#tell(channel, await this.#publish(channel, batch))
+    } catch (error) {
+      // Not lost: each command is outstanding in its saga's state and is repeated when its attempt's time is up.
+      this.#options.onProblem(
+        `${batch.length} commands could not all be handed to ${channel}; their sagas will repeat them`,
+        error,
+      )
+    }
+  }
+
+  /**
+   * Returns what the transport will not take. Where it does not say which, the batch is halved until they stand alone; not
+   * in an outage, since each half would wait for its end as well.
+   */
+  async #publish(channel: string, batch: readonly Message[]): Promise<readonly Refusal[]> {
+    try {
+      await this.#options.transport.publish(channel, batch)
+      return []
+    } catch (error) {
+      if (error instanceof RefusedError) return error.messageIds.map((id) => ({ id, error }))
+      if (isOutage(error)) throw error
+      if (batch.length === 1) return batch.map(({ id }) => ({ id, error }))
+      const half = batch.length >> 1
+      const refused = await this.#publish(channel, batch.slice(0, half))
+      return [...refused, ...(await this.#publish(channel, batch.slice(half)))]
+    }
+  }
+
+  /** Each command once, those that are refused for the same reason together. */
+  #tell(channel: string, refused: readonly Refusal[]): void {
+    const reasons = new Map<string, { readonly cause: unknown; readonly ids: string[] }>()
+    for (const { id, error } of refused) {
+      if (this.#told.has(id)) continue
+      this.#told.add(id)
+      if (this.#told.size > mostTold) this.#told.delete(this.#told.keys().next().value as string)
+      const known = reasons.get(String(error)) ?? { cause: error, ids: [] }
+      known.ids.push(id)
+      reasons.set(String(error), known)
+    }
+    for (const { cause, ids } of reasons.values())
+      this.#options.onProblem(
+        `the transport refuses ${listOf(ids)} on ${channel}: change the payload that the step gives, or what the transport takes`,
+        cause,
+      )
   }
 
   /** Moves repeats that the budget allows to the next batch, and comes back for the rest. */
@@ -118,3 +172,10 @@ const toMessage = (command: Command, timestamp: string): Message => ({
   payload: command.payload,
   ...(command.undoes === null ? {} : { undoes: command.undoes }),
 })
+
+/** Transports say by a code what time may mend; what they stumble over has none, or one of Node's for a wrong argument. */
+const isOutage = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_')
+
+const listOf = (ids: readonly string[]): string =>
+  ids.slice(0, mostNamed).join(', ') + (ids.length > mostNamed ? ` and ${ids.length - mostNamed} more` : '')
