@@ -1,35 +1,14 @@
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { defineSaga } from '../../core/define.ts'
 import type { SagaStatus } from '../../core/state.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import type { Store } from '../../stores/store.ts'
-import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import type { Engine, EngineOptions } from './engine.ts'
+import type { Engine } from './engine.ts'
 import { startEngine } from './engine.ts'
+import { away, milk, shared, started, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
-
-const running: Engine[] = []
-
-async function started(options: Partial<EngineOptions> = {}): Promise<Engine> {
-  const engine = await startEngine({
-    store: memoryStore(),
-    transport: memoryTransport(),
-    definitions: [shopSaga],
-    ...options,
-  })
-  running.push(engine)
-  return engine
-}
-
-afterEach(async () => {
-  for (const engine of running.splice(0)) await engine.stop()
-})
-
-const milk = { item: 'milk' }
-
-const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(check, { timeout: 10_000, interval: 5 })
 
 const statusOf = async (engine: Engine, id: string): Promise<SagaStatus | undefined> =>
   (await engine.get(id))?.state.status
@@ -165,8 +144,7 @@ describe('starting', () => {
 
   test('is not refused for sagas that another process has ended, once their wake-ups have shown it', async () => {
     const clock = handClock()
-    const store: Store = { ...memoryStore(clock.now) } // without hints: a replica hears nothing of the other
-    delete (store as { exclusive?: true }).exclusive
+    const store = shared(memoryStore(clock.now))
     const mute = await started({ store, clock, maxRunning: 1 })
     const { saga } = await mute.start(shopSaga, milk)
     const transport = memoryTransport()
@@ -276,101 +254,34 @@ describe('updates', () => {
   })
 })
 
-/** A store that fails as told: before its effect, after it, or for one saga alone. */
-function failing(store: Store) {
-  const plan = { before: 0, after: 0, refuse: (_ids: readonly string[]): boolean => false }
-  const wrapped: Store = {
-    ...store,
-    async commit(batch) {
-      if (plan.before-- > 0) throw new StoreError('unavailable', 'the line is cut')
-      const ids = [...batch.starts.map(({ saga }) => saga.id), ...batch.moves.map(({ id }) => id)]
-      if (plan.refuse(ids)) throw new StoreError('refused', 'a row is refused')
-      const result = await store.commit(batch)
-      if (plan.after-- > 0) throw new StoreError('unavailable', 'the answer is lost')
-      return result
-    },
-  }
-  return { plan, store: wrapped }
-}
-
-describe('a store that fails', () => {
-  test.each([
-    ['before the commit', { before: 3 }],
-    ['after the commit', { after: 3 }],
-  ])('%s loses nothing and does nothing twice', async (_when, plan) => {
-    const transport = memoryTransport()
-    const shop = await shopkeeper(transport)
-    const broken = failing(memoryStore())
-    const engine = await started({ transport, store: broken.store })
-    Object.assign(broken.plan, plan)
-    const [{ saga }, other] = await Promise.all([
-      engine.start(shopSaga, milk, { key: 'a' }),
-      engine.start(shopSaga, milk),
-    ])
-    expect((await engine.result(saga.id)).status).toBe('COMPLETED')
-    expect((await engine.result(other.saga.id)).status).toBe('COMPLETED')
-    expect(await engine.count({})).toBe(2)
-    const ids = shop.seen.map((message) => message.id)
-    expect(new Set(ids).size).toBe(6)
-    const history = await engine.history(saga.id)
-    expect(history.map(({ seq }) => seq)).toEqual([1, 2, 3, 4])
-  })
-
-  test('after the commit of a cancel gives the true answer', async () => {
-    const broken = failing(memoryStore())
-    const engine = await started({ store: broken.store })
-    const { saga } = await engine.start(shopSaga, milk)
-    broken.plan.after = 1
-    expect(await engine.cancel(saga.id, 'customer', 'no')).toMatchObject({ accepted: true })
-    expect(await engine.history(saga.id)).toHaveLength(2)
-  })
-
-  test('for one saga parks or refuses that one alone; the rest of its batch goes on', async () => {
-    const transport = memoryTransport()
-    await shopkeeper(transport)
-    const broken = failing(memoryStore())
-    const engine = await started({ transport, store: broken.store })
-    const poison = await engine.start(shopSaga, { item: 'poison' })
-    let refused = 0
-    broken.plan.refuse = (ids) => ids.includes(poison.saga.id) && refused++ < 5
-    const others = await Promise.all(Array.from({ length: 20 }, () => engine.start(shopSaga, milk)))
-    for (const { saga } of others) expect((await engine.result(saga.id)).status).toBe('COMPLETED')
-    expect(await engine.result(poison.saga.id)).toBeDefined()
-  })
-})
-
 describe('several processes on one store', () => {
   test('a process that falls silent loses its sagas to another, which finishes them', async () => {
     const clock = handClock()
-    const store = memoryStore(clock.now)
-    const shared: Store = { ...store, close: () => Promise.resolve() }
-    delete (shared as { exclusive?: true }).exclusive
+    const store = shared(memoryStore(clock.now))
     const dead = memoryTransport()
-    const first = await started({ store: shared, transport: dead, clock })
+    const first = await started({ store, transport: dead, clock })
     const { saga } = await first.start(shopSaga, milk)
     await first.stop()
     const transport = memoryTransport()
     await shopkeeper(transport)
-    const second = await started({ store: shared, transport, clock })
+    const second = await started({ store, transport, clock })
     expect((await second.result(saga.id)).status).toBe('COMPLETED')
     expect((await second.get(saga.id))?.owner).toBe(second.owner)
   })
 
   test('sagas that were taken over without the answer being heard are taken again', async () => {
     const clock = handClock()
-    const store = memoryStore(clock.now)
-    const shared: Store = { ...store, close: () => Promise.resolve() }
-    delete (shared as { exclusive?: true }).exclusive
+    const store = shared(memoryStore(clock.now))
     let lost = 0
     const deaf: Store = {
-      ...shared,
+      ...store,
       async claim(...args) {
-        const taken = await shared.claim(...args)
-        if (taken.sagas.length > 0 && lost++ === 0) throw new StoreError('unavailable', 'the answer was lost')
+        const taken = await store.claim(...args)
+        if (taken.sagas.length > 0 && lost++ === 0) throw away('the answer was lost')
         return taken
       },
     }
-    const first = await started({ store: shared, transport: memoryTransport(), clock })
+    const first = await started({ store, transport: memoryTransport(), clock })
     const transport = memoryTransport()
     await shopkeeper(transport)
     const second = await started({ store: deaf, transport, clock })
@@ -387,8 +298,7 @@ describe('several processes on one store', () => {
 
   test('a result is found although another process ended the saga and no hint came', async () => {
     const clock = handClock()
-    const store: Store = { ...memoryStore(clock.now) }
-    delete (store as { exclusive?: true }).exclusive
+    const store = shared(memoryStore(clock.now))
     const transport = memoryTransport()
     const working = await started({ store, transport, clock })
     const watching = await started({ store, transport: memoryTransport(), clock })

@@ -145,7 +145,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 }
 
 /** The pause before a saga is woken again whose wake-up could not be handled. */
-const wakeAgainMs = 5_000
+const wakeAgainMs = 10_000
 
 const keyOf = (name: string, version: number): string => `${name}@${version}`
 
@@ -426,7 +426,7 @@ class DurableEngine implements Engine {
         if (outcome?.saga.owner !== this.owner) this.#running.delete(sagaId)
         else if (outcome.events.length === 0) this.#nothingDue(outcome.saga)
       },
-      failed: () => this.#alarms.set(sagaId, this.#clock.now() + wakeAgainMs), // the loop has said why
+      failed: () => this.#alarms.set(sagaId, this.#clock.now() + wakeAgainMs), // the loop or the mover has said why
     })
   }
 

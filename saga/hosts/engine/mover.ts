@@ -118,6 +118,7 @@ export class Mover {
       [...bySaga].filter(([, [job]]) => job?.start === undefined).map(([id]) => id),
     )
     for (const { id, problem } of damaged) {
+      this.#options.onProblem(`saga ${id} cannot be run`, problem)
       bySaga.get(id)?.forEach((job) => job.failed(problem))
       bySaga.delete(id)
     }
@@ -267,7 +268,9 @@ export class Mover {
     for (const job of draft.jobs) {
       if (damage !== undefined) job.failed(damage.problem)
       else if (saga === undefined)
-        job.failed(new EngineError('busy', `Saga ${id}, which held the idempotency key, is just being removed. Ask again.`))
+        job.failed(
+          new EngineError('busy', `Saga ${id}, which held the idempotency key, is just being removed. Ask again.`),
+        )
       else if (fingerprint !== job.start?.fingerprint)
         job.failed(
           new EngineError(
@@ -309,12 +312,11 @@ export class Mover {
       createdAt: before?.createdAt ?? at,
       updatedAt: at,
     }
-    const commands = jobs.some((job) => job.uncertain) ? open.commands : asked(entries, open.commands)
     return {
       draft,
       saga,
       live: open.wakeAt !== null || open.commands.length > 0,
-      moved: { saga, entries, pending: open, commands },
+      moved: { saga, entries, pending: open, commands: asked(entries, open.commands) },
     }
   }
 
