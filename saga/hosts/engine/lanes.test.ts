@@ -5,6 +5,7 @@ import type { Store } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { Message } from '../../transports/transport.ts'
 import { startEngine } from './engine.ts'
+import { holding, milk, reserved, started, turns, until } from './engine.testkit.ts'
 import { shopkeeper, shopSaga } from './shop.testkit.ts'
 
 test('an input found stale in one lane is decided again, whatever another lane took meanwhile', async () => {
@@ -42,4 +43,41 @@ test('an input found stale in one lane is decided again, whatever another lane t
   expect(await Promise.all([first, again])).toEqual([true, true])
   await expect.poll(() => seen.map(({ type }) => type)).toEqual(['reserve', 'pay'])
   await engine.stop()
+})
+
+test('a saga is in one lane at a time: its inputs are decided one after the other, other sagas go on', async () => {
+  const { gate, store } = holding(memoryStore())
+  const engine = await started({ store, lanes: 2 })
+  const [one, other] = [await engine.start(shopSaga, milk), await engine.start(shopSaga, milk)]
+  gate.closed = true
+  const first = engine.deliver(reserved(one.saga.id))
+  await until(() => expect(gate.held).toHaveLength(1))
+  const second = engine.cancel(one.saga.id, 'customer', 'no')
+  const beside = engine.cancel(other.saga.id, 'customer', 'no')
+  await until(() => expect(gate.held).toHaveLength(2))
+  await turns()
+  expect(gate.held.map(({ moves }) => moves.map(({ id }) => id))).toEqual([[one.saga.id], [other.saga.id]])
+  gate.release()
+  expect(await Promise.all([first, second, beside])).toMatchObject([true, { saga: { seq: 3 } }, { accepted: true }])
+})
+
+test('brokers are not read on while too many inputs wait', async () => {
+  const transport = memoryTransport()
+  const { gate, store } = holding(memoryStore())
+  const engine = await started({ transport, store, lanes: 1, maxQueued: 3 })
+  const sagas = await Promise.all(Array.from({ length: 3 }, () => engine.start(shopSaga, milk)))
+  gate.closed = true
+  const asked = [engine.cancel(sagas[0]!.saga.id, 'customer', 'no')]
+  await until(() => expect(gate.held).toHaveLength(1))
+  for (const { saga } of sagas) asked.push(engine.cancel(saga.id, 'customer', 'no'))
+  expect(engine.figures().queued).toBe(3)
+  await transport.publish('shop_events', [reserved(sagas[0]!.saga.id)])
+  const delivered = engine.deliver(reserved(sagas[1]!.saga.id))
+  await turns()
+  expect(engine.figures().queued).toBe(3)
+  gate.release()
+  await Promise.all(asked)
+  expect(await delivered).toBe(true)
+  const settled = async (id: string) => (await engine.get(id))?.state.steps['reserve']?.phase
+  await until(async () => expect(await settled(sagas[0]!.saga.id)).toBe('undoing'))
 })

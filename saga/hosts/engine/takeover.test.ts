@@ -1,34 +1,13 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { defineSaga } from '../../core/define.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { startOf, testVersions } from '../../stores/sagas.testkit.ts'
 import type { DamagedSaga, Store } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import type { Engine, EngineOptions } from './engine.ts'
-import { startEngine } from './engine.ts'
+import { away, milk, shared, started, turns, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 import { Takeover } from './takeover.ts'
-
-const running: Engine[] = []
-
-async function started(options: Partial<EngineOptions> & Pick<EngineOptions, 'store'>): Promise<Engine> {
-  const engine = await startEngine({ transport: memoryTransport(), definitions: [shopSaga], ...options })
-  running.push(engine)
-  return engine
-}
-
-afterEach(async () => {
-  for (const engine of running.splice(0)) await engine.stop()
-})
-
-/** As a database that several processes share. */
-function shared(store: Store): Store {
-  const { exclusive: _, ...rest } = store
-  return rest
-}
-
-const milk = { item: 'milk' }
 
 test('while it takes many sagas over, a process goes on saying that it lives', async () => {
   const clock = handClock()
@@ -127,4 +106,31 @@ describe('a damaged saga', () => {
     for (const each of taken) expect(each).toMatchObject({ status: 'fulfilled', value: { accepted: true } })
     await expect(engine.get(broken)).rejects.toBe(problem)
   })
+})
+
+test('sagas of a claim whose answer was lost are taken again with the next beat, not when a heartbeat is missed', async () => {
+  const clock = handClock()
+  const store = shared(memoryStore(clock.now))
+  let lost = 0
+  const deaf: Store = {
+    ...store,
+    async claim(...args) {
+      const taken = await store.claim(...args)
+      const [saga] = (await store.list({})).items
+      if (saga?.owner !== args[0] || lost > 0) return taken
+      lost += 1
+      throw away('the answer was lost')
+    },
+  }
+  const transport = memoryTransport()
+  await shopkeeper(transport)
+  const first = await started({ store, clock })
+  const second = await started({ store: deaf, transport, clock })
+  const { saga } = await first.start(shopSaga, milk)
+  await first.stop()
+  clock.advance(2000)
+  await until(() => expect(lost).toBe(1))
+  await turns()
+  clock.advance(2000)
+  await until(async () => expect((await second.get(saga.id))?.state.status).toBe('COMPLETED'))
 })
