@@ -292,6 +292,42 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
       })
     })
 
+    test('whose rights or login are taken while sagas run waits for them: the store is unavailable, not unusable', async () => {
+      const role = `r${randomUUID().replaceAll('-', '')}`
+      const schema = newSchema()
+      await admin.query(`create role ${role} login password 'secret'`)
+      await admin.query(`create schema "${schema}" authorization ${role}`)
+      const store = postgresStore({ connectionString: asRole(role), schema })
+      try {
+        await store.open()
+        const { saga, ...start } = startOf()
+        await store.commit({ starts: [{ saga, ...start }], moves: [] })
+        const waits = async (): Promise<void> => {
+          const refusal = { name: 'StoreError', code: 'unavailable' }
+          await expect(store.commit({ starts: [startOf()], moves: [] })).rejects.toMatchObject(refusal)
+          await expect(store.load([saga.id])).rejects.toMatchObject(refusal)
+          expect(await store.ready()).toBe(false)
+        }
+        await admin.query(`revoke usage on schema "${schema}" from ${role}`)
+        await expect(store.load([saga.id])).rejects.toMatchObject({
+          code: 'unavailable',
+          message: expect.stringContaining("Check the URL and the role's rights") as string,
+        })
+        await admin.query(`grant usage on schema "${schema}" to ${role}`)
+        await admin.query(`alter role ${role} nologin`)
+        await cutAll()
+        await vi.waitFor(waits, 10_000)
+        await admin.query(`alter role ${role} login`)
+        await vi.waitFor(async () => {
+          expect((await store.commit({ starts: [], moves: [moveOf(saga)] })).moves).toEqual(['moved'])
+        }, 10_000)
+      } finally {
+        await store.close()
+        await admin.query(`drop schema "${schema}" cascade`)
+        await admin.query(`drop role ${role}`)
+      }
+    })
+
     test('that may not make the database or the schema is told which right is missing', async () => {
       const role = `r${randomUUID().replaceAll('-', '')}`
       await admin.query(`create role ${role} login password 'secret'`)

@@ -9,6 +9,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import { readRows } from '../reading.ts'
+import { retryLater } from '../retry-later.ts'
 import type { HistoryRow, SagaRow } from '../rows.ts'
 import { condition, isStorable, reading, refuseOddNames, toEntry } from '../rows.ts'
 import type {
@@ -302,7 +303,7 @@ class PostgresStore implements Store {
       try {
         return await work(this.#pools)
       } catch (error) {
-        if (!isRace(error) || races === mostRaces) throw describeError(error)
+        if (!isRace(error) || races === mostRaces) throw retryLater(describeError(error))
       }
     }
   }
