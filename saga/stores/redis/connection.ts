@@ -73,7 +73,7 @@ export class Connection {
       if (this.#state === 'failed' && this.#problem !== null) throw this.#problem
       return this.#client
     } catch (error) {
-      throw describeError(error, this.#settings.url, 'Start it, or check the URL.')
+      throw describeError(error, this.#settings.url, 'connection')
     }
   }
 
@@ -154,13 +154,16 @@ async function soon(what: Promise<unknown>): Promise<void> {
 
 const closed = (): StoreError => new StoreError('unavailable', 'The Redis store is closed.')
 
-/** Answers after which a retry does not help: wrong login, missing rights, keys of another program. */
-const unusable = new Set(['NOAUTH', 'WRONGPASS', 'NOPERM', 'WRONGTYPE'])
+/** Answers after which a retry does not help: wrong login, missing rights, also in the words that scripts have for them. */
+const unusable = /^(NOAUTH|WRONGPASS|NOPERM)\b|^ERR (ACL failure in script|The user executing the script)\b/
 
-const unknownFate = 'What was under way may or may not be stored.'
+const fates = {
+  connection: 'Start it, or check the URL.',
+  command: 'What was under way may or may not be stored.',
+}
 
-/** Says in the store's words what Redis or the connection to it refused. */
-export function describeError(error: unknown, { host }: URL, fate = unknownFate): Error {
+/** Says in the store's words what Redis or the connection to it refused, and of what. */
+export function describeError(error: unknown, { host }: URL, refused: keyof typeof fates): Error {
   if (error instanceof StoreError || error instanceof RangeError) return error
   const { name, message } = error instanceof Error ? error : { name: '', message: String(error) }
   // What an answer complains of may hold what was sent, and so does the error itself: neither goes on.
@@ -169,10 +172,11 @@ export function describeError(error: unknown, { host }: URL, fate = unknownFate)
   if (name !== 'ReplyError')
     return new StoreError(
       'unavailable',
-      `Redis at ${host} does not answer: ${connectionProblem(name, message)}. ${fate}`,
+      `Redis at ${host} does not answer: ${connectionProblem(name, message)}. ${fates[refused]}`,
       cause,
     )
-  if (unusable.has(kind))
+  const isForeign = kind === 'WRONGTYPE' // a key of another program
+  if (unusable.test(message) || (isForeign && refused === 'connection'))
     return new StoreError(
       'unusable',
       `Redis at ${host} cannot be used: ${cause.message}. Check the login, the user's rights (ACL) and the prefix.`,
@@ -185,7 +189,9 @@ export function describeError(error: unknown, { host }: URL, fate = unknownFate)
       `Redis at ${host} has used up its maxmemory and stored nothing of this. Raise maxmemory, or remove ended sagas sooner.`,
       cause,
     )
-  if (kind === 'ERR') return new StoreError('refused', `Redis refused it: ${cause.message}`, cause)
+  // A connection is refused for no saga's sake: the server has too many of them.
+  if ((kind === 'ERR' || isForeign) && refused === 'command')
+    return new StoreError('refused', `Redis refused it: ${cause.message}`, cause)
   return new StoreError('unavailable', `Redis at ${host} cannot do it now: ${cause.message}`, cause)
 }
 

@@ -173,6 +173,25 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
     expect((await store.commit({ starts: [], moves: [moveOf(saga)] })).moves).toEqual(['moved'])
   })
 
+  test('a user whose rights are taken while sagas run waits for them: no saga is refused for it', async () => {
+    await admin.acl('SETUSER', 'restrained', 'reset', 'on', '>secret', '~*', '&*', '+@all')
+    const store = await open({ url: server.url.replace('//', '//restrained:secret@') })
+    const saga = await startedIn(store)
+    const move = { starts: [], moves: [moveOf(saga)] }
+    for (const [taken, given] of [
+      ['-rpush', '+rpush'],
+      ['-evalsha', '+evalsha'],
+    ] as const) {
+      await admin.acl('SETUSER', 'restrained', taken)
+      await expect(store.commit(move)).rejects.toMatchObject({
+        code: 'unavailable',
+        message: expect.stringContaining("Check the login, the user's rights") as string,
+      })
+      await admin.acl('SETUSER', 'restrained', given)
+    }
+    expect((await store.load([saga.id])).sagas).toMatchObject([{ id: saga.id }])
+  })
+
   test('without memory nothing of a batch is stored and it may be tried again; reading and removing go on', async () => {
     const store = await open()
     const ended = await startedIn(store, { status: 'COMPLETED' }, false)

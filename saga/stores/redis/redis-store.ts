@@ -12,6 +12,7 @@ import type { Redis } from 'ioredis'
 import type { PageKey } from '../page.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import { readRows } from '../reading.ts'
+import { retryLater } from '../retry-later.ts'
 import { isStorable, refuseOddNames } from '../rows.ts'
 import type {
   DefinitionVersion,
@@ -263,19 +264,13 @@ class RedisStore implements Store {
 
   async #ask<Answer>(question: (client: Redis) => Promise<Answer>): Promise<Answer> {
     if (this.#connection === null) throw new StoreError('unavailable', 'The Redis store is closed.')
-    const client = await this.#connection.ready().catch(retryLater)
     try {
+      const client = await this.#connection.ready()
       return await question(client)
     } catch (error) {
-      throw describeError(error, new URL(this.#options.url))
+      throw retryLater(describeError(error, new URL(this.#options.url), 'command'))
     }
   }
-}
-
-/** A server that came back with other settings, or as a replica, may be mended: sagas that run wait for that. */
-function retryLater(error: unknown): never {
-  if (!(error instanceof StoreError) || error.code !== 'unusable') throw error
-  throw new StoreError('unavailable', error.message, error)
 }
 
 const existing = (id: string, fingerprint: string): StartResult => ({ kind: 'exists', id, fingerprint })
