@@ -8,6 +8,7 @@
 import type { Event } from '../core/events.ts'
 import { evolve } from '../core/evolve.ts'
 import type { SagaState } from '../core/state.ts'
+import { jsonOf } from './json.ts'
 import type { Reading } from './reading.ts'
 import { damageOf, stateOf } from './reading.ts'
 import type { HistoryEntry, Move, SagaFilter, Start, StoredSaga } from './store.ts'
@@ -26,9 +27,9 @@ export const readColumns = (history: string): string => `${sagaColumns},
 const movesPerState = 16
 
 /** The state that is kept with a move: now and then, and where nothing follows by itself. Null otherwise. */
-export function stateToKeep({ fromSeq, toSeq, live, state }: Move): string | null {
+export function stateToKeep({ id, fromSeq, toSeq, live, state }: Move): string | null {
   const due = Math.floor(fromSeq / movesPerState) < Math.floor(toSeq / movesPerState)
-  return due || !live ? JSON.stringify(state) : null
+  return due || !live ? jsonOf(id, state) : null
 }
 
 /** The statuses of sagas that may be pruned. */

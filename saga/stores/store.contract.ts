@@ -667,6 +667,28 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
       })
     })
 
+    test.each(['a start', 'a move'])(
+      '%s that holds what is no JSON is refused with its name, and hurts no other',
+      async (kind) => {
+        const circle: Record<string, unknown> = {}
+        circle['itself'] = circle
+        for (const odd of [10n, { deep: [1n] }, circle]) {
+          const [sound, broken] = (await started(startOf(), startOf())) as [StoredSaga, StoredSaga]
+          const fresh = startOf({ input: odd })
+          const moves = [moveOf(sound), ...(kind === 'a move' ? [moveOf(broken, { reply: odd })] : [])]
+          const starts = kind === 'a start' ? [fresh] : []
+          await expect(store.commit({ starts, moves })).rejects.toMatchObject({
+            name: 'StoreError',
+            code: 'refused',
+            message: expect.stringContaining(kind === 'a start' ? fresh.saga.id : broken.id) as string,
+          })
+          expect(await read([sound.id, broken.id])).toEqual(expect.arrayContaining([sound, broken]))
+          expect(await read([fresh.saga.id])).toEqual([])
+          expect((await store.commit({ starts: [], moves: [moveOf(sound)] })).moves).toEqual(['moved'])
+        }
+      },
+    )
+
     test('it is ready once it is open', async () => {
       expect(await store.ready()).toBe(true)
     })

@@ -1,5 +1,6 @@
 /** Keeps sagas in the process's memory: for tests, the checker and examples. Nothing outlives the process. */
 import { hasEnded } from '../../core/state.ts'
+import { jsonOf } from '../json.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import type { Reading } from '../reading.ts'
 import type { CommitResult, HistoryEntry, Move, SagaFilter, Start, StartResult, Store, StoredSaga } from '../store.ts'
@@ -42,8 +43,11 @@ export function memoryStore(now: () => number = Date.now): Store {
   return {
     exclusive: true,
     open: () => Promise.resolve(),
-    commit: ({ starts, moves }): Promise<CommitResult> =>
-      Promise.resolve({ starts: starts.map(start), moves: moves.map(move) }),
+    async commit({ starts, moves }): Promise<CommitResult> {
+      const entries = [...starts.map(({ entry }) => entry), ...moves.flatMap((each) => each.entries)]
+      for (const { sagaId, events } of entries) jsonOf(sagaId, events) // refused here as anywhere else
+      return { starts: starts.map(start), moves: moves.map(move) }
+    },
     load: (ids) =>
       Promise.resolve({
         sagas: ids.map((id) => rows.get(id)?.saga).filter((saga) => saga !== undefined),

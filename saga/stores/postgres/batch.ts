@@ -1,4 +1,5 @@
 /** A batch as the columns that the commit statement takes, and the parts of a batch that hurt each other apart. */
+import { jsonOf } from '../json.ts'
 import { stateToKeep } from '../rows.ts'
 import type { HistoryEntry, Move, Start } from '../store.ts'
 import { int8Array, textArray } from './arrays.ts'
@@ -41,7 +42,7 @@ export function moveColumns(moves: readonly Move[]): Buffer[] {
     int8Array(sorted.map((move) => move.updatedAt)),
     int8Array(last.map((entry) => entry?.at ?? 0)),
     textArray(last.map((entry) => entry?.inputId ?? null)),
-    textArray(last.map((entry) => JSON.stringify(entry?.events))),
+    textArray(last.map((entry) => (entry === undefined ? null : jsonOf(entry.sagaId, entry.events)))),
   ]
 }
 
@@ -54,7 +55,7 @@ export function entryColumns(moves: readonly Move[]): Buffer[] {
     int8Array(earlier.map((entry) => entry.seq)),
     int8Array(earlier.map((entry) => entry.at)),
     textArray(earlier.map((entry) => entry.inputId)),
-    textArray(earlier.map((entry) => JSON.stringify(entry.events))),
+    textArray(earlier.map((entry) => jsonOf(entry.sagaId, entry.events))),
   ]
 }
 
@@ -96,7 +97,7 @@ export function startColumns(starts: readonly Start[]): Buffer[] {
     int8Array(sorted.map(({ saga }) => saga.updatedAt)),
     int8Array(sorted.map(({ entry }) => entry.at)),
     textArray(sorted.map(({ entry }) => entry.inputId)),
-    textArray(sorted.map(({ entry }) => JSON.stringify(entry.events))),
+    textArray(sorted.map(({ entry }) => jsonOf(entry.sagaId, entry.events))),
   ]
 }
 

@@ -4,6 +4,7 @@
  * A text that may be missing is kept with a `=` before it, and empty where it is missing.
  */
 import { hasEnded } from '../../core/state.ts'
+import { jsonOf } from '../json.ts'
 import type { PageKey } from '../page.ts'
 import type { Reading } from '../reading.ts'
 import { damageOf, stateOf } from '../reading.ts'
@@ -71,7 +72,7 @@ export function batchArguments(self: string, { starts, moves }: Batch): string[]
       saga.definition,
       String(saga.version),
       String(saga.seq),
-      JSON.stringify(saga.state),
+      jsonOf(saga.id, saga.state),
       saga.state.status,
       saga.owner,
       marked(saga.key),
@@ -88,7 +89,7 @@ export function batchArguments(self: string, { starts, moves }: Batch): string[]
       id,
       String(fromSeq),
       String(toSeq),
-      JSON.stringify(state),
+      jsonOf(id, state),
       state.status,
       marked(businessKey),
       owner,
@@ -104,8 +105,8 @@ export function batchArguments(self: string, { starts, moves }: Batch): string[]
 
 type EntryParts = readonly [seq: number, at: number, inputId: string, events: HistoryEntry['events']]
 
-const entryText = ({ seq, at, inputId, events }: HistoryEntry): string =>
-  JSON.stringify([seq, at, inputId, events] satisfies EntryParts)
+const entryText = ({ sagaId, seq, at, inputId, events }: HistoryEntry): string =>
+  jsonOf(sagaId, [seq, at, inputId, events] satisfies EntryParts)
 
 /** @throws StoreError `damaged` */
 export function toEntry(sagaId: string, text: string): HistoryEntry {

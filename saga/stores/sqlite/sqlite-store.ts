@@ -7,6 +7,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import Libsql from 'libsql'
+import { jsonOf } from '../json.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import { readRows } from '../reading.ts'
 import type { HistoryRow, SagaRow } from '../rows.ts'
@@ -70,7 +71,7 @@ const entryValues = (entry: HistoryEntry, state: string | null): EntryValues => 
   entry.seq,
   entry.at,
   entry.inputId,
-  JSON.stringify(entry.events),
+  jsonOf(entry.sagaId, entry.events),
   state,
 ]
 
