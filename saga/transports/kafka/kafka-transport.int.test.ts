@@ -1,8 +1,8 @@
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { until } from '../../../tests/faults/until.ts'
 import { kafkaBrokers, suiteOn } from '../../../tests/parts.ts'
 import { message, transportContract } from '../transport.contract.ts'
-import { UnavailableError, type FailedMessage, type Message } from '../transport.ts'
+import { UnavailableError, type FailedMessage, type Message, type RefusedError } from '../transport.ts'
 import { corner, read, type Corner } from './kafka.testkit.ts'
 
 const channel = 'order_commands'
@@ -63,14 +63,35 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
     expect(Object.keys(second?.headers ?? {})).toEqual(['ordersaga-id', 'traceparent'])
   })
 
-  test('a topic is made with three partitions, its dead topic too, also by two processes at once', async () => {
+  test('a topic is made with three partitions, also by two processes at once', async () => {
     const own = cornerHere()
     await Promise.all([1, 2, 3].map((n) => own.open().publish(channel, [message(`m${n}`)])))
-    const topics = [channel, `${channel}.dead`].map((name) => `${own.options.prefix}${name}`)
-    const made = await own.admin((admin) => admin.fetchTopicMetadata({ topics }))
-    expect(made.topics.map(({ name, partitions }) => [name, partitions.length]).toSorted()).toEqual(
-      topics.map((name) => [name, 3]),
-    )
+    expect(await own.topics()).toEqual([[channel, 3]])
+  })
+
+  test('a topic that is read has one for its dead letters, which has none of its own', async () => {
+    const own = cornerHere()
+    await own.send(channel, { value: 'hello' })
+    await read(own.open())
+    const dead = await own.look(`${channel}.dead`)
+    await until('there is a dead letter', patienceMs, () => dead.length === 1)
+    expect(await own.topics()).toEqual([
+      [channel, 3],
+      [`${channel}.dead`, 3],
+    ])
+  })
+
+  test('a topic that is there is written and read though none can be made for its dead letters', async () => {
+    const own = cornerHere()
+    const longest = 'x'.repeat(249 - String(own.options.prefix).length)
+    await own.create(longest)
+    const transport = own.open()
+    const seen: string[] = []
+    await transport.subscribe(longest, 'g', async (batch) => void seen.push(...batch.map(({ id }) => id)))
+    await transport.publish(longest, [message('m')])
+    await until('it is read', patienceMs, () => seen.length > 0)
+    expect(seen).toEqual(['m'])
+    expect(own.problems.map(({ what }) => what)).toContain(`${own.options.prefix}${longest}.dead is missing`)
   })
 
   test('a topic that cannot be made is named with the reason', async () => {
@@ -149,7 +170,27 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
     await until('the notice is there', patienceMs, () => dead.length === 1)
     expect(dead[0]?.value).toBeNull()
     expect(String(dead[0]?.headers?.['ordersaga-offset'])).toBe('0')
-    expect(String(dead[0]?.headers?.['ordersaga-left-out'])).toBe('too large to copy')
+    expect(String(dead[0]?.headers?.['ordersaga-left-out'])).toBe('Kafka refused a copy')
+  })
+
+  test('a record that has a header without a value is buried, and publishing goes on', async () => {
+    const own = cornerHere()
+    // As other clients write it; this one counts the bytes of every value.
+    const count = Buffer.byteLength.bind(Buffer)
+    const counting = vi
+      .spyOn(Buffer, 'byteLength')
+      .mockImplementation((value: unknown, ...more) => (value === null ? 0 : count(value as string, ...more)))
+    const headers = { empty: null as unknown as string, mixed: ['a', null as unknown as string] }
+    await own.send(channel, { value: 'hello', headers }).finally(() => counting.mockRestore())
+    const transport = own.open()
+    const { ids } = await read(transport)
+    const dead = await own.look(`${channel}.dead`)
+    await until('it is buried', patienceMs, () => dead.length === 1)
+    expect(String(dead[0]?.value)).toBe('hello')
+    expect(dead[0]?.headers).not.toHaveProperty('empty')
+    expect(String(dead[0]?.headers?.['mixed'])).toBe('a')
+    await transport.publish(channel, [message('m')])
+    await until('the next is handled', patienceMs, () => ids.has('m'))
   })
 
   test('a message of more than 1 MB is refused clearly, those that are published with it are not', async () => {
@@ -163,12 +204,35 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
     const alsoRefused = transport.publish('payment_commands', [message('p'), large]).catch((error: unknown) => error)
     await taken
     for (const error of [await refused, await alsoRefused]) {
-      expect(error).toMatchObject({ name: 'PublishError', code: 'refused' })
+      expect(error).toMatchObject({ name: 'RefusedError', code: 'refused', messageIds: ['large'] })
       expect(String(error)).toContain('larger than its topic allows (max.message.bytes)')
       expect(String(error)).not.toContain('xxx')
     }
     await until('the others are read', patienceMs, () => ids.size === others.length)
     expect([...ids].toSorted()).toEqual(others.map(({ id }) => id).toSorted())
+  })
+
+  test('messages that can never be sent are named, all others of their publish arrive', async () => {
+    const own = cornerHere()
+    const transport = own.open()
+    const { ids } = await read(transport)
+    const refused = transport.publish(channel, [
+      message('m0'),
+      message('large', { payload: 'x'.repeat(1_100_000) }),
+      message('m1'),
+      message('no JSON', { payload: { cents: 5n } }),
+      message('no key', { correlationId: 7 as unknown as string }),
+      message('m2'),
+      message('larger than any request', { payload: 'x'.repeat(105_000_000) }),
+      message('m3'),
+    ])
+    const error: unknown = await refused.catch((error: unknown) => error)
+    expect(error).toMatchObject({ name: 'RefusedError', code: 'refused' })
+    const named = [...(error as RefusedError).messageIds]
+    expect(named.toSorted()).toEqual(['large', 'larger than any request', 'no JSON', 'no key'])
+    expect(String(error)).toContain('4 messages of 8 to')
+    await until('the others are read', patienceMs, () => ids.size === 4)
+    expect([...ids].toSorted()).toEqual(['m0', 'm1', 'm2', 'm3'])
   })
 
   test('many messages larger together than a request may be are taken in one publish, in order', async () => {
@@ -322,6 +386,32 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
       await transport.publish(channel, [message('again')]).catch(() => undefined)
       return ids.has('again')
     })
+  })
+
+  test('a topic that is deleted is made again by who only reads it', async () => {
+    const own = cornerHere()
+    const transport = own.open()
+    await read(transport)
+    await until('it is ready', patienceMs, () => transport.ready())
+    const before = await own.topics()
+    await own.admin((admin) => admin.deleteTopics({ topics: before.map(([name]) => `${own.options.prefix}${name}`) }))
+    await until('it is there again', patienceMs, async () => (await own.topics()).length === before.length)
+    await until('it is ready again', patienceMs, () => transport.ready())
+  })
+
+  test('it closes though others go on publishing: these are refused', async () => {
+    const transport = cornerHere().open()
+    let published = 0
+    const publishing = Array.from({ length: 8 }, async (_, worker) => {
+      for (let n = 0; ; n++) {
+        await transport.publish(channel, [message(`${worker}.${n}`)])
+        published++
+      }
+    })
+    await until('all publish', patienceMs, () => published > 100)
+    await transport.close()
+    const ends = await Promise.allSettled(publishing)
+    for (const end of ends) expect(end.status === 'rejected' && String(end.reason)).toContain('is closed')
   })
 
   test('what was settled is not read again after a close, even where it was settled just before', async () => {

@@ -119,16 +119,17 @@ export function kafkaTransport(given: KafkaTransportOptions): Transport {
   async function close(): Promise<void> {
     state = 'closing'
     await Promise.all([...unclosed].map((reader) => reader.close()))
+    // Not later: with whoever goes on publishing it would never end.
+    state = 'closed'
     await publisher.close()
     await topics.close()
-    state = 'closed'
   }
 
   return {
     async publish(channel, messages) {
       // While it closes, the handlers in hand still publish their replies.
       refuseClosed('publish to', channel, state !== 'closed')
-      if (messages.length > 0) await publisher.publish(prefix + channel, messages.map(toRecord))
+      if (messages.length > 0) await publisher.publish(prefix + channel, messages, toRecord)
     },
     async subscribe(channel, group, handler) {
       refuseClosed('subscribe to', channel, state === 'open')

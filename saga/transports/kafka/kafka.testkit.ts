@@ -19,6 +19,8 @@ export interface Corner {
   /** All that a topic has had so far, as it is in the log. */
   look(channel: string): Promise<readonly KafkaMessage[]>
   deadLetters(channel: string): Promise<readonly DeadLetter[]>
+  /** Its topics, by name without the prefix, each with its number of partitions. */
+  topics(): Promise<readonly (readonly [name: string, partitions: number])[]>
   admin<T>(work: (admin: Admin) => Promise<T>): Promise<T>
   /** Closes the transports and deletes their topics, where the server is there. */
   dispose(): Promise<void>
@@ -45,6 +47,9 @@ export function corner(brokers: string): Corner {
     }
   }
 
+  const isThere = (topic: string): Promise<void> =>
+    admin((client) => until(`${topic} is there`, 10_000, async () => (await client.listTopics()).includes(topic)))
+
   /** Keeps reading what it was asked for once. */
   async function reader(topic: string): Promise<readonly KafkaMessage[]> {
     const known = readers.get(topic)
@@ -52,6 +57,7 @@ export function corner(brokers: string): Corner {
     const consumer = kafka.consumer({ groupId: `look-${randomUUID()}`, maxWaitTimeInMs: 100 })
     const records: KafkaMessage[] = []
     readers.set(topic, { consumer, records })
+    await isThere(topic)
     await consumer.connect()
     await consumer.subscribe({ topic, fromBeginning: true })
     await consumer.run({ eachMessage: async (each) => void records.push(each.message) })
@@ -72,8 +78,8 @@ export function corner(brokers: string): Corner {
       const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }))
       await admin(async (client) => {
         await client.createTopics({ topics: [{ topic, numPartitions: 3, configEntries }], waitForLeaders: false })
-        await until('the topic is there', 10_000, async () => (await client.listTopics()).includes(topic))
       })
+      await isThere(topic)
     },
     async send(channel, ...records) {
       const topic = prefix + channel
@@ -92,6 +98,12 @@ export function corner(brokers: string): Corner {
         message: message(String(headers['ordersaga-id']), { payload: value?.toString() }),
       }))
     },
+    topics: () =>
+      admin(async (client) => {
+        const topics = (await client.listTopics()).filter((topic) => topic.startsWith(prefix)).toSorted()
+        const found = await client.fetchTopicMetadata({ topics })
+        return found.topics.map(({ name, partitions }) => [name.slice(prefix.length), partitions.length] as const)
+      }),
     async dispose() {
       await Promise.all(transports.splice(0).map((transport) => transport.close()))
       await Promise.all([...readers.values()].map(({ consumer }) => consumer.disconnect()))

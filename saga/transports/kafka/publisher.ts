@@ -8,11 +8,13 @@
  * - until then a batch that failed is sent again, so a broker that changes or restarts in time costs only time;
  * - a producer that failed is not used again. Its sequence numbers are those of records that the broker may have, and it
  *   would take the next ones for repeats of these: acknowledged, and lost;
- * - what the broker refuses is found by halving the batch, and rejects alone.
+ * - one record that can never be sent holds up no other: what cannot be written is found before it joins a batch, what the
+ *   broker refuses by halving the batch; the rest of its order goes out, and then the order rejects with the refused ones.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { Partitioners, type Message as KafkaRecord, type Producer } from 'kafkajs'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
+import { RefusedError } from '../transport.ts'
 import type { Client } from './client.ts'
 import { PublishError } from './publish-error.ts'
 import type { Topics } from './topics.ts'
@@ -22,17 +24,20 @@ import { within } from './within.ts'
 /** What one `publish` was given. */
 interface Order {
   readonly topic: string
-  /** Records that are not acknowledged. */
+  readonly count: number
+  /** Records that are neither acknowledged nor refused. */
   left: number
+  readonly refused: { readonly id: string; readonly why: unknown }[]
   sent: boolean
   over: boolean
   /** Why the last try failed. */
   cause: unknown
-  end(error: unknown): void
+  end(error: Error | null): void
 }
 
 interface Parcel {
   readonly order: Order
+  readonly id: string
   readonly record: KafkaRecord
   readonly bytes: number
 }
@@ -46,6 +51,9 @@ interface Link {
 /** The records of a request for one partition are one batch, and brokers take batches of 1,048,588 bytes by default. */
 const mostBytes = 900_000
 
+/** Brokers hang up, without a word, on requests of more than 104,857,600 bytes (`socket.request.max.bytes`). */
+const mostRecordBytes = 100_000_000
+
 /** What is wrong with these records stays wrong, however often they are sent. */
 const refusals = new Set([
   'MESSAGE_TOO_LARGE',
@@ -54,8 +62,10 @@ const refusals = new Set([
   'INVALID_TIMESTAMP',
   'INVALID_TOPIC_EXCEPTION',
   'POLICY_VIOLATION',
-  'TOPIC_AUTHORIZATION_FAILED',
 ])
+
+/** No fault of the records; but somebody must grant it first, and other topics do not wait for that. */
+const denial = 'TOPIC_AUTHORIZATION_FAILED'
 
 const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 1_000, jitter: 0.5 }
 
@@ -66,6 +76,7 @@ export class Publisher {
   readonly #open: () => Client
   readonly #topics: Topics
   readonly #timeoutMs: number
+  readonly #unanswered = new Set<Promise<void>>()
   #waiting: Parcel[] = []
   #sending: Promise<void> | null = null
   #link: Link | null = null
@@ -76,12 +87,22 @@ export class Publisher {
     this.#timeoutMs = timeoutMs
   }
 
-  /** @throws PublishError */
-  publish(topic: string, records: readonly KafkaRecord[]): Promise<void> {
-    return new Promise((resolve, reject) => {
+  /**
+   * @param encode writes one; where it throws, that one is refused
+   * @throws RefusedError with the ids of what can never be sent; all else is acknowledged
+   * @throws PublishError
+   */
+  publish<Item extends { readonly id: string }>(
+    topic: string,
+    items: readonly Item[],
+    encode: (item: Item) => KafkaRecord,
+  ): Promise<void> {
+    const published = new Promise<void>((resolve, reject) => {
       const order: Order = {
         topic,
-        left: records.length,
+        count: items.length,
+        left: items.length,
+        refused: [],
         sent: false,
         over: false,
         cause: null,
@@ -89,27 +110,34 @@ export class Publisher {
           clearTimeout(timer)
           order.over = true
           if (error === null) resolve()
-          else reject(describe(error, order, records.length))
+          else reject(error)
         },
       }
-      const timer = setTimeout(() => order.end(order.cause ?? noAnswer(this.#timeoutMs)), this.#timeoutMs)
-      const enqueue = (): void => this.#enqueue(order, records)
-      this.#topics.ensure(topic).then(enqueue, (error: unknown) => order.end(error))
+      const timer = setTimeout(() => fail(order, order.cause ?? noAnswer(this.#timeoutMs)), this.#timeoutMs)
+      const parcels = items.flatMap((item) => parcelOf(order, item, encode) ?? [])
+      if (parcels.length === 0) return
+      this.#topics.ensure(topic).then(
+        () => this.#enqueue(order, parcels),
+        (error: unknown) => fail(order, error),
+      )
     })
+    this.#unanswered.add(published)
+    return published.finally(() => this.#unanswered.delete(published))
   }
 
-  /** Waits for what is under way, which ends within its bound. */
+  /** Waits for what is under way, which ends within its bound. To be called when nobody publishes any more. */
   async close(): Promise<void> {
-    while (this.#sending !== null) await this.#sending
+    await Promise.allSettled(this.#unanswered)
+    await this.#sending
     const link = this.#link
     this.#link = null
     await within(farewellMs, 'leaving Kafka', link?.producer.disconnect() ?? Promise.resolve()).catch(() => undefined)
     link?.client.cut()
   }
 
-  #enqueue(order: Order, records: readonly KafkaRecord[]): void {
+  #enqueue(order: Order, parcels: readonly Parcel[]): void {
     if (order.over) return
-    for (const record of records) this.#waiting.push({ order, record, bytes: sizeOf(record) })
+    for (const parcel of parcels) this.#waiting.push(parcel)
     this.#sending ??= this.#run().finally(() => (this.#sending = null))
   }
 
@@ -133,9 +161,10 @@ export class Publisher {
       if (open.length === 0) return
       try {
         await this.#send(open)
-        return acknowledge(open)
+        for (const { order } of open) settle(order)
+        return
       } catch (error) {
-        if (refusals.has(typeOf(error))) return this.#divide(open, error)
+        if (refusals.has(typeOf(error)) || typeOf(error) === denial) return this.#divide(open, error)
         for (const { order } of open) order.cause = error
       }
       await pause(backoff(again, failures, 0, 0))
@@ -144,8 +173,13 @@ export class Publisher {
   }
 
   async #divide(parcels: readonly Parcel[], refusal: unknown): Promise<void> {
+    const [first, ...others] = parcels
+    if (first !== undefined && others.length === 0) {
+      if (typeOf(refusal) === denial) fail(first.order, refusal)
+      else refuse(first.order, first.id, refusal)
+      return
+    }
     const half = Math.ceil(parcels.length / 2)
-    if (parcels.length === 1) return parcels[0]?.order.end(refusal)
     await this.#deliver(parcels.slice(0, half))
     await this.#deliver(parcels.slice(half))
   }
@@ -184,11 +218,36 @@ export class Publisher {
   }
 }
 
-function acknowledge(parcels: readonly Parcel[]): void {
-  for (const { order } of parcels) {
-    order.left--
-    if (order.left === 0 && !order.over) order.end(null)
+/** All that the client reads of a record is read here first: it fails for a whole batch, and in no way that tells why. */
+function parcelOf<Item extends { readonly id: string }>(
+  order: Order,
+  item: Item,
+  encode: (item: Item) => KafkaRecord,
+): Parcel | null {
+  try {
+    const record = encode(item)
+    const bytes = sizeOf(record)
+    if (bytes > mostRecordBytes) throw new RangeError(`it has more than ${mostRecordBytes} bytes`)
+    return { order, id: item.id, record, bytes }
+  } catch (error) {
+    refuse(order, item.id, error)
+    return null
   }
+}
+
+/** One of the order is acknowledged, or refused. */
+function settle(order: Order): void {
+  order.left--
+  if (order.left === 0 && !order.over) order.end(order.refused.length === 0 ? null : refusalOf(order))
+}
+
+function refuse(order: Order, id: string, why: unknown): void {
+  order.refused.push({ id, why })
+  settle(order)
+}
+
+function fail(order: Order, error: unknown): void {
+  if (!order.over) order.end(failureOf(order, error))
 }
 
 function byTopic(parcels: readonly Parcel[]): { topic: string; messages: KafkaRecord[] }[] {
@@ -209,16 +268,32 @@ function typeOf(error: unknown): string {
 
 const noAnswer = (ms: number): Error => new Error(`no answer within ${ms} ms`)
 
-function describe(error: unknown, { topic, sent }: Order, count: number): PublishError {
-  const why = error instanceof Error ? error.message : String(error)
-  const messages = `${count} message${count === 1 ? '' : 's'} to ${topic}`
-  const type = typeOf(error)
-  if (type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE') {
-    const what = `Kafka refused ${messages}: larger than its topic allows (max.message.bytes). Send less, or raise that.`
-    return new PublishError('refused', what, error)
-  }
-  if (refusals.has(type)) return new PublishError('refused', `Kafka refused ${messages}: ${why}`, error)
-  return sent
-    ? new PublishError('outcome_unknown', `${messages} were sent but not confirmed (${why}): publish again`, error)
-    : new PublishError('not_sent', `${messages} were not sent (${why}): publish again later`, error)
+const counted = (count: number): string => `${count} message${count === 1 ? '' : 's'}`
+
+function refusalOf({ topic, count, refused }: Order): RefusedError {
+  const cause = refused[0]?.why
+  const of = refused.length === count ? '' : ` of ${count}`
+  const what = `${counted(refused.length)}${of} to ${topic} can never be sent: ${remedyOf(cause)}`
+  return new RefusedError(
+    what,
+    refused.map(({ id }) => id),
+    { cause },
+  )
 }
+
+function remedyOf(refusal: unknown): string {
+  const type = typeOf(refusal)
+  if (type === 'MESSAGE_TOO_LARGE' || type === 'RECORD_LIST_TOO_LARGE') {
+    return 'larger than its topic allows (max.message.bytes). Send less, or raise that.'
+  }
+  return reasonOf(refusal)
+}
+
+function failureOf({ topic, count, sent }: Order, cause: unknown): PublishError {
+  const [messages, why] = [`${counted(count)} to ${topic}`, reasonOf(cause)]
+  return sent
+    ? new PublishError('outcome_unknown', `${messages} were sent but not confirmed (${why}): publish again`, cause)
+    : new PublishError('not_sent', `${messages} were not sent (${why}): publish again later`, cause)
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

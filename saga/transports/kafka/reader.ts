@@ -12,11 +12,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload, KafkaMessage } from 'kafkajs'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { delivery, systemTimer, type Delivery } from '../delivery.ts'
-import type { BatchHandler, Message, Subscription } from '../transport.ts'
+import { RefusedError, type BatchHandler, type Message, type Subscription } from '../transport.ts'
 import { assignBySubscription } from './assigner.ts'
 import type { Client } from './client.ts'
 import { Partition } from './partition.ts'
-import { PublishError } from './publish-error.ts'
 import type { Publisher } from './publisher.ts'
 import { deadTopic, type Topics } from './topics.ts'
 import { fromRecord, toDeadNotice, toDeadRecord, type Origin } from './wire.ts'
@@ -179,7 +178,7 @@ export class Reader {
   /** Resolves when this reader stops. @throws Error where the membership cannot be had, or ends */
   async #read(session: Session): Promise<void> {
     const { consumer } = session
-    const { topic, topics, sessionTimeoutMs } = this.#options
+    const { topic, sessionTimeoutMs } = this.#options
     const crashed = new Promise<never>((_resolve, reject) => {
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
       // The client would go on with a connection that has gone silent.
@@ -188,7 +187,7 @@ export class Reader {
     consumer.on(consumer.events.GROUP_JOIN, (event) => this.#joined(session, event))
     consumer.on(consumer.events.REBALANCING, () => void this.#commit(session))
     const start = async (): Promise<void> => {
-      await topics.ensure(topic)
+      await this.#findTopics()
       await consumer.connect()
       await consumer.subscribe({ topic, fromBeginning: true })
       await consumer.run({
@@ -200,6 +199,15 @@ export class Reader {
     }
     await Promise.race([within(joinMs(sessionTimeoutMs), 'joining the group', start()), crashed, this.#stopped])
     await Promise.race([crashed, this.#stopped])
+  }
+
+  /** One that was there may have been deleted. Without a place for dead letters those wait, and all others are read. */
+  async #findTopics(): Promise<void> {
+    const { topic, topics, onProblem } = this.#options
+    const dead = deadTopic(topic)
+    for (const each of [topic, dead]) topics.forget(each)
+    await topics.ensure(topic)
+    await topics.ensure(dead).catch((cause: unknown) => onProblem(`${dead} is missing`, null, cause))
   }
 
   async #end(session: Session): Promise<void> {
@@ -314,11 +322,11 @@ export class Reader {
     let letter = toDeadRecord(place.record, place.origin, reason)
     for (let failures = 1; !place.partition.lost && !this.#stop.signal.aborted; failures++) {
       try {
-        await publisher.publish(deadTopic(topic), [letter])
+        await publisher.publish(deadTopic(topic), [{ id: messageId ?? '' }], () => letter)
         return this.#settle(place)
       } catch (error) {
         onProblem(`A message of ${topic} waits for its way to ${deadTopic(topic)}`, messageId, error)
-        if (error instanceof PublishError && error.code === 'refused') letter = toDeadNotice(place.origin, reason)
+        if (error instanceof RefusedError) letter = toDeadNotice(place.origin, reason)
       }
       await pause(backoff(again, failures, 0, 0), undefined, { signal: this.#stop.signal }).catch(() => undefined)
     }

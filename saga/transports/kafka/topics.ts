@@ -1,6 +1,6 @@
 /**
- * The topics, each with the one for its dead letters: made where they are missing, before they are used. (Sending to a
- * missing topic may hang, and reading one fails.)
+ * The topics: made where they are missing, before they are used. (Sending to a missing topic may hang, and reading one
+ * fails.) One that is there needs no right to make it.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Admin } from 'kafkajs'
@@ -36,7 +36,7 @@ export class Topics {
   ensure(topic: string): Promise<void> {
     const known = this.#known.get(topic)
     if (known !== undefined) return known
-    const made = within(this.#options.timeoutMs, `creating ${topic}`, this.#make([topic, deadTopic(topic)]))
+    const made = within(this.#options.timeoutMs, `creating ${topic}`, this.#make(topic))
     this.#known.set(topic, made)
     made.catch(() => this.#known.delete(topic))
     return made
@@ -69,20 +69,18 @@ export class Topics {
     link?.client.cut()
   }
 
-  async #make(topics: readonly string[]): Promise<void> {
+  async #make(topic: string): Promise<void> {
     const { partitions: numPartitions, replicationFactor, timeoutMs } = this.#options
     let refusal: unknown
     for (let look = 1; look <= looks; look++) {
-      const there = new Set(await this.#ask((admin) => admin.listTopics()))
-      const missing = topics.filter((topic) => !there.has(topic))
-      if (missing.length === 0) return
-      const wanted = missing.map((topic) => ({ topic, numPartitions, replicationFactor }))
-      await this.#ask((admin) => admin.createTopics({ topics: wanted, timeout: timeoutMs })).catch((error: unknown) => {
+      if ((await this.#ask((admin) => admin.listTopics())).includes(topic)) return
+      const topics = [{ topic, numPartitions, replicationFactor }]
+      await this.#ask((admin) => admin.createTopics({ topics, timeout: timeoutMs })).catch((error: unknown) => {
         refusal = error
       })
       await pause(look * 20)
     }
-    throw new Error(`${topics.join(' and ')} could not be created: ${reasonOf(refusal)}`, { cause: refusal })
+    throw new Error(`${topic} could not be created: ${reasonOf(refusal)}`, { cause: refusal })
   }
 
   async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {

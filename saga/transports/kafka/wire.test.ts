@@ -88,6 +88,14 @@ describe('a dead letter', () => {
     })
   })
 
+  test('keeps no header without a value, which could not be written', () => {
+    const none = null as unknown as Buffer
+    const dead = toDeadRecord(record('x', { empty: none, mixed: [Buffer.from('a'), none] }), origin, 'why')
+    expect(dead.headers).toMatchObject({ mixed: [Buffer.from('a')] })
+    expect(dead.headers).not.toHaveProperty('empty')
+    expect(sizeOf(dead)).toBeGreaterThan(0)
+  })
+
   test('that is a notice only tells where the record is', () => {
     const { key, value, headers } = toDeadNotice(origin, 'why')
     expect([key, value]).toEqual([null, null])
@@ -96,5 +104,12 @@ describe('a dead letter', () => {
 })
 
 test('the size of a record is not less than its parts', () => {
-  expect(sizeOf({ key: 'ü', value: 'x'.repeat(1_000), headers: { a: 'y'.repeat(100) } })).toBeGreaterThan(1_102)
+  expect(sizeOf({ key: 'ü', value: 'x'.repeat(1_000), headers: { a: ['y'.repeat(100), 'z'] } })).toBeGreaterThan(1_104)
+})
+
+test.each([
+  ['key', { key: 7 as unknown as string, value: '' }],
+  ['header', { value: '', headers: { a: null as unknown as string } }],
+])('a record whose %s is no text has no size', (_, record) => {
+  expect(() => sizeOf(record)).toThrow(TypeError)
 })

@@ -5,7 +5,7 @@
  * A foreign message has an id by its place in the log, and by its time, since a topic that was deleted and made again counts
  * from the beginning: the same whenever it is read, and never that of another.
  */
-import type { KafkaMessage, Message as KafkaRecord } from 'kafkajs'
+import type { IHeaders, KafkaMessage, Message as KafkaRecord } from 'kafkajs'
 import type { Checked } from '../../core/contract.ts'
 import { fromEnvelope } from '../envelope.ts'
 import { readTraceparent, traceparentOf } from '../trace.ts'
@@ -73,12 +73,26 @@ function textIn(headers: KafkaMessage['headers'], name: string): string | undefi
 
 /** The record as it came, with the reason and the origin in headers. */
 export function toDeadRecord({ key, value, headers }: KafkaMessage, origin: Origin, reason: string): KafkaRecord {
-  return { key, value, headers: { ...headers, ...epitaph(origin, reason) } }
+  return { key, value, headers: { ...withoutNulls(headers), ...epitaph(origin, reason) } }
 }
 
-/** Without the record, for one that is too large with its epitaph: it is where it was, for as long as its topic keeps it. */
+/** Other producers write headers without a value; this client reads them as null, against its types, and writes none. */
+function withoutNulls(headers: KafkaMessage['headers'] = {}): IHeaders {
+  const there = (value: unknown): boolean => value != null
+  const kept = Object.entries(headers).map(([name, value]) => [
+    name,
+    Array.isArray(value) ? value.filter(there) : value,
+  ])
+  return Object.fromEntries(kept.filter(([, value]) => there(value))) as IHeaders
+}
+
+/** Without the record, for one that cannot be copied: it is where it was, for as long as its topic keeps it. */
 export function toDeadNotice(origin: Origin, reason: string): KafkaRecord {
-  return { key: null, value: null, headers: { ...epitaph(origin, reason), 'ordersaga-left-out': 'too large to copy' } }
+  return {
+    key: null,
+    value: null,
+    headers: { ...epitaph(origin, reason), 'ordersaga-left-out': 'Kafka refused a copy' },
+  }
 }
 
 const epitaph = ({ topic, partition, offset, group }: Origin, reason: string): Headers => ({
@@ -90,8 +104,12 @@ const epitaph = ({ topic, partition, offset, group }: Origin, reason: string): H
   'ordersaga-died-at': new Date().toISOString(),
 })
 
-/** What a record takes in a request, in bytes; rather more than less. */
-export function sizeOf({ key, value, headers }: KafkaRecord): number {
-  const inHeaders = headers === undefined ? 0 : Buffer.byteLength(JSON.stringify(headers))
-  return Buffer.byteLength(key ?? '') + Buffer.byteLength(value ?? '') + inHeaders + 100
+/** What a record takes in a request, in bytes; rather more than less. @throws TypeError where it cannot be written */
+export function sizeOf({ key, value, headers = {} }: KafkaRecord): number {
+  let bytes = 100 + Buffer.byteLength(key ?? '') + Buffer.byteLength(value ?? '')
+  for (const [name, values] of Object.entries(headers)) {
+    for (const text of [values].flat())
+      bytes += 10 + Buffer.byteLength(name) + Buffer.byteLength(text as string | Buffer)
+  }
+  return bytes
 }
