@@ -54,7 +54,7 @@ const Environment = z.object({
   CREATE_ORDER_SAGA_URL: httpUrl('http://127.0.0.1:3101'),
   /** How long a runner has to accept an order. */
   ORDER_TIMER_MINUTES: z.coerce.number(minutesError).positive(minutesError).max(10_080, minutesError).default(30),
-  /** How long ended sagas and their idempotency keys are kept; 30 days at least (design section 4). */
+  /** How long ended sagas, their idempotency keys and what participants answered are kept; 30 days at least (design section 4). */
   SAGA_RETENTION_DAYS: z.coerce.number(daysError).min(30, daysError).max(3650, daysError).default(365),
   STRIPE_SECRET_KEY: z.string().min(1).optional(),
   /** `host:port`, several parted by commas. Messages then move over Kafka (contract 1.12, 4.7). */

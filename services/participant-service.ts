@@ -11,6 +11,7 @@ import type { Inbox } from 'ordersaga/inbox'
 import { participant, type Handled } from 'ordersaga/participant'
 import { openDatabase, type Database } from './database/database.ts'
 import { kyselyInbox, type InboxTables } from './database/inbox.ts'
+import { startRetention } from './database/retention.ts'
 import { listen } from './http/listen.ts'
 import { mountMessages } from './http/messages.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
@@ -57,6 +58,16 @@ export async function startParticipantService<S extends InboxTables>(
     const { handlers, routes, concurrency, onCommitted, stop } = service.parts(database)
     if (stop !== undefined) opened.push(stop)
 
+    if (options.retainMs !== undefined)
+      opened.push(
+        startRetention({
+          database,
+          retainMs: options.retainMs,
+          now: options.now,
+          onProblem: (err) => log.warn({ err }, 'old replies could not be removed; tried again in an hour'),
+        }),
+      )
+
     const server = await createHttpServer({
       title: service.title,
       description: service.description,
@@ -70,7 +81,7 @@ export async function startParticipantService<S extends InboxTables>(
     if (options.receiver !== undefined) mountMessages(server, options.receiver)
     const url = await listen(server, options.host, options.port, `${service.participant.toUpperCase()}_PORT`)
 
-    const inbox = kyselyInbox(database)
+    const inbox = kyselyInbox(database, options.now)
     const subscription = await participant({
       name: service.participant,
       source: name,

@@ -13,6 +13,8 @@ export interface ServiceOptions {
   readonly log: Logger
   /** Mounted under `POST /messages/:channel`, where messages come by HTTP. */
   readonly receiver?: MessageReceiver
+  /** Answers to commands are kept this long for repeats, in milliseconds; for ever where none is given. */
+  readonly retainMs?: number
   /** Unix milliseconds; tests drive it. */
   readonly now: () => number
 }

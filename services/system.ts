@@ -82,6 +82,7 @@ function startParticipant(
     host: config.HOST,
     log: log.child({ service: name }),
     now: Date.now,
+    retainMs: retainMs(config),
   }
   switch (name) {
     case 'user':
@@ -95,6 +96,8 @@ function startParticipant(
   }
 }
 
+const retainMs = (config: Config): number => config.SAGA_RETENTION_DAYS * 86_400_000
+
 function stripeOf({ STRIPE_SECRET_KEY: secretKey }: Config): { stripe?: { secretKey: string } } {
   return secretKey === undefined ? {} : { stripe: { secretKey } }
 }
@@ -107,7 +110,7 @@ function startSagas(config: Config, log: Logger, connection: Connection, store: 
     port: config.CREATE_ORDER_PORT,
     log: log.child({ service: 'create-order-saga' }),
     timerMs: config.ORDER_TIMER_MINUTES * 60_000,
-    retainMs: config.SAGA_RETENTION_DAYS * 86_400_000,
+    retainMs: retainMs(config),
   })
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { StoredReply } from 'ordersaga/inbox'
 import type { Database } from './database.ts'
 import { kyselyInbox, type InboxTables } from './inbox.ts'
+import { startRetention } from './retention.ts'
 
 export function inboxContract(name: string, open: () => Promise<Database<InboxTables>>): void {
   describe(`the inbox on ${name}`, () => {
@@ -51,6 +52,30 @@ export function inboxContract(name: string, open: () => Promise<Database<InboxTa
       const outcomes = await Promise.allSettled(racers)
       expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
       expect(await find('raced')).toHaveLength(1)
+    })
+
+    test('replies are forgotten once they are older than they are kept, and younger ones stay', async () => {
+      const day = 86_400_000
+      const old = kyselyInbox(database, () => 10 * day)
+      const young = kyselyInbox(database, () => 20 * day)
+      const ids = Array.from({ length: 2_500 }, (_, index) => `old-${index}`)
+      await old.transaction((tx) =>
+        old.save(
+          tx,
+          ids.map((id) => reply(id)),
+        ),
+      )
+      await young.transaction((tx) => young.save(tx, [reply('young')]))
+      const problems: unknown[] = []
+      const stop = startRetention({
+        database,
+        retainMs: 10 * day,
+        now: () => 20 * day + 1,
+        onProblem: (error) => problems.push(error),
+      })
+      await expect.poll(() => find(...ids), { timeout: 30_000 }).toEqual([])
+      await stop()
+      expect([await find('young'), problems]).toEqual([[reply('young')], []])
     })
 
     test('a batch larger than one statement is kept and found whole', async () => {

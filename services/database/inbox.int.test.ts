@@ -2,21 +2,20 @@ import { expect, test } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
 import { openDatabase } from './database.ts'
 import { inboxContract } from './inbox.contract.ts'
-import { inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
+import { inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
+
+const migrations = { '001_inbox': inboxMigration, '002_inbox_age': inboxAgeMigration('postgres') }
+const open = (url: string) => openDatabase<InboxTables>({ kind: 'postgres', url }, migrations)
 
 suiteOn('PostgreSQL', await postgresUrl(), 'the inbox on a real server', () => {
   inboxContract('PostgreSQL', async () => {
     const place = await freshDatabase()
-    const database = await openDatabase<InboxTables>(
-      { kind: 'postgres', url: place.url },
-      { '001_inbox': inboxMigration },
-    )
+    const database = await open(place.url)
     return { ...database, close: () => database.close().then(() => place.drop()) }
   })
 
   test('a server that takes no writes since a failover is unavailable, and no reason to give a command up', async () => {
     const place = await freshDatabase()
-    const open = (url: string) => openDatabase<InboxTables>({ kind: 'postgres', url }, { '001_inbox': inboxMigration })
     await (await open(place.url)).close()
     const url = new URL(place.url)
     url.searchParams.set('options', '-c default_transaction_read_only=on')

@@ -1,18 +1,21 @@
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sql } from 'kysely'
 import { UnavailableError } from 'ordersaga/transport'
 import { expect, test } from 'vitest'
 import { openDatabase } from './database.ts'
 import { isUniqueViolation } from './errors.ts'
 import { inboxContract } from './inbox.contract.ts'
-import { inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
+import { forgetReplies, inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
 
-const openFile = () =>
+const newFile = (): string => join(mkdtempSync(join(tmpdir(), 'ordersaga-inbox-')), 'a.db')
+const openAt = (file: string) =>
   openDatabase<InboxTables>(
-    { kind: 'sqlite', file: join(mkdtempSync(join(tmpdir(), 'ordersaga-inbox-')), 'a.db') },
-    { '001_inbox': inboxMigration },
+    { kind: 'sqlite', file },
+    { '001_inbox': inboxMigration, '002_inbox_age': inboxAgeMigration('sqlite') },
   )
+const openFile = () => openAt(newFile())
 
 inboxContract('sqlite', openFile)
 
@@ -45,4 +48,16 @@ test('a database that goes away within a transaction is said to be unavailable, 
   const gateway = new UnavailableError('the gateway is away')
   await expect(failing(gateway)).rejects.toBe(gateway)
   await database.close()
+})
+
+test('replies that were stored before their age was kept count as stored when it is', async () => {
+  const file = newFile()
+  const before = await openDatabase<InboxTables>({ kind: 'sqlite', file }, { '001_inbox': inboxMigration })
+  await sql`insert into inbox (command_id, kind, type, payload) values ('c', 'done', 't', 'null')`.execute(before.db)
+  await before.close()
+  const began = Date.now()
+  const after = await openAt(file)
+  expect(await forgetReplies(after, began)).toBe(0)
+  expect(await forgetReplies(after, Date.now() + 1)).toBe(1)
+  await after.close()
 })

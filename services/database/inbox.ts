@@ -5,7 +5,7 @@
  * - the primary key is what makes a command take effect once; whoever stores a reply second rolls back;
  * - a database that is away, whenever in a transaction it goes, is no command's fault: the whole batch waits for it.
  */
-import type { Migration, Transaction } from 'kysely'
+import type { Kysely, Migration, Transaction } from 'kysely'
 import type { Inbox, StoredReply } from 'ordersaga/inbox'
 import { isUnavailable, UnavailableError } from 'ordersaga/transport'
 import { retryContention, type Database } from './database.ts'
@@ -19,6 +19,8 @@ export interface InboxTables {
     type: string
     /** JSON. */
     payload: string
+    /** Unix milliseconds. */
+    stored_at: number
   }
 }
 
@@ -34,14 +36,32 @@ export const inboxMigration: Migration = {
   },
 }
 
-/** Both databases limit the parameters of one statement (SQLite: 32,766; a row has four). */
+/** The replies that are there already count as stored when this runs. */
+export function inboxAgeMigration(dialect: Database<never>['dialect']): Migration {
+  return {
+    async up(db) {
+      await db.schema
+        .alterTable('inbox')
+        .addColumn('stored_at', 'bigint', (column) => column.notNull().defaultTo(Date.now()))
+        .execute()
+      const index = db.schema.createIndex('inbox_by_age').on('inbox').column('stored_at')
+      // Rows come by age: where the database has an index of a few bytes for that, storing a reply costs no more.
+      await (dialect === 'postgres' ? index.using('brin') : index).execute()
+    },
+  }
+}
+
+/** Both databases limit the parameters of one statement (SQLite: 32,766; a row has five). */
 const rowsPerStatement = 1_000
 
 /**
  * @example
  * participant({ name: 'order', source: 'order-service', inbox: kyselyInbox(database), handlers })
  */
-export function kyselyInbox<S extends InboxTables>(database: Database<S>): Inbox<Transaction<S>> {
+export function kyselyInbox<S extends InboxTables>(
+  database: Database<S>,
+  now: () => number = Date.now,
+): Inbox<Transaction<S>> {
   return {
     async transaction(work) {
       try {
@@ -62,23 +82,35 @@ export function kyselyInbox<S extends InboxTables>(database: Database<S>): Inbox
     },
     async save(tx, replies) {
       for (const some of chunks(replies)) {
-        await inboxOf(tx).insertInto('inbox').values(some.map(toRow)).execute()
+        await inboxOf(tx)
+          .insertInto('inbox')
+          .values(some.map((reply) => toRow(reply, now())))
+          .execute()
       }
     },
   }
 }
 
-/** Kysely cannot see through a type parameter that `S` has these tables; the constraint on `S` says that it has. */
-function inboxOf<S extends InboxTables>(tx: Transaction<S>): Transaction<InboxTables> {
-  return tx as unknown as Transaction<InboxTables>
+/** Forgets replies that were stored before then, at most a statement's worth; gives back how many. */
+export async function forgetReplies<S extends InboxTables>({ db }: Database<S>, before: number): Promise<number> {
+  const inbox = inboxOf(db)
+  const old = inbox.selectFrom('inbox').select('command_id').where('stored_at', '<', before).limit(rowsPerStatement)
+  const { numDeletedRows } = await inbox.deleteFrom('inbox').where('command_id', 'in', old).executeTakeFirst()
+  return Number(numDeletedRows)
 }
 
-function toRow(reply: StoredReply): InboxTables['inbox'] {
+/** Kysely cannot see through a type parameter that `S` has these tables; the constraint on `S` says that it has. */
+function inboxOf<S extends InboxTables>(db: Kysely<S>): Kysely<InboxTables> {
+  return db as unknown as Kysely<InboxTables>
+}
+
+function toRow(reply: StoredReply, now: number): InboxTables['inbox'] {
   return {
     command_id: reply.commandId,
     kind: reply.kind,
     type: reply.type,
     payload: JSON.stringify(reply.payload ?? null),
+    stored_at: now,
   }
 }
 

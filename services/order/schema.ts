@@ -1,7 +1,7 @@
 /** The Order Service's tables. Money is whole cents; times are Unix milliseconds. */
 import type { Migration, Selectable } from 'kysely'
 import type { Database } from '../database/database.ts'
-import { inboxMigration, type InboxTables } from '../database/inbox.ts'
+import { inboxAgeMigration, inboxMigration, type InboxTables } from '../database/inbox.ts'
 import { outboxMigration, type OutboxTables } from '../database/outbox.ts'
 import type { OrderStatus } from './domain.ts'
 
@@ -88,5 +88,6 @@ export function orderMigrations(dialect: Database<never>['dialect']): Record<str
     '002_orders': orders,
     '003_outbox': outboxMigration(dialect),
     '004_request_keys': requestKeys,
+    '005_inbox_age': inboxAgeMigration(dialect),
   }
 }

@@ -1,6 +1,6 @@
 /** The Payment Service's tables. Money is whole cents; times are Unix milliseconds. */
 import { sql, type Kysely, type Migration, type Selectable } from 'kysely'
-import { inboxMigration, type InboxTables } from '../database/inbox.ts'
+import { inboxAgeMigration, inboxMigration, type InboxTables } from '../database/inbox.ts'
 import type { Database } from '../database/database.ts'
 import type { Gateway, RevertReason } from './gateway.ts'
 import type { LedgerTables } from './ledger.ts'
@@ -120,6 +120,7 @@ export function paymentMigrations(dialect: Dialect): Record<string, Migration> {
     '003_ledger': ledgerMigration(dialect),
     '004_sandbox': sandboxMigration,
     '005_due_times': dueTimes,
+    '006_inbox_age': inboxAgeMigration(dialect),
   }
 }
 

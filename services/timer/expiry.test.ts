@@ -71,7 +71,7 @@ beforeEach(async () => {
   refuse = 0
   expiries = []
   problems = []
-  database = await openDatabase<TimerTables>({ kind: 'sqlite', file: newFile('timer') }, timerMigrations)
+  database = await openDatabase<TimerTables>({ kind: 'sqlite', file: newFile('timer') }, timerMigrations('sqlite'))
 })
 
 afterEach(async () => {

@@ -1,6 +1,7 @@
 /** The Timer Service's tables. Times are Unix milliseconds. */
 import { sql, type Migration, type Selectable } from 'kysely'
-import { inboxMigration, type InboxTables } from '../database/inbox.ts'
+import type { Database } from '../database/database.ts'
+import { inboxAgeMigration, inboxMigration, type InboxTables } from '../database/inbox.ts'
 
 /**
  * `RUNNING` until one of: `FIRED` (said to have expired), `STOPPED` (a runner accepted), `CANCELLED`.
@@ -54,4 +55,6 @@ const timers: Migration = {
   },
 }
 
-export const timerMigrations: Record<string, Migration> = { '001_inbox': inboxMigration, '002_timers': timers }
+export function timerMigrations(dialect: Database<never>['dialect']): Record<string, Migration> {
+  return { '001_inbox': inboxMigration, '002_timers': timers, '003_inbox_age': inboxAgeMigration(dialect) }
+}

@@ -17,7 +17,7 @@ export function startTimerService(options: TimerServiceOptions): Promise<Running
     participant: 'timer',
     title: 'Timer Service',
     description: 'Durable timers; an expired one is told of as ORDER_TIMEOUT on timer_events.',
-    migrations: timerMigrations,
+    migrations: timerMigrations(options.database.kind),
     errorBody: (_status, message) => ({ success: false, message }),
     parts({ db }) {
       const expiry = startExpiry({

@@ -4,7 +4,8 @@
  * Border: of a card there is only what the payment provider calls it and what it tells about it; no number, no code.
  */
 import type { Kysely, Migration, Selectable } from 'kysely'
-import { inboxMigration, type InboxTables } from '../database/inbox.ts'
+import type { Database } from '../database/database.ts'
+import { inboxAgeMigration, inboxMigration, type InboxTables } from '../database/inbox.ts'
 
 export interface UserTables extends InboxTables {
   users: {
@@ -109,8 +110,11 @@ const people: Migration = {
   },
 }
 
-export const userMigrations: Record<string, Migration> = {
-  '001_inbox': inboxMigration,
-  '002_users': users,
-  '003_people': people,
+export function userMigrations(dialect: Database<never>['dialect']): Record<string, Migration> {
+  return {
+    '001_inbox': inboxMigration,
+    '002_users': users,
+    '003_people': people,
+    '004_inbox_age': inboxAgeMigration(dialect),
+  }
 }

@@ -10,7 +10,7 @@ export function startUserService(options: ServiceOptions): Promise<RunningServic
     participant: 'user',
     title: 'User Service',
     description: 'Keeps customers and runners with their payment methods and accounts.',
-    migrations: userMigrations,
+    migrations: userMigrations(options.database.kind),
     errorBody: (_status, message) => ({ success: false, message }),
     parts: ({ db }) => ({
       handlers: userCommands(),

@@ -1,0 +1,42 @@
+/**
+ * Forgets the inbox's replies of commands that nobody repeats any more, so that a service's database does not grow for
+ * ever by what it has answered. What the answers did (orders, payments) stays.
+ */
+import type { Database } from './database.ts'
+import { forgetReplies, type InboxTables } from './inbox.ts'
+
+const everyMs = 3_600_000
+const pauseMs = 50
+
+export interface RetentionOptions<S> {
+  readonly database: Database<S>
+  /** Replies are kept this long, in milliseconds: longer than any saga lives. */
+  readonly retainMs: number
+  readonly now: () => number
+  readonly onProblem: (error: unknown) => void
+}
+
+/** Looks every hour until it is stopped; gives back what stops it, after the statement in hand. */
+export function startRetention<S extends InboxTables>(options: RetentionOptions<S>): () => Promise<void> {
+  const { database, retainMs, now, onProblem } = options
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+  let forgetting = forget()
+
+  /** A statement's worth at a time, with a pause for what the service is there for. */
+  async function forget(): Promise<void> {
+    let more = false
+    try {
+      more = (await forgetReplies(database, now() - retainMs)) > 0
+    } catch (error) {
+      onProblem(error)
+    }
+    if (!stopped) timer = setTimeout(() => void (forgetting = forget()), more ? pauseMs : everyMs).unref()
+  }
+
+  return async () => {
+    stopped = true
+    clearTimeout(timer)
+    await forgetting
+  }
+}
