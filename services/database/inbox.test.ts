@@ -38,7 +38,10 @@ test('work that found the database busy is done again, other failures are not', 
 test('a database that goes away within a transaction is said to be unavailable, and why', async () => {
   const database = await openFile()
   const inbox = kyselyInbox(database)
-  const failing = (error: Error) => inbox.transaction(() => Promise.reject(error))
+  const failing = (error: Error) =>
+    inbox.transaction(async () => {
+      throw error
+    })
   const full = Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' })
   await expect(failing(full)).rejects.toMatchObject({
     code: 'unavailable',
