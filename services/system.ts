@@ -33,7 +33,7 @@ export async function startAll(config: Config, log: Logger): Promise<System> {
   }
   try {
     // The saga store first: its lock keeps a second process out before anything is touched.
-    const store = sagaStore(config, (url) => databaseOf(url, 'create_order_saga_db'))
+    const store = sagaStore(config, log, (url) => databaseOf(url, 'create_order_saga_db'))
     await store.open()
     for (const name of ['user', 'order', 'payment', 'timer'] as const)
       services.push(await startParticipant(name, config, log, connection, (url) => databaseOf(url, `${name}_db`)))
@@ -52,7 +52,7 @@ export async function startOne(name: ServiceName, config: Config, log: Logger): 
   try {
     const service =
       name === 'create-order'
-        ? await startSagas(config, log, connection, sagaStore(config, asSaid))
+        ? await startSagas(config, log, connection, sagaStore(config, log, asSaid))
         : await startParticipant(name, config, log, connection, asSaid)
     const close = async (): Promise<void> => {
       await service.close()
@@ -115,12 +115,15 @@ function startSagas(config: Config, log: Logger, connection: Connection, store: 
 }
 
 /** Redis where it is named, else PostgreSQL where that is, else a file. */
-function sagaStore(config: Config, urlOf: (url: string) => string): Store {
+function sagaStore(config: Config, log: Logger, urlOf: (url: string) => string): Store {
   if (config.REDIS_HOST !== undefined)
     return redisStore({ url: redisUrl(config, config.REDIS_HOST), acceptLoss: config.REDIS_ACCEPT_LOSS })
   return config.DATABASE_URL === undefined
     ? sqliteStore({ file: join(config.ORDERSAGA_DIR, 'create-order-saga.db') })
-    : postgresStore({ connectionString: urlOf(config.DATABASE_URL) })
+    : postgresStore({
+        connectionString: urlOf(config.DATABASE_URL),
+        onProblem: (what, err) => log.warn({ err }, what),
+      })
 }
 
 function redisUrl(config: Config, host: string): string {

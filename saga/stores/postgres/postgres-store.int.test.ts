@@ -255,6 +255,44 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
     }
   })
 
+  test('a migration is waited for however long it takes, and what all wait for is told', async () => {
+    const schema = newSchema()
+    await admin.query(`create schema "${schema}"; create table "${schema}".saga_schema (version int not null)`)
+    const problems: string[] = []
+    const store = postgresStore({
+      connectionString: database.url,
+      schema,
+      commandTimeoutMs: 50,
+      onProblem: (what) => problems.push(what),
+    })
+    opened.push(store)
+    const other = new pg.Client({ connectionString: database.url })
+    await other.connect()
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    try {
+      await other.query(`begin; lock table "${schema}".saga_schema`)
+      const opening = store.open()
+      await vi.waitFor(async () => {
+        const { rows } = await admin.query(
+          `select from pg_stat_activity where wait_event_type = 'Lock' and query like $1
+           and clock_timestamp() - query_start > interval '200 milliseconds'`,
+          [`%${schema}%`],
+        )
+        expect(rows).toHaveLength(1)
+      }, 10_000)
+      vi.advanceTimersByTime(60_000)
+      await other.query('commit')
+      await opening
+      vi.advanceTimersByTime(60_000)
+    } finally {
+      vi.useRealTimers()
+      await other.end()
+    }
+    const told = `schema ${schema} is still being made or upgraded, here or by another process`
+    expect(problems).toEqual([told, told])
+    expect(await store.ready()).toBe(true)
+  })
+
   test('a schema of a newer version is refused and left as it is', async () => {
     const schema = newSchema()
     await (await open(schema)).close()

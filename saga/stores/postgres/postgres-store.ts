@@ -31,7 +31,8 @@ import { entryColumns, moveColumns, partsOf, startColumns } from './batch.ts'
 import { describeError, isRace } from './errors.ts'
 import { hintsOf, readHint } from './hints.ts'
 import { listen } from './listener.ts'
-import { ensureDatabase, migrate, quoted } from './schema.ts'
+import type { ConnectionSettings } from './schema.ts'
+import { migrate, quoted } from './schema.ts'
 import * as statements from './statements.ts'
 
 export interface PostgresStoreOptions {
@@ -41,6 +42,10 @@ export interface PostgresStoreOptions {
   readonly schema?: string
   /** Connections at once; 4 where none is given, of which commits take one. Lists have two more, and `watch` has one. */
   readonly maxConnections?: number
+  /** How long the server may be silent while something is asked of it; 30,000 where none is given. */
+  readonly commandTimeoutMs?: number
+  /** Told now and then while the schema is made or upgraded, here or by another process, which takes as long as it takes. */
+  readonly onProblem?: (what: string, cause: unknown) => void
 }
 
 export function postgresStore(options: PostgresStoreOptions): Store {
@@ -103,8 +108,7 @@ class PostgresStore implements Store {
       lists: this.#pool(2, inOrder),
     }
     try {
-      await ensureDatabase(this.#settings())
-      await migrate(pools.work, this.#schema)
+      await migrate(this.#settings(), this.#schema, this.#options.onProblem)
       this.#pools = pools
     } catch (error) {
       await end(pools)
@@ -216,13 +220,13 @@ class PostgresStore implements Store {
     return pool.on('error', () => undefined)
   }
 
-  #settings(): pg.ClientConfig & { readonly connectionString: string } {
+  #settings(): ConnectionSettings {
     return {
       connectionString: this.#options.connectionString,
       types,
       keepAlive: true,
       connectionTimeoutMillis: 5_000,
-      query_timeout: 30_000,
+      query_timeout: this.#options.commandTimeoutMs ?? 30_000,
       application_name: 'ordersaga',
     }
   }

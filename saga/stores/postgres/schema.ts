@@ -6,11 +6,28 @@ import { migrations } from './migrations.ts'
 
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
-/** Brings the schema to its newest version. Processes that start at once do so one after the other. */
-export async function migrate(pool: pg.Pool, name: string): Promise<void> {
-  const client = await pool.connect()
+export type ConnectionSettings = pg.ClientConfig & { readonly connectionString: string }
+
+/** How often it is told that all waits for a migration. */
+const tellEveryMs = 30_000
+
+/**
+ * Brings the schema to its newest version, in a database that is made where the server does not have it. Processes that start
+ * at once do so one after the other. However long it takes: a large table takes minutes, and who gave up would begin anew.
+ */
+export async function migrate(
+  settings: ConnectionSettings,
+  name: string,
+  onProblem: (what: string, cause: unknown) => void = () => undefined,
+): Promise<void> {
+  const client = await connect({ ...settings, query_timeout: 0, keepAliveInitialDelayMillis: 10_000 })
+  const telling = setInterval(
+    () => onProblem(`schema ${name} is still being made or upgraded, here or by another process`, null),
+    tellEveryMs,
+  )
   try {
     await client.query('begin')
+    await client.query('set local statement_timeout = 0; set local lock_timeout = 0')
     await client.query('select pg_advisory_xact_lock($1)', [lockOf(name)])
     const at = await versionOf(client, name)
     if (at > migrations.length)
@@ -22,14 +39,13 @@ export async function migrate(pool: pg.Pool, name: string): Promise<void> {
     for (const migration of migrations.slice(at)) await client.query(migration.replaceAll('S.', `${schema}.`))
     if (at < migrations.length) await client.query(`insert into ${schema}.saga_schema values ($1)`, [migrations.length])
     await client.query('commit')
-    client.release()
-  } catch (error) {
-    client.release(true)
-    throw error
+  } finally {
+    clearInterval(telling)
+    await client.end().catch(() => undefined)
   }
 }
 
-async function versionOf(client: pg.PoolClient, name: string): Promise<number> {
+async function versionOf(client: pg.Client, name: string): Promise<number> {
   const schema = quoted(name)
   const { rows: found } = await client.query('select from pg_namespace where nspname = $1', [name])
   // Asked first: a role that may use a schema need not have the right to make one.
@@ -44,29 +60,36 @@ async function versionOf(client: pg.PoolClient, name: string): Promise<number> {
 const lockOf = (schema: string): number => createHash('sha256').update(`ordersaga:${schema}`).digest().readInt32BE()
 
 /** Makes the database that the URL names where the server does not have it, by way of the server's own `postgres`. */
-export async function ensureDatabase(settings: pg.ClientConfig & { readonly connectionString: string }): Promise<void> {
-  const client = new pg.Client(settings)
-  client.on('error', () => undefined)
+async function connect(settings: ConnectionSettings): Promise<pg.Client> {
   try {
-    await client.connect()
+    return await connected(settings)
   } catch (error) {
     if ((error as { readonly code?: string }).code !== '3D000') throw error
-    await createDatabase(settings, client.database ?? '')
-  } finally {
-    await client.end().catch(() => undefined)
+    await createDatabase(settings)
+    return connected(settings)
   }
 }
 
-async function createDatabase(
-  settings: pg.ClientConfig & { readonly connectionString: string },
-  name: string,
-): Promise<void> {
-  const maintenance = new URL(settings.connectionString)
-  maintenance.pathname = '/postgres'
-  const client = new pg.Client({ ...settings, connectionString: maintenance.href })
+async function connected(settings: pg.ClientConfig): Promise<pg.Client> {
+  const client = new pg.Client(settings)
+  // A connection that breaks outside of a query says so by an event; unheard, that would end the process.
   client.on('error', () => undefined)
   try {
     await client.connect()
+    return client
+  } catch (error) {
+    await client.end().catch(() => undefined)
+    throw error
+  }
+}
+
+async function createDatabase(settings: ConnectionSettings): Promise<void> {
+  const name = new pg.Client(settings).database ?? ''
+  const maintenance = new URL(settings.connectionString)
+  maintenance.pathname = '/postgres'
+  let client: pg.Client | null = null
+  try {
+    client = await connected({ ...settings, connectionString: maintenance.href })
     await client.query(`create database ${quoted(name)}`)
   } catch (error) {
     const { code = '', message = String(error) } = error as { readonly code?: string; readonly message?: string }
@@ -77,6 +100,6 @@ async function createDatabase(
       error,
     )
   } finally {
-    await client.end().catch(() => undefined)
+    await client?.end()
   }
 }
