@@ -8,7 +8,9 @@ import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import { at, moveOf, startOf, testVersions } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
 import type { SagaFilter, Store } from '../store.ts'
+import { runScript } from './connection.ts'
 import { redisStore } from './redis-store.ts'
+import * as scripts from './scripts.ts'
 
 suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
   /** A connection beside the store's. */
@@ -114,6 +116,43 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
         await vi.waitFor(async () => expect(await rowsRead(filter)).toBeLessThanOrEqual(11), 20_000)
     })
   })
+
+  test(
+    'many live sagas are looked through in runs that others need not wait for long',
+    { timeout: 120_000 },
+    async () => {
+      const prefix = newPrefix()
+      const store = await open(prefix)
+      const starts = Array.from({ length: 12_000 }, (_, index) => {
+        const version = index % 4_000 === 7 ? 1 : 2
+        return startOf({ owner: index < 6_000 ? 'gone' : 'long gone', version, status: 'STARTED' })
+      })
+      const parked = Array.from({ length: 6_000 }, () => startOf({ version: 3, status: 'PARKED' }, false))
+      for (const batch of [starts.slice(0, 6_000), starts.slice(6_000), parked])
+        await store.commit({ starts: batch, moves: [] })
+      const versions = await store.liveVersions()
+      expect(versions.toSorted((a, b) => a.version - b.version)).toEqual([
+        { definition: 'test', version: 1, count: 3 },
+        { definition: 'test', version: 2, count: 11_997 },
+        { definition: 'test', version: 3, count: 6_000 },
+      ])
+      const run = await runScript(admin, scripts.liveVersions, [prefix, '', '0'])
+      const [owner, cursor, found] = run as [string, string, [string, string, number][]]
+      expect([owner, cursor]).not.toContain('')
+      expect(found.reduce((sum, [, , count]) => sum + count, 0)).toBeLessThan(6_000)
+      const [low] = (await runScript(admin, scripts.parkedVersions, [prefix, '-'])) as [string]
+      expect(low).not.toBe('')
+      await store.heartbeat('heir')
+      const taken = [
+        await store.claim('heir', 60_000, 2, testVersions),
+        await store.claim('heir', 60_000, 2, testVersions),
+      ]
+      expect(taken.map(({ sagas }) => sagas.length)).toEqual([2, 1])
+      const rest = [{ definition: 'test', version: 2 }]
+      expect((await store.claim('heir', 60_000, 11_000, rest)).sagas).toHaveLength(11_000)
+      expect((await store.claim('heir', 60_000, 11_000, rest)).sagas).toHaveLength(997)
+    },
+  )
 
   describe('what is left of a saga', () => {
     test('that was removed is nothing', async () => {
