@@ -301,8 +301,10 @@ class DurableEngine implements Engine {
     return saga ?? null
   }
 
-  list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage> {
-    return this.#store.list(filter, page)
+  async list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage> {
+    const found = await this.#store.list(filter, page)
+    for (const { id, problem } of found.damaged) this.#onProblem(`saga ${id} cannot be listed`, problem)
+    return found
   }
 
   count(filter: SagaFilter): Promise<number> {

@@ -84,6 +84,10 @@ describe('a damaged saga', () => {
         const sound = taken.filter(({ id }) => id !== broken)
         return { sagas: sound, damaged: sound.length < taken.length ? damaged : [] }
       },
+      async list(...how) {
+        const page = await memory.list(...how)
+        return { ...page, items: page.items.filter(({ id }) => id !== broken), damaged }
+      },
     }
     return { store, broken, others, problem }
   }
@@ -96,6 +100,8 @@ describe('a damaged saga', () => {
     const engine = await started({ store, transport, onProblem: (...told) => problems.push(told) })
     for (const id of others) expect(await engine.result(id)).toMatchObject({ status: 'COMPLETED' })
     expect(problems).toEqual([[`saga ${broken} cannot be run`, problem]])
+    expect((await engine.list({})).items).toHaveLength(others.length)
+    expect(problems.slice(1)).toEqual([[`saga ${broken} cannot be listed`, problem]])
   })
 
   test('refuses alone what comes for it, and says why', async () => {
