@@ -7,7 +7,8 @@
  * - messages with one correlation id are in at most one handler of a group at a time, in the order of their coming;
  * - a batch that throws as a whole comes again message by message, so only a message that fails alone is charged a try;
  * - a failed message waits for its next try outside the queue: others are not held up;
- * - while a handler says that it is unavailable its group waits as a whole, and nobody is charged a try.
+ * - while a handler says that it is unavailable its group waits as a whole, and nobody is charged a try;
+ * - who waits for what becomes of a message hears of it, also when the readers leave or the transport closes.
  */
 import { backoff, type RetryPolicy } from '../core/retry.ts'
 import { isUnavailable, type BatchHandler, type Message, type Subscription } from './transport.ts'
@@ -41,10 +42,13 @@ export interface Failure {
 
 type Settled = (failure: Failure | null) => void
 
+/** How often a message is handed over; `once` where its sender repeats it, and waits for the answer until then. */
+type Tries = number | 'once'
+
 /** A message on its way to one group. */
 interface Item {
   readonly message: Message
-  readonly tries: number
+  readonly tries: Tries
   readonly settled: Settled | undefined
   failures: number
   /** Was in a batch that threw as a whole. */
@@ -77,13 +81,14 @@ export interface Delivery {
    */
   offer(channel: string, messages: readonly Message[]): void
   /**
-   * Queues a message that somebody waits for: for the groups that are read now, with so many tries.
+   * Queues a message that somebody waits for: for the groups that are read now. One that is handed over `once` waits
+   * neither for an outage nor for a reader to come.
    *
    * @param settled called once per group, never before this returns: with null when it is handled there, else with why not
    * @returns how many groups got it
    * @throws QueueFullError as `offer`
    */
-  offerOne(channel: string, message: Message, tries: number, settled: Settled): number
+  offerOne(channel: string, message: Message, tries: Tries, settled: Settled): number
   subscribe(channel: string, group: string, handler: BatchHandler): Subscription
   /** Waits for the batches in hand; what else waits is given up. */
   close(): Promise<void>
@@ -162,7 +167,7 @@ class Group {
     }
   }
 
-  add(messages: readonly Message[], tries: number, settled: Settled | undefined): void {
+  add(messages: readonly Message[], tries: Tries, settled: Settled | undefined): void {
     for (const message of messages) this.#waiting.push({ message, tries, settled, failures: 0, alone: false })
     this.#dropOldest()
     this.#wake()
@@ -185,8 +190,18 @@ class Group {
   /** A member stays among the others, and so keeps its sagas in hand, until its last batch is done. */
   async #leave(member: Member): Promise<void> {
     member.closed = true
+    this.#dismissWhereUnread()
     await member.running
     this.#members.delete(member)
+    this.#dismissWhereUnread() // what its last batch has put back
+  }
+
+  /** Whoever waits for an answer gets it: no reader may ever come. */
+  #dismissWhereUnread(): void {
+    if (this.read) return
+    const once = this.#waiting.filter(({ tries }) => tries === 'once')
+    this.#waiting = this.#waiting.filter(({ tries }) => tries !== 'once')
+    for (const item of once) this.#bury(item, { reason: `nobody reads ${this.#channel} any more`, blamed: false })
   }
 
   /** A group that nobody reads must not grow for ever: nobody may ever come back to it. */
@@ -258,17 +273,23 @@ class Group {
         else this.#fail(item, reason)
       }
     } catch (error) {
-      if (isUnavailable(error)) return this.#putBack(batch, error.message)
-      for (const item of batch) item.alone = true
-      if (batch.length > 1) this.#waiting = [...batch, ...this.#waiting]
-      else for (const item of batch) this.#fail(item, error instanceof Error ? error.message : String(error))
+      const away = isUnavailable(error)
+      const reason = error instanceof Error ? error.message : String(error)
+      // Whoever closes has emptied the queue: what went back there would stay for ever.
+      if (this.#closed) for (const item of batch) this.#bury(item, { reason, blamed: !away && batch.length === 1 })
+      else if (away) this.#putBack(batch, reason)
+      else if (batch.length === 1) for (const item of batch) this.#fail(item, reason)
+      else {
+        for (const item of batch) item.alone = true
+        this.#waiting = [...batch, ...this.#waiting]
+      }
     }
   }
 
-  /** Puts the batch back. What may be tried only once has somebody waiting for its answer, and gets it. */
+  /** Puts the batch back; whoever waits for an answer gets it. */
   #putBack(batch: readonly Item[], reason: string): void {
-    for (const item of batch) if (item.tries === 1) this.#bury(item, { reason, blamed: false })
-    this.#waiting = [...batch.filter(({ tries }) => tries > 1), ...this.#waiting]
+    for (const item of batch) if (item.tries === 'once') this.#bury(item, { reason, blamed: false })
+    this.#waiting = [...batch.filter(({ tries }) => tries !== 'once'), ...this.#waiting]
     this.#outage++
     this.#paused = true
     const callOff = this.#options.timer(
@@ -284,7 +305,8 @@ class Group {
 
   #fail(item: Item, reason: string): void {
     item.failures++
-    if (item.failures >= item.tries || this.#closed) return this.#bury(item, { reason, blamed: true })
+    if (item.tries === 'once' || item.failures >= item.tries || this.#closed)
+      return this.#bury(item, { reason, blamed: true })
     const callOff = this.#options.timer(
       () => {
         this.#pauses.delete(callOff)

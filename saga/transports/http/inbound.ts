@@ -50,8 +50,7 @@ export class Inbound {
         answer(unhandled(failure))
       } else if (left === 0) answer(accepted(200, []))
     }
-    // One try: it is the sender who delivers again.
-    left = this.#options.subscribers.offerOne(channel, message, 1, settled)
+    left = this.#options.subscribers.offerOne(channel, message, 'once', settled)
     if (left === 0) return refused(404, `nobody here reads ${channel}`)
     waiting.replyTo = replyTo ?? waiting.replyTo
     waiting.unsettled += left

@@ -156,4 +156,39 @@ describe('memory transport', () => {
     await transport.close()
     expect(clock.armed).toHaveLength(0)
   })
+
+  test('closing begins no pause for a handler that is unavailable meanwhile', async () => {
+    const clock = handClock()
+    const transport = memoryTransport({ timer: clock.timer })
+    let fail = (_why: Error): void => undefined
+    const inHand = new Promise<void>((_resolve, reject) => (fail = reject))
+    let taken = 0
+    await transport.subscribe('c', 'g', (batch) => {
+      taken += batch.length
+      return inHand
+    })
+    await transport.publish('c', [message('m')])
+    await vi.waitFor(() => expect(taken).toBe(1))
+    const closing = transport.close()
+    fail(new UnavailableError('asleep'))
+    await closing
+    expect(clock.armed).toHaveLength(0)
+  })
+
+  test('a message that may be tried only once waits for its handler, and for a reader, all the same', async () => {
+    const clock = handClock()
+    const retry = { tries: 1, firstMs: 1, factor: 1, maxMs: 1, jitter: 0 }
+    const transport = memoryTransport({ timer: clock.timer, retry })
+    const first = await transport.subscribe('c', 'g', async () => {
+      throw new UnavailableError('asleep')
+    })
+    await transport.publish('c', [message('m')])
+    await vi.waitFor(() => expect(clock.armed).toHaveLength(1))
+    await first.close()
+    clock.ring()
+    const seen: string[] = []
+    await transport.subscribe('c', 'g', async (batch) => void seen.push(...batch.map(({ id }) => id)))
+    await vi.waitFor(() => expect(seen).toEqual(['m']))
+    expect(transport.deadLetters()).toEqual([])
+  })
 })
