@@ -562,6 +562,21 @@ describe('a sender', () => {
     )
   })
 
+  test('names what can never be sent, and all others of its publish go out', async () => {
+    const orders = await orderService()
+    const { transport, replies, problems } = await engineFor(orders.served.url)
+    const refused = transport.publish('order_commands', [
+      message('c1'),
+      message('large', { payload: 'x'.repeat(1_100_000) }),
+      message('no JSON', { payload: { cents: 5n } }),
+      message('c2'),
+    ])
+    await expect(refused).rejects.toMatchObject({ name: 'RefusedError', messageIds: ['large', 'no JSON'] })
+    await until(() => expect(replies.map(({ causationId }) => causationId).toSorted()).toEqual(['c1', 'c2']))
+    expect(orders.requests).toHaveLength(2)
+    expect([problems, transport.deadLetters()]).toEqual([[], []])
+  })
+
   test('reports a reply that has nowhere to go, and goes on', async () => {
     const service = await node()
     await service.transport.publish('order_events', [message('e1', { type: 'ORDER_CREATED' })])
@@ -704,5 +719,49 @@ describe('a receiver', () => {
     await closing
     const answer = await inHand
     expect([answer.status, await answer.json()]).toMatchObject([200, { messages: [{ type: 'order.created' }] }])
+  })
+
+  /** Its reader has one event in hand, and fails on it once told to. */
+  async function heldReader() {
+    const { transport } = await node()
+    const taken: Message[] = []
+    let fail = (_why: Error): void => undefined
+    const inHand = new Promise<void>((_resolve, reject) => (fail = reject))
+    const subscription = await transport.subscribe('timer_events', 'engine', (batch) => {
+      taken.push(...batch)
+      return inHand
+    })
+    const postEvent = async (id: string) => {
+      const event = { ...(JSON.parse(bare) as object), type: 'ORDER_TIMEOUT', id }
+      const answer = await transport.receive({ channel: 'timer_events', headers: {}, body: event })
+      return [answer.status, JSON.parse(answer.body)] as const
+    }
+    return { transport, taken, subscription, postEvent, fail: () => fail(new Error('it burns')) }
+  }
+
+  const handledNot = (why: string) => [503, { error: `the message could not be handled: ${why}` }]
+
+  test('that stops answers for every event of a batch that fails as a whole', async () => {
+    const { transport, taken, postEvent, fail } = await heldReader()
+    const answers = [postEvent('e1'), postEvent('e2')]
+    await until(() => expect(taken).toHaveLength(2))
+    const closing = transport.close()
+    fail()
+    await closing
+    expect(await Promise.all(answers)).toEqual([handledNot('it burns'), handledNot('it burns')])
+  })
+
+  test('whose last reader leaves answers at once for what waits, and then for what was in its hand', async () => {
+    const { taken, subscription, postEvent, fail } = await heldReader()
+    const inHand = [postEvent('e1'), postEvent('e2')]
+    await until(() => expect(taken).toHaveLength(2))
+    const waits = postEvent('e3')
+    const closing = subscription.close()
+    expect(await waits).toEqual(handledNot('nobody reads timer_events any more'))
+    fail()
+    await closing
+    const gone = handledNot('nobody reads timer_events any more')
+    expect(await Promise.all(inHand)).toEqual([gone, gone])
+    expect(await postEvent('e4')).toEqual([404, { error: 'nobody here reads timer_events' }])
   })
 })

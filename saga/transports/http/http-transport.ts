@@ -11,14 +11,14 @@
  * - an event that answers no command has nobody who would ask for it again: `publish` resolves once the peer has handled it,
  *   and rejects when the tries are used up; what the peer refuses for good, and what its handler fails on in every try, goes
  *   to the dead letters;
- * - where more than `maxQueued` messages wait for a peer, `publish` rejects;
+ * - where more than `maxQueued` messages wait for a peer, `publish` rejects; a message that no peer would ever take (no JSON,
+ *   more than 1 MiB) is refused, and all others of its `publish` go out;
  * - a late reply goes only to addresses at a configured peer (or on this machine, where this process is itself reached by
  *   loopback): a stranger cannot make it call any address he likes. Who may call this process is for its web framework.
  */
 import type { RetryPolicy } from '../../core/retry.ts'
 import { delivery, QueueFullError, systemTimer, type Timer } from '../delivery.ts'
-import { toEnvelope } from '../envelope.ts'
-import type { DeadLetter, Message, Transport } from '../transport.ts'
+import { RefusedError, type DeadLetter, type Message, type Transport } from '../transport.ts'
 import { Inbound } from './inbound.ts'
 import { Peer, SendError, type Parcel } from './peer.ts'
 import {
@@ -32,7 +32,7 @@ import {
   replyChannel,
   replyGuard,
   replyToIn,
-  requestHeaders,
+  toPosting,
   unavailable,
   type HttpAnswer,
   type HttpRequest,
@@ -134,27 +134,36 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     return peer
   }
 
-  async function send(address: string, { channel, message }: Parcel): Promise<void> {
-    const replyTo = self !== null && isCommandChannel(channel) ? messagesUrl(self, replyChannel(channel)) : null
-    const response = await fetch(address, {
-      method: 'POST',
-      redirect: 'error',
-      headers: requestHeaders(message, replyTo),
-      body: JSON.stringify(toEnvelope(message)),
-      signal: AbortSignal.timeout(options.timeoutMs),
-    })
+  async function send(address: string, { channel, message, posting }: Parcel): Promise<void> {
+    const signal = AbortSignal.timeout(options.timeoutMs)
+    const response = await fetch(address, { method: 'POST', redirect: 'error', ...posting, signal })
     const replies = await readAnswer(response, message)
     if (replies.length > 0) subscribers.offer(replyChannel(channel), replies)
   }
 
-  /** What no open request waits for, by the address that it goes to. */
-  function route(channel: string, messages: readonly Message[]): ReadonlyMap<string, readonly Message[]> {
-    const routed = new Map<string, Message[]>()
+  /** Those that can be sent, each as it is posted, and why the others can not. */
+  function write(channel: string, messages: readonly Message[]) {
+    const replyTo = self !== null && isCommandChannel(channel) ? messagesUrl(self, replyChannel(channel)) : null
+    const [parcels, unsendable]: [Parcel[], Unsendable[]] = [[], []]
     for (const message of messages) {
+      try {
+        parcels.push({ channel, message, posting: toPosting(message, replyTo) })
+      } catch (why) {
+        unsendable.push({ id: message.id, why })
+      }
+    }
+    return { parcels, unsendable }
+  }
+
+  /** What no open request waits for, by the address that it goes to. */
+  function route(channel: string, parcels: readonly Parcel[]): ReadonlyMap<string, readonly Parcel[]> {
+    const routed = new Map<string, Parcel[]>()
+    for (const parcel of parcels) {
+      const { message } = parcel
       if (inbound.reply(message)) continue
       const base = bases.get(channel)
       const address = inbound.replyTo(message) ?? (base === undefined ? null : messagesUrl(base, channel))
-      if (address !== null) routed.set(address, [...(routed.get(address) ?? []), message])
+      if (address !== null) routed.set(address, [...(routed.get(address) ?? []), parcel])
       else
         problem(`${message.type} on ${channel} goes nowhere: no request waits for it, no peer reads it`, message, null)
     }
@@ -162,10 +171,11 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
   }
 
   /** Queues them; what is waited for is in the promises. */
-  function hand(channel: string, address: string, messages: readonly Message[]): readonly Promise<void>[] {
+  function hand(address: string, parcels: readonly Parcel[]): readonly Promise<void>[] {
     const taken: Promise<void>[] = []
-    const parcels = messages.map((message): Parcel => {
-      if (!isAwaited(channel, message)) return { channel, message }
+    const handed = parcels.map((parcel): Parcel => {
+      const { channel, message } = parcel
+      if (!isAwaited(channel, message)) return parcel
       const { promise, resolve, reject } = settledOnce()
       taken.push(promise)
       const ended = (failure: unknown): void => {
@@ -174,9 +184,9 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
         const what = `${message.type} was not taken by ${address}: ${describe(failure)}: publish it again`
         reject(new Error(what, { cause: failure }))
       }
-      return { channel, message, ended }
+      return { ...parcel, ended }
     })
-    peerAt(address).add(parcels)
+    peerAt(address).add(handed)
     return taken
   }
 
@@ -190,8 +200,10 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
       if (isCommandChannel(channel) && !bases.has(channel)) {
         throw new Error(`no peer serves ${channel}: add its base URL to peers`)
       }
-      const routed = [...route(channel, messages)]
-      await Promise.all(routed.flatMap(([address, some]) => hand(channel, address, some)))
+      const { parcels, unsendable } = write(channel, messages)
+      const routed = [...route(channel, parcels)]
+      await Promise.all(routed.flatMap(([address, some]) => hand(address, some)))
+      if (unsendable.length > 0) throw refusalOf(channel, unsendable)
     },
     async subscribe(channel, group, handler) {
       if (state !== 'open') throw closed('subscribe to', channel)
@@ -221,6 +233,21 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     },
     deadLetters: () => [...dead],
   }
+}
+
+interface Unsendable {
+  readonly id: string
+  readonly why: unknown
+}
+
+function refusalOf(channel: string, unsendable: readonly Unsendable[]): RefusedError {
+  const cause = unsendable[0]?.why
+  const messages = `${unsendable.length} message${unsendable.length === 1 ? '' : 's'} to ${channel}`
+  return new RefusedError(
+    `${messages} can never be sent: ${describe(cause)}`,
+    unsendable.map(({ id }) => id),
+    { cause },
+  )
 }
 
 /** Nobody repeats an event that answers no command. */

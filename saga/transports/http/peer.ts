@@ -10,10 +10,17 @@ import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { QueueFullError, type Timer } from '../delivery.ts'
 import type { Message } from '../transport.ts'
 
+/** A message as it is posted. */
+export interface Posting {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
 /** A message with its channel, on its way to a peer. */
 export interface Parcel {
   readonly channel: string
   readonly message: Message
+  readonly posting: Posting
   /** Of one that somebody waits for, called once: with null when the peer has taken it, else with why it was given up. */
   readonly ended?: (failure: unknown) => void
 }

@@ -4,7 +4,7 @@ import { fromEnvelope, toEnvelope, type Known } from '../envelope.ts'
 import { readTraceparent, traceparentOf } from '../trace.ts'
 import type { Failure } from '../delivery.ts'
 import type { Message } from '../transport.ts'
-import { SendError } from './peer.ts'
+import { SendError, type Posting } from './peer.ts'
 
 /** A request as any web framework has it. The body is unparsed text, or what a framework has parsed from JSON. */
 export interface HttpRequest {
@@ -87,7 +87,15 @@ export const unhandled = ({ reason, blamed }: Failure): HttpAnswer =>
 
 const failedHeader = 'ordersaga-handler-failed'
 
-export function requestHeaders(message: Message, replyTo: string | null): Record<string, string> {
+/** @throws Error where no peer would ever take it */
+export function toPosting(message: Message, replyTo: string | null): Posting {
+  const body = JSON.stringify(toEnvelope(message))
+  const bytes = Buffer.byteLength(body)
+  if (bytes > maxBodyBytes) throw new RangeError(`its body has ${bytes} bytes, and ${maxBodyBytes} is the most allowed`)
+  return { headers: requestHeaders(message, replyTo), body }
+}
+
+function requestHeaders(message: Message, replyTo: string | null): Record<string, string> {
   const headers: Record<string, string> = {
     'content-type': 'application/json',
     'idempotency-key': headerText(message.id),
