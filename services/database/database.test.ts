@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sql, type Migration } from 'kysely'
 import { afterEach, expect, test } from 'vitest'
+import { newFolder } from '../testing/ask.ts'
 import { openDatabase, type Database } from './database.ts'
 import { isAway, isContention, isUniqueViolation } from './errors.ts'
 
@@ -22,7 +22,6 @@ const things: Migration = {
 }
 
 const open: Database<Tables>[] = []
-const folder = (): string => mkdtempSync(join(tmpdir(), 'ordersaga-database-'))
 
 async function openFile(file: string, migrations: Record<string, Migration> = { '001': things }) {
   const database = await openDatabase<Tables>({ kind: 'sqlite', file }, migrations)
@@ -35,7 +34,7 @@ afterEach(async () => {
 })
 
 test('the folder is made, and what was committed is there after it was opened again', async () => {
-  const file = join(folder(), 'deep', 'er', 'a.db')
+  const file = join(newFolder(), 'deep', 'er', 'a.db')
   const first = await openFile(file)
   await first.db.insertInto('things').values({ id: 'a', cents: 123_456_789_012 }).execute()
   await first.close()
@@ -46,7 +45,7 @@ test('the folder is made, and what was committed is there after it was opened ag
 })
 
 test('a commit is synced to disk, in a write-ahead log, with foreign keys enforced', async () => {
-  const { db } = await openFile(join(folder(), 'a.db'))
+  const { db } = await openFile(join(newFolder(), 'a.db'))
   const pragma = async (name: string) => Object.values((await sql.raw(`pragma ${name}`).execute(db)).rows[0] ?? {})[0]
   expect(await pragma('journal_mode')).toBe('wal')
   expect(await pragma('synchronous')).toBe(2)
@@ -54,7 +53,7 @@ test('a commit is synced to disk, in a write-ahead log, with foreign keys enforc
 })
 
 test('transactions of several processes that read and then write wait for each other and lose nothing', async () => {
-  const file = join(folder(), 'a.db')
+  const file = join(newFolder(), 'a.db')
   const { db } = await openFile(file)
   await db.insertInto('things').values({ id: 'n', cents: 0 }).execute()
   const program = `
@@ -72,7 +71,7 @@ test('transactions of several processes that read and then write wait for each o
 })
 
 test('processes that start at once on one file all come up, and each migration happens once', async () => {
-  const file = join(folder(), 'a.db')
+  const file = join(newFolder(), 'a.db')
   const program = `
     const { openDatabase } = await import('./services/database/database.ts')
     const { inboxMigration } = await import('./services/database/inbox.ts')
@@ -90,7 +89,7 @@ test('processes that start at once on one file all come up, and each migration h
 })
 
 test('a migration that fails leaves nothing behind, and says so', async () => {
-  const file = join(folder(), 'a.db')
+  const file = join(newFolder(), 'a.db')
   const broken: Migration = {
     async up(db) {
       await sql`create table half (a text)`.execute(db)
@@ -115,12 +114,12 @@ test.each([
     (at: string) => (writeFileSync(join(at, 'x.db'), 'x'.repeat(9000)), join(at, 'x.db')),
   ],
 ])('%s is one clear error: %s', async (_what, code, prepare) => {
-  const file = prepare(folder())
+  const file = prepare(newFolder())
   await expect(openFile(file)).rejects.toMatchObject({ code, message: expect.stringContaining(file) })
 })
 
 test('a file that another process holds is reported as locked after a bounded wait', async () => {
-  const file = join(folder(), 'a.db')
+  const file = join(newFolder(), 'a.db')
   const holder = await openFile(file)
   await sql`begin immediate`.execute(holder.db)
   await expect(openFile(file)).rejects.toMatchObject({ code: 'locked', retryable: true })
@@ -128,7 +127,7 @@ test('a file that another process holds is reported as locked after a bounded wa
 })
 
 test('after a file was busy for too long the next transactions commit as if nothing had been', async () => {
-  const file = join(folder(), 'a.db')
+  const file = join(newFolder(), 'a.db')
   const { db } = await openFile(file)
   const holder = await openFile(file)
   const transaction = (id: string) =>
@@ -142,7 +141,7 @@ test('after a file was busy for too long the next transactions commit as if noth
 })
 
 test('a value that SQLite cannot hold is an error and not the end of the process', async () => {
-  const { db } = await openFile(join(folder(), 'a.db'))
+  const { db } = await openFile(join(newFolder(), 'a.db'))
   await db
     .insertInto('things')
     .values({ id: 'flag', cents: true as unknown as number })
@@ -154,7 +153,7 @@ test('a value that SQLite cannot hold is an error and not the end of the process
 })
 
 test('a key that is taken is told apart from other errors', async () => {
-  const { db } = await openFile(join(folder(), 'a.db'))
+  const { db } = await openFile(join(newFolder(), 'a.db'))
   const insert = () => db.insertInto('things').values({ id: 'a', cents: 1 }).execute()
   await insert()
   await expect(insert()).rejects.toSatisfy(isUniqueViolation)

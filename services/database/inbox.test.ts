@@ -1,21 +1,18 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { sql } from 'kysely'
 import { UnavailableError } from 'ordersaga/transport'
 import { expect, test } from 'vitest'
+import { newFile } from '../testing/ask.ts'
 import { openDatabase } from './database.ts'
 import { isUniqueViolation } from './errors.ts'
 import { inboxContract } from './inbox.contract.ts'
 import { forgetReplies, inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
 
-const newFile = (): string => join(mkdtempSync(join(tmpdir(), 'ordersaga-inbox-')), 'a.db')
 const openAt = (file: string) =>
   openDatabase<InboxTables>(
     { kind: 'sqlite', file },
     { '001_inbox': inboxMigration, '002_inbox_age': inboxAgeMigration('sqlite') },
   )
-const openFile = () => openAt(newFile())
+const openFile = () => openAt(newFile('inbox'))
 
 inboxContract('sqlite', openFile)
 
@@ -54,7 +51,7 @@ test('a database that goes away within a transaction is said to be unavailable, 
 })
 
 test('replies that were stored before their age was kept count as stored when it is', async () => {
-  const file = newFile()
+  const file = newFile('inbox')
   const before = await openDatabase<InboxTables>({ kind: 'sqlite', file }, { '001_inbox': inboxMigration })
   await sql`insert into inbox (command_id, kind, type, payload) values ('c', 'done', 't', 'null')`.execute(before.db)
   await before.close()

@@ -1,14 +1,25 @@
 /** For tests of services: sends commands as an orchestrator does, and waits for the answers. */
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readReply, type CommandContract, type Reading } from 'ordersaga/contract'
 import { commandChannel, eventChannel, type Message, type Transport } from 'ordersaga/transport'
+import { afterAll } from 'vitest'
+
+const folders: string[] = []
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+})
+
+/** One that is removed after the tests of the file that imports this. */
+export function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ordersaga-'))
+  folders.push(folder)
+  return folder
+}
 
 /** A file for a database in a new folder. */
-export function newFile(name: string): string {
-  return join(mkdtempSync(join(tmpdir(), 'ordersaga-')), `${name}.db`)
-}
+export const newFile = (name: string): string => join(newFolder(), `${name}.db`)
 
 interface Asked {
   /** The command's id; a fresh one where none is given. */
