@@ -60,23 +60,26 @@ export function failing(store: Store) {
 
 export const away = (why: string): Error => new StoreError('unavailable', why)
 
-/** A store whose commits wait for `release`; `held` are those that do. */
+/** A store whose commits wait from `close` until `release`; `held` are those that do. */
 export function holding(store: Store) {
+  let waiting: (() => void)[] | null = null
   const gate = {
-    closed: false,
     held: [] as Batch[],
-    release: (): void => {
-      gate.closed = false
-      waiting.splice(0).forEach((go) => go())
+    close(): void {
+      waiting = []
+      onTestFinished(gate.release) // an engine whose commit is held would not stop
+    },
+    release(): void {
+      waiting?.forEach((go) => go())
+      waiting = null
     },
   }
-  const waiting: (() => void)[] = []
   const wrapped: Store = {
     ...store,
     async commit(batch) {
-      if (gate.closed) {
+      if (waiting !== null) {
         gate.held.push(batch)
-        await new Promise<void>((go) => waiting.push(go))
+        await new Promise<void>((go) => waiting?.push(go))
       }
       return store.commit(batch)
     },

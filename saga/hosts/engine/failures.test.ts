@@ -189,6 +189,30 @@ describe('a row that the store refuses', () => {
     expect(told).toEqual([`the store refused a move of saga ${poison}`])
   })
 
+  test('also where it would park its saga has it tried again later, and not over and over', async () => {
+    const clock = handClock()
+    const transport = memoryTransport()
+    const shop = await shopkeeper(transport, { reserve: 'nothing' })
+    const broken = failing(memoryStore())
+    const engine = await started({ transport, clock, store: broken.store })
+    const { saga } = await engine.start(shopSaga, milk)
+    await until(() => expect(shop.types()).toHaveLength(1))
+    let refused = 0
+    broken.plan.refuse = () => {
+      refused += 1
+      return true
+    }
+    await expect(engine.deliver(reserved(saga.id))).rejects.toMatchObject({ code: 'refused' })
+    await turns()
+    expect(refused).toBe(2)
+    broken.plan.refuse = () => false
+    shop.say.reserve = 'done'
+    await until(async () => {
+      clock.advance(100)
+      expect((await engine.get(saga.id))?.state.status).toBe('COMPLETED')
+    })
+  })
+
   test('of a start is refused alone; the other starts of its batch go on', async () => {
     const transport = memoryTransport()
     await shopkeeper(transport)

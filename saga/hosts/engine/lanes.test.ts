@@ -49,7 +49,7 @@ test('a saga is in one lane at a time: its inputs are decided one after the othe
   const { gate, store } = holding(memoryStore())
   const engine = await started({ store, lanes: 2 })
   const [one, other] = [await engine.start(shopSaga, milk), await engine.start(shopSaga, milk)]
-  gate.closed = true
+  gate.close()
   const first = engine.deliver(reserved(one.saga.id))
   await until(() => expect(gate.held).toHaveLength(1))
   const second = engine.cancel(one.saga.id, 'customer', 'no')
@@ -66,7 +66,7 @@ test('brokers are not read on while too many inputs wait', async () => {
   const { gate, store } = holding(memoryStore())
   const engine = await started({ transport, store, lanes: 1, maxQueued: 3 })
   const sagas = await Promise.all(Array.from({ length: 3 }, () => engine.start(shopSaga, milk)))
-  gate.closed = true
+  gate.close()
   const asked = [engine.cancel(sagas[0]!.saga.id, 'customer', 'no')]
   await until(() => expect(gate.held).toHaveLength(1))
   for (const { saga } of sagas) asked.push(engine.cancel(saga.id, 'customer', 'no'))

@@ -18,7 +18,7 @@ describe('an engine that stops', () => {
     const { gate, store } = holding(memoryStore())
     const engine = await started({ transport, store })
     const { saga } = await engine.start(shopSaga, milk)
-    gate.closed = true
+    gate.close()
     const delivered = engine.deliver(reserved(saga.id))
     await until(() => expect(gate.held).toHaveLength(1))
     const cancelled = engine.cancel(saga.id, 'customer', 'too slow') // waits for the batch under way
