@@ -1,6 +1,6 @@
 /** What the engine refuses, and whether asking again can help. */
 export type EngineErrorCode =
-  /** The queue is full; ask again in a moment. */
+  /** Not now: too much waits, or what held the key is just being removed. Ask again in a moment. */
   | 'busy'
   /** The engine is stopping or stopped. */
   | 'stopped'
