@@ -65,11 +65,11 @@ function open({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
 }
 
 /**
- * What a broker refuses is tried again, or thrown to whoever asked, who tells it; most of it is how partitions and leaders
- * change.
+ * What a broker refuses is tried again, or thrown to whoever asked, who tells it; most of it is how partitions, members
+ * and leaders change.
  */
 const isRoutine = ({ log: { message } }: LogEntry): boolean =>
-  /^(Response |Failed to send messages|Crash: )/.test(message)
+  /^(Response |Failed to send messages|Crash: |The coordinator is not aware of this member)/.test(message)
 
 function problemOf({
   namespace,

@@ -42,10 +42,15 @@ async function killServer(): Promise<void> {
 }
 
 /** Another process that reads the channel for the group. */
-async function startConsumer(own: Corner, onHandled: (id: string) => void): Promise<Child> {
+async function startConsumer(
+  own: Corner,
+  onHandled: (id: string) => void,
+  onProblem: (what: string) => void = () => undefined,
+): Promise<Child> {
   let reads = false
   const child = startChild(program, [JSON.stringify(own.options)], {}, (line) => {
     if (line === 'reads') reads = true
+    else if (line.startsWith('problem ')) onProblem(line.slice('problem '.length))
     else if (line.startsWith('handled ')) onHandled(line.slice('handled '.length))
   })
   children.push(child)
@@ -174,15 +179,20 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
   /** One in a process of its own, one in this, while records come in; both have read. */
   async function twoMembersUnderLoad(own: ReturnType<typeof cornerHere>) {
     const handled = new Set<string>()
-    const child = await startConsumer(own, (id) => handled.add(id))
+    const problems: string[] = []
+    const child = await startConsumer(
+      own,
+      (id) => handled.add(id),
+      (what) => problems.push(what),
+    )
     const { ids } = await read(own.open())
     const { confirmed, stop } = load(own.open())
     await until('both read', patienceMs, () => handled.size >= 200 && ids.size >= 200)
-    return { child, handled, confirmed, stop, all: () => new Set([...ids, ...handled]) }
+    return { child, handled, problems, confirmed, stop, all: () => new Set([...ids, ...handled]) }
   }
 
   test(
-    'the partitions of a killed member are with the others within ten seconds',
+    'the partitions of a killed member are with the others within fifteen seconds',
     { timeout: 3 * minute },
     async () => {
       const { child, confirmed, stop, all } = await twoMembersUnderLoad(cornerHere())
@@ -191,9 +201,9 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       // Of each saga in turn ten more: some are on partitions that the killed one had.
       await until('more is confirmed', patienceMs, () => confirmed.length >= before + 400)
       const probe = confirmed.slice(0, before + 400)
-      await until('all is read', 10_000, () => missing(all(), probe).length === 0)
+      await until('all is read', 15_000, () => missing(all(), probe).length === 0)
       process.stdout.write(`taken over within ${Math.round(performance.now() - killed)} ms\n`)
-      expect(performance.now() - killed).toBeLessThan(10_000)
+      expect(performance.now() - killed).toBeLessThan(15_000)
       await stop()
       await untilAllIsRead(all, confirmed)
     },
@@ -203,7 +213,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
     'a member that is stopped for longer than its session goes on without harm',
     { timeout: 3 * minute },
     async () => {
-      const { child, handled, confirmed, stop, all } = await twoMembersUnderLoad(cornerHere())
+      const { child, handled, problems, confirmed, stop, all } = await twoMembersUnderLoad(cornerHere())
       child.signal('SIGSTOP')
       const before = confirmed.length
       await until('more is confirmed', patienceMs, () => confirmed.length >= before + 400)
@@ -215,6 +225,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       await stop()
       await untilAllIsRead(all, confirmed)
       expect(await child.stop()).toBe(0)
+      expect(problems).toEqual([])
     },
   )
 
@@ -274,8 +285,10 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
     for (const socket of sockets) socket.pause()
     const lost = await transport.publish(channel, [message('lost')]).catch((error: unknown) => error)
     expect(lost).toMatchObject({ name: 'PublishError', code: 'outcome_unknown' })
-    await transport.publish(channel, [message('after')])
-    await until('it is read', patienceMs, () => ids.has('after'))
+    await until('what is sent is read', patienceMs, async () => {
+      await transport.publish(channel, [message('after')]).catch(() => undefined)
+      return ids.has('after')
+    })
     await until('it is ready', patienceMs, () => transport.ready())
   })
 
