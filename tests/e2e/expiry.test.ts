@@ -6,7 +6,8 @@ import { openHost, type Host } from './hosts.ts'
 import { startSystem, type System } from './system.ts'
 
 const minute = 60_000
-const timerMs = 10_000
+/** Within it an order has ended, also on a machine that is slow. */
+const timerMs = 25_000
 /** By then a message that is only tried for a while has been given up. */
 const awayMs = 14_000
 

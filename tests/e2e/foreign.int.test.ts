@@ -186,18 +186,23 @@ suiteOn('PostgreSQL and Kafka', parts, 'beside services that are not ours, over 
   })
 
   describe('our Order Service with a hand-written orchestrator', () => {
-    const events: Envelope[] = []
+    /** By id, in the order of their coming: any may come twice. */
+    const events = new Map<string, Envelope>()
 
     beforeAll(async () => {
       await system.kill('create-order')
       await system.start('order')
-      await foreign.read(['order_events'], ({ envelope }) => void (envelope && events.push(envelope)))
+      await foreign.read(['order_events'], ({ envelope, headers }) => {
+        const id = headers['ordersaga-id']
+        if (envelope !== null && id !== undefined) events.set(id, envelope)
+      })
     }, 3 * minute)
 
     const ask = async (type: string, saga: string, payload: Record<string, unknown>): Promise<Envelope> => {
-      const heard = events.filter(({ correlation_id }) => correlation_id === saga).length
+      const answers = (): readonly Envelope[] =>
+        [...events.values()].filter(({ correlation_id }) => correlation_id === saga)
+      const heard = answers().length
       await foreign.send('order_commands', type, saga, payload)
-      const answers = (): readonly Envelope[] => events.filter(({ correlation_id }) => correlation_id === saga)
       await until(`${type} is answered`, minute, () => answers().length > heard, system.tails)
       return answers()[heard] as Envelope
     }

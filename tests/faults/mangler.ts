@@ -11,6 +11,8 @@ const topics = ['order', 'user', 'payment', 'timer'].flatMap((name) => [`${name}
 export interface Mangler {
   /** Records that were sent again. */
   readonly sent: () => number
+  /** Records that could not be sent again: while the broker is away, say. */
+  readonly failed: () => number
   stop(): Promise<void>
 }
 
@@ -22,7 +24,7 @@ export async function startMangler(brokers: string, random: Random, share: numbe
   await consumer.subscribe({ topics, fromBeginning: false })
   const mark = 'again'
   const pending = new Set<Promise<void>>()
-  let sent = 0
+  let [sent, failed] = [0, 0]
   const again = async (topic: string, key: Buffer | null, value: Buffer | null, headers: IHeaders): Promise<void> => {
     await delay(random.between(0, lateMs))
     await producer.send({ topic, messages: [{ key, value, headers: { ...headers, [mark]: 'yes' } }] })
@@ -31,12 +33,15 @@ export async function startMangler(brokers: string, random: Random, share: numbe
   await consumer.run({
     eachMessage: async ({ topic, message: { key, value, headers = {} } }) => {
       if (mark in headers || random.next() >= share) return
-      const sending = again(topic, key, value, headers).finally(() => pending.delete(sending))
+      const sending = again(topic, key, value, headers)
+        .catch(() => void (failed += 1))
+        .finally(() => pending.delete(sending))
       pending.add(sending)
     },
   })
   return {
     sent: () => sent,
+    failed: () => failed,
     async stop() {
       await consumer.disconnect()
       await Promise.all(pending)
