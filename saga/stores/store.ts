@@ -141,7 +141,8 @@ export interface Store {
   retire(owner: string): Promise<void>
   /**
    * Takes live sagas of these versions whose owner has not said that it is alive for `silentMs` (or never has): makes
-   * `owner` their owner and returns them, at most `limit`. Two processes that claim at once get different sagas. `seq` stays.
+   * `owner` their owner and returns them, at most `limit`; where they are fewer, that is enough until the next heartbeat.
+   * Two processes that claim at once get different sagas. `seq` stays.
    * Damaged ones are taken, too: nobody else can run them either, and so each of their owners is told of them once.
    */
   claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found>

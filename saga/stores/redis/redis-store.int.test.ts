@@ -148,9 +148,12 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
         await store.claim('heir', 60_000, 2, testVersions),
       ]
       expect(taken.map(({ sagas }) => sagas.length)).toEqual([2, 1])
-      const rest = [{ definition: 'test', version: 2 }]
-      expect((await store.claim('heir', 60_000, 11_000, rest)).sagas).toHaveLength(11_000)
-      expect((await store.claim('heir', 60_000, 11_000, rest)).sagas).toHaveLength(997)
+      const seen = new Set<string>()
+      for (let left = 11_997; left > 0; left = 11_997 - seen.size) {
+        const { sagas } = await store.claim('heir', 60_000, 700, [{ definition: 'test', version: 2 }])
+        expect(sagas).toHaveLength(Math.min(left, 700))
+        sagas.forEach(({ id }) => seen.add(id))
+      }
     },
   )
 

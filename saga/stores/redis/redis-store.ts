@@ -67,6 +67,15 @@ const mostPruned = 500
 /** A connection that listens says nothing by itself: it is asked, so that a dead one is noticed. */
 const askEveryMs = 10_000
 
+/** A place among the live sagas, to go on from. */
+type Place = readonly [owner: string, cursor: string]
+const start: Place = ['', '0']
+/** What was found on the way, and the place after it; the cursor is empty at the end. */
+type Walk<Found> = readonly [...Place, readonly Found[]]
+
+/** Most runs of a claim: with many sagas that only others can run it would take long, and goes on with the next instead. */
+const mostRuns = 8
+
 type Tally = readonly [definition: string, version: string, count: number]
 
 class RedisStore implements Store {
@@ -75,6 +84,8 @@ class RedisStore implements Store {
   /** Tells this process's hints from those of others. */
   readonly #self = randomUUID()
   #connection: Connection | null = null
+  /** Where the last claim stopped: the next begins there, not again with what only others can run. */
+  #claimedTo = start
 
   constructor(options: RedisStoreOptions) {
     this.#options = options
@@ -156,10 +167,13 @@ class RedisStore implements Store {
   async claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found> {
     const pairs = versions.map(({ definition, version }) => `${version}:${definition}`)
     const rows: Row[] = []
-    const args = (): string[] => [owner, String(silentMs), String(limit - rows.length), ...pairs]
-    for await (const found of this.#walkLive<readonly Row[]>(scripts.claim, args)) {
+    for (let runs = 0; runs < mostRuns && rows.length < limit; runs++) {
+      const from = this.#claimedTo
+      const args = [...from, owner, String(silentMs), String(limit - rows.length), ...pairs]
+      const [heldBy, cursor, found] = await this.#run<Walk<Row>>(scripts.claim, args)
       rows.push(...found)
-      if (rows.length >= limit) break
+      this.#claimedTo = cursor === '' ? start : [heldBy, cursor]
+      if (from === start && cursor === '') break
     }
     return readRows(reading, rows)
   }
@@ -172,7 +186,11 @@ class RedisStore implements Store {
         counts.set(key, { definition, version: Number(version), count: count + (counts.get(key)?.count ?? 0) })
       }
     }
-    for await (const tallies of this.#walkLive<readonly Tally[]>(scripts.liveVersions, () => [])) add(tallies)
+    for (let place = start; place[1] !== '';) {
+      const [owner, cursor, tallies] = await this.#run<Walk<Tally>>(scripts.liveVersions, place)
+      add(tallies)
+      place = [owner, cursor]
+    }
     for (let low = '-'; low !== '';) {
       const [next, tallies] = await this.#run<readonly [string, readonly Tally[]]>(scripts.parkedVersions, [low])
       add(tallies)
@@ -245,16 +263,6 @@ class RedisStore implements Store {
       const [next, found] = await this.#run<readonly [next: string, found: Found]>(scripts.find, args)
       yield found
       high = next
-    }
-  }
-
-  /** What each run of a script finds that goes through the live sagas; with many, it takes several. */
-  async *#walkLive<Found>(script: Script, args: () => readonly string[]): AsyncGenerator<Found, void, undefined> {
-    for (let owner = '', cursor = '0'; cursor !== '';) {
-      const answer = await this.#run<readonly [string, string, Found]>(script, [owner, cursor, ...args()])
-      yield answer[2]
-      owner = answer[0]
-      cursor = answer[1]
     }
   }
 

@@ -201,25 +201,26 @@ call('ZREMRANGEBYSCORE', K .. ':beats', '-inf', now - 86400000)`,
 )
 
 /**
- * Goes through the live sagas of owners that are `wanted`, from a place on (an owner, a cursor in its set), until `visit` is
- * true or so many were looked at that others should have their turn. Answers with the place to go on from; the cursor is
+ * Goes through the live sagas of owners that are `wanted`, from a place on (an owner, a cursor in its set), until `visit` has
+ * enough or so many were looked at that others should have their turn. Answers with the place to go on from; the cursor is
  * empty where there is none.
  * A set that changes meanwhile may show a saga twice, and never leaves one out that was there all the time.
  */
 const walkLive = `
 local function walkLive(from, cursor, wanted, visit)
-  local owners, looked = call('SMEMBERS', K .. ':owners'), 0
+  local owners, looked, place = call('SMEMBERS', K .. ':owners'), 0
   table.sort(owners)
   for _, owner in ipairs(owners) do
     if owner >= from and wanted(owner) then
       local at = owner == from and cursor or '0'
       repeat
-        if looked >= ${mostLooked} then return { owner, at } end
+        place = { owner, at }
+        if looked >= ${mostLooked} then return place end
         local found = call('SSCAN', K .. ':live:' .. owner, at, 'COUNT', 250)
         at = found[1]
         for _, id in ipairs(found[2]) do
           looked = looked + 1
-          if visit(id, owner, call('HMGET', K .. ':saga:' .. id, 'definition', 'version')) then return { '', '' } end
+          if visit(id, owner, call('HMGET', K .. ':saga:' .. id, 'definition', 'version')) then return place end
         end
       until at == '0'
       if call('EXISTS', K .. ':live:' .. owner) == 0 then call('SREM', K .. ':owners', owner) end
