@@ -2,7 +2,7 @@ import type { ConsumeMessage, Options } from 'amqplib'
 import { describe, expect, test } from 'vitest'
 import { message } from '../transport.contract.ts'
 import type { Message } from '../transport.ts'
-import { fromDelivery, toDeadParcel, toParcel } from './wire.ts'
+import { fromDelivery, timesReturned, toBareDeadParcel, toDeadParcel, toParcel } from './wire.ts'
 
 const fields = {
   deliveryTag: 1,
@@ -249,10 +249,38 @@ describe('a dead letter', () => {
     expect(properties.headers).not.toHaveProperty('BCC')
   })
 
+  test('keeps in headers what is too long for a property once it is read, and leaves names behind that are too long', () => {
+    // Bytes that are no UTF-8 are read as three each.
+    const id = '\u{fffd}'.repeat(200)
+    const raw = delivered('hello', { messageId: id, appId: 's', headers: { [id]: 1, short: 2 } })
+    const { properties } = toDeadParcel(raw, 'why', origin)
+    expect(properties).not.toHaveProperty('messageId')
+    expect(properties).toMatchObject({ appId: 's', headers: { 'ordersaga-messageId': id, short: 2 } })
+    expect(properties.headers).not.toHaveProperty(id)
+  })
+
+  test('leaves behind what the broker wrote, so that it can be put back', () => {
+    const written = { 'x-delivery-count': 20, 'x-first-death-reason': 'rejected', 'x-request-id': 'theirs' }
+    const { headers } = toDeadParcel(delivered('hello', { headers: written }), 'why', origin).properties
+    expect(Object.keys(headers as object).filter((name) => name.startsWith('x-'))).toEqual(['x-request-id'])
+  })
+
+  test('of which nothing else can be written is its content and the reason', () => {
+    const { content, properties } = toBareDeadParcel(delivered('hello', { messageId: 'm' }), 'y'.repeat(5_000))
+    expect(content.toString()).toBe('hello')
+    expect(properties).toEqual({ headers: { 'ordersaga-reason': 'y'.repeat(1_000) } })
+  })
+
   test('leaves headers behind that are too large to write, and cuts a long reason', () => {
     const raw = delivered('hello', { headers: { large: 'x'.repeat(50_000) } })
     const { properties } = toDeadParcel(raw, 'y'.repeat(5_000), origin)
     expect(properties.headers).not.toHaveProperty('large')
     expect(properties.headers).toHaveProperty('ordersaga-reason', 'y'.repeat(1_000))
   })
+})
+
+test('how often a message came back is believed of the broker, not of the message', () => {
+  const raw = delivered('hello', { headers: { 'x-delivery-count': 20 } })
+  expect(timesReturned(raw)).toBe(0)
+  expect(timesReturned({ ...raw, fields: { ...fields, redelivered: true } })).toBe(20)
 })

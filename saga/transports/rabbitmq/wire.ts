@@ -17,7 +17,6 @@ export interface Parcel {
 }
 
 type Fields = Readonly<Record<string, unknown>>
-type Texts = Readonly<Record<string, string | undefined>>
 
 /** AMQP's properties hold so many bytes; what is longer goes into a header. */
 const mostShortBytes = 255
@@ -51,12 +50,15 @@ export function toParcel(message: Message): Parcel {
   }
 }
 
-/** Short texts go into properties, longer ones into headers. */
-function placed(texts: Texts): { readonly properties: Options.Publish; readonly headers: Fields } {
-  const all = Object.entries(texts).filter((each): each is [string, string] => each[1] !== undefined)
+/** What fits goes into properties, longer texts into headers. */
+function placed(values: Fields): { readonly properties: Options.Publish; readonly headers: Fields } {
+  const all = Object.entries(values).filter(([, value]) => value !== undefined)
+  const fits = (value: unknown): boolean => typeof value !== 'string' || isShort(value)
   return {
-    properties: Object.fromEntries(all.filter(([, text]) => isShort(text))),
-    headers: Object.fromEntries(all.filter(([, text]) => !isShort(text)).map(([name, text]) => [headerOf(name), text])),
+    properties: Object.fromEntries(all.filter(([, value]) => fits(value))),
+    headers: Object.fromEntries(
+      all.filter(([, value]) => !fits(value)).map(([name, value]) => [headerOf(name), value]),
+    ),
   }
 }
 
@@ -137,10 +139,13 @@ function timeOf(property: unknown): string {
   return Number.isNaN(date.getTime()) ? new Date().toISOString() : date.toISOString()
 }
 
-/** How often the broker has taken this message back. Quorum queues count it; elsewhere it is 0. */
-export function timesReturned({ properties }: ConsumeMessage): number {
+/**
+ * How often the broker has taken this message back. Quorum queues count it; elsewhere it is 0. What a message brings along
+ * is not believed: one that was put back from the dead letters may still tell how often it had come back then.
+ */
+export function timesReturned({ fields, properties }: ConsumeMessage): number {
   const count: unknown = properties.headers?.['x-delivery-count']
-  return typeof count === 'number' ? count : 0
+  return fields.redelivered && typeof count === 'number' ? count : 0
 }
 
 export interface Origin {
@@ -155,21 +160,27 @@ const takenAlong = ['contentType', 'contentEncoding', 'messageId', 'type', 'corr
 const isPlain = (value: unknown): boolean =>
   typeof value === 'string' || typeof value === 'boolean' || Number.isSafeInteger(value)
 
+/** Headers in which the broker tells what it did with a message. Of the next one they would not be true. */
+const brokersOwn = /^x-(delivery-count|acquired-count|opt-.*|((first|last)-)?death.*)$/
+
 /**
  * The message as it came, with the reason and the origin in headers. Properties and headers that would make it expire or
  * send copies elsewhere stay behind, and those that may not be writable.
  */
 export function toDeadParcel({ content, fields, properties }: ConsumeMessage, reason: string, origin: Origin): Parcel {
-  const own = Object.entries(properties.headers ?? {}).filter(([, value]) => isPlain(value))
+  const own = Object.entries(properties.headers ?? {}).filter(
+    ([name, value]) => isPlain(value) && isShort(name) && !brokersOwn.test(name),
+  )
   const small = Buffer.byteLength(JSON.stringify(own)) <= mostHeaderBytes
+  const taken = Object.entries(properties).filter(([name, value]) => takenAlong.includes(name) && isPlain(value))
+  const { properties: short, headers: long } = placed(Object.fromEntries(taken))
   return {
     content,
     properties: {
-      ...Object.fromEntries(
-        Object.entries(properties).filter(([name, value]) => takenAlong.includes(name) && isPlain(value)),
-      ),
+      ...short,
       headers: {
         ...(small ? Object.fromEntries(own) : {}),
+        ...long,
         'ordersaga-reason': reason.slice(0, mostReasonLength),
         'ordersaga-channel': origin.channel,
         'ordersaga-group': origin.group,
@@ -180,6 +191,11 @@ export function toDeadParcel({ content, fields, properties }: ConsumeMessage, re
       },
     },
   }
+}
+
+/** For a message that brought something along which cannot be written. */
+export function toBareDeadParcel({ content }: ConsumeMessage, reason: string): Parcel {
+  return { content, properties: { headers: { 'ordersaga-reason': reason.slice(0, mostReasonLength) } } }
 }
 
 const headerOf = (property: string): string => `ordersaga-${property}`
