@@ -4,9 +4,11 @@
  * Invariants:
  * - it resolves only once the broker has all of the batch on its disks, and ends within a bound in any case;
  * - what was not written to the connection by then never will be: "not sent" is certain;
- * - a message that no queue takes comes back (it is published as mandatory), and rejects.
+ * - a message that no queue takes comes back (it is published as mandatory), and rejects;
+ * - a message that can never be sent is named by the error, once all else of its call is with the broker.
  */
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
+import { RefusedError } from '../transport.ts'
 import { within, type Link } from './link.ts'
 import { openConfirmChannel, type Target } from './topology.ts'
 import type { Parcel } from './wire.ts'
@@ -23,45 +25,77 @@ export class PublishError extends Error {
   }
 }
 
+/** A message on its way out. It is written down only when it is sent: where that cannot be done, it alone is refused. */
+export interface Letter {
+  readonly id: string
+  readonly toParcel: () => Parcel
+}
+
 interface Attempt {
   sent: boolean
   over: boolean
 }
 
+/** What can never be sent, and why. */
+type Refused = Map<Letter, string>
+
 export class Publisher {
   readonly #link: Link
   readonly #timeoutMs: number
   #session: { readonly model: ChannelModel; readonly opened: Promise<Session> } | null = null
+  /** The largest message that the server takes, by connection: after a restart it may be set otherwise. */
+  readonly #mostBytes = new WeakMap<ChannelModel, number>()
 
   constructor(link: Link, timeoutMs: number) {
     this.#link = link
     this.#timeoutMs = timeoutMs
   }
 
-  /** @throws PublishError */
-  async publish(target: Target, parcels: readonly Parcel[]): Promise<void> {
+  /**
+   * @throws RefusedError with the ids of what can never be sent; all else is the broker's to deliver
+   * @throws PublishError
+   */
+  async publish(target: Target, letters: readonly Letter[]): Promise<void> {
     const attempt: Attempt = { sent: false, over: false }
+    const refused: Refused = new Map()
     try {
       const done = await within(
         this.#timeoutMs,
-        this.#send(target, parcels, attempt).then(() => true),
+        this.#send(target, letters, attempt, refused).then(() => true),
       )
       if (done === undefined) throw new Error(`no answer within ${this.#timeoutMs} ms`)
     } catch (error) {
-      throw describe(error, target, parcels.length, attempt.sent)
+      throw describe(error, target, letters.length, attempt.sent)
     } finally {
       attempt.over = true
     }
+    if (refused.size > 0) throw refusalOf(refused, target, letters.length)
   }
 
-  async #send(target: Target, parcels: readonly Parcel[], attempt: Attempt): Promise<void> {
+  async #send(target: Target, letters: readonly Letter[], attempt: Attempt, refused: Refused): Promise<void> {
     const model = await this.#link.model(this.#timeoutMs)
     if (model === null) throw new Error('RabbitMQ is away, or takes no messages now')
     const session = await this.#sessionOn(model)
     await session.declared(target)
     if (attempt.over) return
     attempt.sent = true
-    await Promise.all(parcels.map((parcel) => session.publish(target, parcel)))
+    const mostBytes = this.#mostBytes.get(model) ?? Infinity
+    const sendOne = async (letter: Letter): Promise<void> => {
+      try {
+        await session.publish(target, letter, mostBytes)
+      } catch (error) {
+        if (!(error instanceof Unfit)) throw error
+        refused.set(letter, error.message)
+      }
+    }
+    try {
+      await Promise.all(letters.map(sendOne))
+    } catch (error) {
+      // The server ends the channel for a message that is too large, and says how large one may be: so the others go again.
+      if ((this.#mostBytes.get(model) ?? Infinity) >= mostBytes) throw error
+      const rest = letters.filter((letter) => !refused.has(letter))
+      await this.#send(target, rest, attempt, refused)
+    }
   }
 
   #sessionOn(model: ChannelModel): Promise<Session> {
@@ -69,7 +103,13 @@ export class Publisher {
     const forget = (): void => {
       if (this.#session?.model === model) this.#session = null
     }
-    const opened = openConfirmChannel(model).then((channel) => new Session(model, channel, forget))
+    const opened = openConfirmChannel(model).then((channel) => {
+      channel.on('error', (error) => {
+        const mostBytes = mostBytesIn(error)
+        if (mostBytes !== null) this.#mostBytes.set(model, mostBytes)
+      })
+      return new Session(model, channel, forget)
+    })
     opened.catch(forget)
     this.#session = { model, opened }
     return opened
@@ -103,14 +143,20 @@ class Session {
     return declaring
   }
 
-  publish({ exchange, routingKey }: Target, { content, properties }: Parcel): Promise<void> {
-    const options = { ...properties, persistent: true, mandatory: true }
+  publish({ exchange, routingKey }: Target, letter: Letter, mostBytes: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#channel.publish(exchange, routingKey, content, options, (error: Error | null) => {
+      const { content, properties } = fitting(letter.toParcel)
+      if (content.length > mostBytes) {
+        const sizes = `it has ${content.length} bytes, and the server takes ${mostBytes} (max_message_size)`
+        throw new Unfit(`${sizes}: send less, or raise that`)
+      }
+      const options = { ...properties, persistent: true, mandatory: true }
+      const onConfirm = (error: Error | null): void => {
         if (this.#cameBack(properties.messageId)) reject(new Unroutable())
         else if (error === null) resolve()
         else reject(error)
-      })
+      }
+      fitting(() => this.#channel.publish(exchange, routingKey, content, options, onConfirm))
     })
   }
 
@@ -124,6 +170,32 @@ class Session {
 }
 
 class Unroutable extends Error {}
+
+/** A message that can never be sent. */
+class Unfit extends Error {}
+
+/** The client's encoder, and JSON's, say so of what they cannot write; before anything of it is written. */
+function fitting<T>(write: () => T): T {
+  try {
+    return write()
+  } catch (error) {
+    throw error instanceof TypeError || error instanceof RangeError ? new Unfit(error.message) : error
+  }
+}
+
+/** The size that a server names when it ends a channel for a message that is larger. */
+function mostBytesIn(error: unknown): number | null {
+  const [, bytes] = /message size \d+ is larger than configured max size (\d+)/.exec(String(error)) ?? []
+  return bytes === undefined ? null : Number(bytes)
+}
+
+function refusalOf(refused: Refused, { name }: Target, count: number): RefusedError {
+  const why = [...new Set(refused.values())].join('; ')
+  return new RefusedError(
+    `${refused.size} of ${count} message${count === 1 ? '' : 's'} to ${name} can never be sent (${why})`,
+    [...refused.keys()].map(({ id }) => id),
+  )
+}
 
 function describe(error: unknown, { name }: Target, count: number, sent: boolean): PublishError {
   const why = error instanceof Error ? error.message : String(error)

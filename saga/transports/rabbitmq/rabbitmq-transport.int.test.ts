@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { connect, type Channel } from 'amqplib'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { until } from '../../../tests/faults/until.ts'
 import { rabbitmqUrl, suiteOn } from '../../../tests/parts.ts'
 import { message, transportContract } from '../transport.contract.ts'
@@ -57,6 +58,7 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
     return made
   }
   afterEach(async () => {
+    vi.restoreAllMocks()
     await Promise.all(corners.splice(0).map((made) => made.dispose()))
   })
 
@@ -230,5 +232,70 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
       await until('both are read', patienceMs, () => messages.length === 2)
       expect(messages.map(({ id }) => id)).toEqual(['m0', 'm1'])
     }
+  })
+
+  describe('what can never be sent', () => {
+    const long = { correlationId: 'x'.repeat(70_000) }
+    const circular: { itself?: unknown } = {}
+    circular.itself = circular
+
+    test.each<[string, Partial<Message>, RegExp]>([
+      ['an id that no header holds', long, /^1 of 3 messages to order_commands can never be sent \(.*65536 byte.*\)$/],
+      ['a payload that is no JSON', { payload: circular }, /^1 of 3 messages to order_commands .*circular/s],
+    ])('%s is named, and what was published with it is there', async (_what, more, why) => {
+      const own = cornerWith()
+      const transport = await own.open()
+      const messages = await read(transport, 'order_commands')
+      const unsent = transport.publish('order_commands', [message('m0'), message('bad', more), message('m1')])
+      await expect(unsent).rejects.toMatchObject({ code: 'refused', messageIds: ['bad'], message: why })
+      await until('the others are read', patienceMs, () => messages.length === 2)
+      expect(messages.map(({ id }) => id)).toEqual(['m0', 'm1'])
+    })
+
+    test('a message larger than the server takes is named, what went with it is sent, and it is not tried again', async () => {
+      const own = cornerWith()
+      const transport = await own.open()
+      const ids = new Set<string>()
+      await transport.subscribe('order_commands', 'g', async (batch) => {
+        for (const { id } of batch) ids.add(id)
+      })
+      const large = message('large', { payload: 'x'.repeat(140_000_000) })
+      const unsent = transport.publish('order_commands', [message('m0'), large, message('m1')])
+      const beside = transport.publish('order_commands', [message('m2')])
+      const refusal = { code: 'refused', messageIds: ['large'], message: /send less, or raise that/ }
+      await expect(unsent).rejects.toMatchObject(refusal)
+      await beside
+      const ended = vi.spyOn(await channels(), 'sendMessage' as never)
+      await expect(transport.publish('order_commands', [large])).rejects.toMatchObject(refusal)
+      expect(ended).not.toHaveBeenCalled()
+      await until('the others are read', patienceMs, () => ids.size === 3)
+      expect([...ids].sort()).toEqual(['m0', 'm1', 'm2'])
+    })
+  })
+
+  /** What all channels of the client have in common. */
+  async function channels(confirming = false): Promise<Channel> {
+    const model = await connect(url)
+    const channel = await (confirming ? model.createConfirmChannel() : model.createChannel())
+    await model.close()
+    return Object.getPrototypeOf(channel) as Channel
+  }
+
+  test('a dead letter that the client cannot write is written with its content and reason only', async () => {
+    const own = cornerWith(contractQueues)
+    await own.declare('orders_queue')
+    await own.send('orders_queue', Buffer.from('hello'), { messageId: 'unwritable' })
+    const prototype = await channels(true)
+    const publish = Reflect.get(prototype, 'publish')
+    vi.spyOn(prototype, 'publish').mockImplementation(function (this: Channel, ...given) {
+      if (given[3]?.messageId === 'unwritable') throw new TypeError("Field 'messageId' is the wrong type")
+      return Reflect.apply(publish, this, given)
+    })
+    await read(await own.open(), 'order_commands')
+    await until('it is there', patienceMs, async () => (await own.look('orders_queue.dead')).length > 0)
+    const [dead] = await own.look('orders_queue.dead')
+    expect(dead?.content.toString()).toBe('hello')
+    const headers = Object.entries(dead?.properties.headers ?? {}).filter(([name]) => !name.startsWith('x-'))
+    expect(headers).toEqual([['ordersaga-reason', 'it is not JSON in UTF-8']])
   })
 })

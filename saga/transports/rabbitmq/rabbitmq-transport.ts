@@ -125,7 +125,8 @@ export function rabbitmqTransport(given: RabbitmqTransportOptions): Transport {
     async publish(channel, messages) {
       // While it closes, the handlers in hand still publish their replies.
       refuseClosed('publish to', channel, state !== 'closed')
-      if (messages.length > 0) await publisher.publish(places.target(channel), messages.map(toParcel))
+      const letters = messages.map((message) => ({ id: message.id, toParcel: () => toParcel(message) }))
+      if (letters.length > 0) await publisher.publish(places.target(channel), letters)
     },
     async subscribe(channel, group, handler) {
       refuseClosed('subscribe to', channel, state === 'open')

@@ -11,12 +11,12 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import { setTimeout as pause } from 'node:timers/promises'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { delivery, systemTimer, type Delivery, type Failure } from '../delivery.ts'
-import type { BatchHandler, Message, Subscription } from '../transport.ts'
+import { RefusedError, type BatchHandler, type Message, type Subscription } from '../transport.ts'
 import { Acknowledgements } from './acknowledgements.ts'
 import { within, type Link } from './link.ts'
 import type { Publisher } from './publisher.ts'
 import { deadQueue, isTaken, openChannel, type Source, type Target } from './topology.ts'
-import { fromDelivery, timesReturned, toDeadParcel } from './wire.ts'
+import { fromDelivery, timesReturned, toBareDeadParcel, toDeadParcel, type Parcel } from './wire.ts'
 
 export interface ReaderOptions {
   readonly source: Source
@@ -276,11 +276,13 @@ export class Reader {
   /** Publishes it there and then acknowledges it, as often as it takes; a session that ends leaves it to the next one. */
   async #carry(session: Session, { raw, queue }: Held, reason: string): Promise<void> {
     const { source, publisher, dead, onProblem } = this.#options
+    let toParcel = (): Parcel => toDeadParcel(raw, reason, { ...source, queue })
     for (let failures = 1; session.alive; failures++) {
       try {
-        await publisher.publish(dead(queue), [toDeadParcel(raw, reason, { ...source, queue })])
+        await publisher.publish(dead(queue), [{ id: '', toParcel }])
         return session.acknowledgements.settled(raw)
       } catch (error) {
+        if (error instanceof RefusedError) toParcel = () => toBareDeadParcel(raw, reason)
         if (session.alive) onProblem(`A message of ${queue} waits for its way to ${deadQueue(queue)}`, null, error)
       }
       await pause(backoff(again, failures, 0, 0), undefined, { signal: this.#stop.signal }).catch(() => undefined)
