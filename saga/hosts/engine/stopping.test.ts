@@ -55,7 +55,18 @@ describe('an engine that stops', () => {
 
   test('does not wait for a store that is away; answers in hand are left to the next', async () => {
     const clock = handClock()
-    const transport = memoryTransport()
+    const inner = memoryTransport()
+    const said: unknown[] = []
+    const transport: Transport = {
+      ...inner,
+      subscribe: (channel, group, handler) =>
+        inner.subscribe(channel, group, (batch) =>
+          handler(batch).catch((error: unknown) => {
+            said.push(error)
+            throw error
+          }),
+        ),
+    }
     const shop = await shopkeeper(transport, { reserve: 'nothing' })
     const broken = failing(memoryStore(clock.now))
     const engine = await started({ transport, clock, store: broken.store })
@@ -67,6 +78,7 @@ describe('an engine that stops', () => {
     await turns()
     const [refusal] = await Promise.allSettled([cancelled, engine.stop()])
     expect(refusal).toMatchObject({ reason: { ...stopped, cause: { code: 'unavailable' } } })
+    expect(said).toMatchObject([{ code: 'unavailable' }]) // so that no try is charged
     broken.plan.before = 0
     expect((await engine.get(saga.id))?.seq).toBe(1)
     const next = await started({ transport, clock, store: broken.store })
@@ -74,7 +86,7 @@ describe('an engine that stops', () => {
       clock.advance(50)
       expect((await next.get(saga.id))?.state.status).toBe('COMPLETED')
     })
-    expect(transport.deadLetters()).toEqual([])
+    expect(inner.deadLetters()).toEqual([])
   })
 
   test('waits for the claim under way, and leaves what it took to others', async () => {
@@ -107,6 +119,28 @@ describe('an engine that stops', () => {
     expect([taking.figures(), shop.types()]).toEqual([{ queued: 0, waking: 0, running: 0 }, []])
     const next = await started({ store, transport, clock })
     expect((await next.result(saga.id)).status).toBe('COMPLETED')
+  })
+
+  test('waits for what it sends, and for the ended sagas that it removes', async () => {
+    const clock = handClock()
+    const inner = memoryTransport()
+    const memory = memoryStore(clock.now)
+    const held = new Map<string, () => void>()
+    const hold = (what: string): Promise<void> => new Promise((go) => held.set(what, go))
+    const transport: Transport = { ...inner, publish: () => hold('publish') }
+    const store: Store = { ...memory, prune: () => hold('prune').then(() => 0) }
+    const engine = await started({ store, transport, clock, retainMs: 1000 })
+    await engine.start(shopSaga, milk)
+    clock.advance(2000)
+    await until(() => expect([...held.keys()].toSorted()).toEqual(['prune', 'publish']))
+    let over = false
+    const end = engine.stop().then(() => (over = true))
+    for (const what of ['prune', 'publish']) {
+      await turns()
+      expect(over).toBe(false)
+      held.get(what)?.()
+    }
+    await end
   })
 
   test('stops once, however often it is asked to', async () => {
