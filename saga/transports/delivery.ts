@@ -68,6 +68,7 @@ interface Member {
 /** Raised where no more messages may wait. */
 export class QueueFullError extends Error {
   override readonly name = 'QueueFullError'
+  readonly code = 'unavailable'
   constructor(reader: string, limit: number) {
     super(`${limit} messages wait for ${reader}, which is the most allowed: publish again later, or raise maxQueued`)
   }
