@@ -66,7 +66,7 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
   test('a topic is made with three partitions, also by two processes at once', async () => {
     const own = cornerHere()
     await Promise.all([1, 2, 3].map((n) => own.open().publish(channel, [message(`m${n}`)])))
-    expect(await own.topics()).toEqual([[channel, 3]])
+    expect(await own.topics()).toEqual({ [channel]: 3 })
   })
 
   test('a topic that is read has one for its dead letters, which has none of its own', async () => {
@@ -75,10 +75,7 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
     await read(own.open())
     const dead = await own.look(`${channel}.dead`)
     await until('there is a dead letter', patienceMs, () => dead.length === 1)
-    expect(await own.topics()).toEqual([
-      [channel, 3],
-      [`${channel}.dead`, 3],
-    ])
+    expect(await own.topics()).toEqual({ [channel]: 3, [`${channel}.dead`]: 3 })
   })
 
   test('a topic that is there is written and read though none can be made for its dead letters', async () => {
@@ -393,9 +390,14 @@ suiteOn('Kafka', await kafkaBrokers(), 'the Kafka transport', (brokers) => {
     const transport = own.open()
     await read(transport)
     await until('it is ready', patienceMs, () => transport.ready())
-    const before = await own.topics()
-    await own.admin((admin) => admin.deleteTopics({ topics: before.map(([name]) => `${own.options.prefix}${name}`) }))
-    await until('it is there again', patienceMs, async () => (await own.topics()).length === before.length)
+    const topics = [channel, `${channel}.dead`].map((name) => `${own.options.prefix}${name}`)
+    await own.admin(async (admin) => {
+      await admin.deleteTopics({ topics })
+      await until('both are there again', patienceMs, async () => {
+        const there = new Set(await admin.listTopics())
+        return topics.every((topic) => there.has(topic))
+      })
+    })
     await until('it is ready again', patienceMs, () => transport.ready())
   })
 

@@ -19,8 +19,8 @@ export interface Corner {
   /** All that a topic has had so far, as it is in the log. */
   look(channel: string): Promise<readonly KafkaMessage[]>
   deadLetters(channel: string): Promise<readonly DeadLetter[]>
-  /** Its topics, by name without the prefix, each with its number of partitions. */
-  topics(): Promise<readonly (readonly [name: string, partitions: number])[]>
+  /** How many partitions each of its topics has, by name without the prefix. */
+  topics(): Promise<Readonly<Record<string, number>>>
   admin<T>(work: (admin: Admin) => Promise<T>): Promise<T>
   /** Closes the transports and deletes their topics, where the server is there. */
   dispose(): Promise<void>
@@ -100,9 +100,11 @@ export function corner(brokers: string): Corner {
     },
     topics: () =>
       admin(async (client) => {
-        const topics = (await client.listTopics()).filter((topic) => topic.startsWith(prefix)).toSorted()
+        const topics = (await client.listTopics()).filter((topic) => topic.startsWith(prefix))
         const found = await client.fetchTopicMetadata({ topics })
-        return found.topics.map(({ name, partitions }) => [name.slice(prefix.length), partitions.length] as const)
+        return Object.fromEntries(
+          found.topics.map(({ name, partitions }) => [name.slice(prefix.length), partitions.length] as const),
+        )
       }),
     async dispose() {
       await Promise.all(transports.splice(0).map((transport) => transport.close()))
