@@ -161,3 +161,13 @@ export async function within<T>(ms: number, promise: Promise<T>): Promise<T | un
     clearTimeout(timer)
   }
 }
+
+/** @throws Error where it takes longer */
+export async function inTime<T>(ms: number, promise: Promise<T>): Promise<T> {
+  const boxed = await within(
+    ms,
+    promise.then((value) => ({ value })),
+  )
+  if (boxed === undefined) throw new Error(`RabbitMQ gave no answer within ${ms} ms`)
+  return boxed.value
+}

@@ -7,7 +7,8 @@ import { installedPart, startPrivatePart, type PrivatePart } from '../../../test
 import { until } from '../../../tests/faults/until.ts'
 import { suiteOn } from '../../../tests/parts.ts'
 import { message } from '../transport.contract.ts'
-import type { Message, Transport } from '../transport.ts'
+import { UnavailableError, type Message, type Transport } from '../transport.ts'
+import { noteOn } from './last-try.ts'
 import { corner, type Corner } from './rabbitmq.testkit.ts'
 import { PublishError, type RabbitmqTransportOptions } from './rabbitmq-transport.ts'
 import { tcpProxy, type TcpProxy } from './tcp-proxy.testkit.ts'
@@ -15,6 +16,9 @@ import { tcpProxy, type TcpProxy } from './tcp-proxy.testkit.ts'
 const program = fileURLToPath(import.meta.resolve('./consumer.testkit.ts'))
 const channel = 'order_commands'
 const patienceMs = 60_000
+
+/** Two deaths and recoveries of a broker, on a machine that others use too. */
+const twiceKilledMs = 180_000
 
 /**
  * RabbitMQ 3.10 writes its register of quorum queues half a second late and cannot be asked about it. Killed before, it
@@ -123,35 +127,39 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
   afterAll(() => server.remove())
 
   describe.each(['quorum queues', 'classic queues', 'a plain queue'] as const)('on %s', (kind) => {
-    test('what was confirmed is read, though the server is killed twice under load', async () => {
-      const own = cornerFor(kind)
-      const [sender, receiver] = [await own.open(optionsOf[kind]), await own.open(optionsOf[kind])]
-      const { confirmed, errors, stop } = load(sender)
-      const moreAreConfirmed = (): Promise<void> => {
-        const before = confirmed.length
-        return until('messages are confirmed', patienceMs, () => confirmed.length >= before + 300)
-      }
-      await registered()
-      await moreAreConfirmed()
-      await server.kill()
-      await server.start()
-      const { ids } = await read(receiver)
-      await moreAreConfirmed()
-      await registered()
-      await server.kill()
-      await server.start()
-      await moreAreConfirmed()
-      await stop()
-      await until(
-        'all that was confirmed is read',
-        patienceMs,
-        () => missing(ids, confirmed).length === 0,
-        () => `missing: ${missing(ids, confirmed).slice(0, 20).join(' ')}`,
-      )
-      expect(errors.every((error) => error instanceof PublishError)).toBe(true)
-      const queue = kind === 'a plain queue' ? 'orders_queue' : `${channel}.g`
-      expect(await own.look(`${queue}.dead`)).toEqual([])
-    })
+    test(
+      'what was confirmed is read, though the server is killed twice under load',
+      async () => {
+        const own = cornerFor(kind)
+        const [sender, receiver] = [await own.open(optionsOf[kind]), await own.open(optionsOf[kind])]
+        const { confirmed, errors, stop } = load(sender)
+        const moreAreConfirmed = (): Promise<void> => {
+          const before = confirmed.length
+          return until('messages are confirmed', patienceMs, () => confirmed.length >= before + 300)
+        }
+        await registered()
+        await moreAreConfirmed()
+        await server.kill()
+        await server.start()
+        const { ids } = await read(receiver)
+        await moreAreConfirmed()
+        await registered()
+        await server.kill()
+        await server.start()
+        await moreAreConfirmed()
+        await stop()
+        await until(
+          'all that was confirmed is read',
+          patienceMs,
+          () => missing(ids, confirmed).length === 0,
+          () => `missing: ${missing(ids, confirmed).slice(0, 20).join(' ')}`,
+        )
+        expect(errors.every((error) => error instanceof PublishError)).toBe(true)
+        const queue = kind === 'a plain queue' ? 'orders_queue' : `${channel}.g`
+        expect(await own.look(`${queue}.dead`)).toEqual([])
+      },
+      twiceKilledMs,
+    )
 
     test('a killed consumer is taken over by the one that stands by', async () => {
       const own = cornerFor(kind)
@@ -220,17 +228,71 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
       })
       if (child.ended() !== null) deaths++
     }
-    expect(deaths).toBe(5)
+    expect(deaths).toBe(6) // five returns, and the last try
     await until('the killer is given up', patienceMs, async () => (await own.look(`${channel}.g.dead`)).length > 0)
     const dead = await own.deadLetters(`${channel}.g`)
     expect(dead.map((letter) => letter.message)).toMatchObject([{ id: 'killer' }])
-    expect(dead[0]?.reason).toContain('it came back 5 times')
+    expect(dead[0]?.reason).toContain('it came back 6 times, at last as the only one in hand')
+  })
+
+  describe('of messages at their last try', () => {
+    test.each<[what: string, handle: (gate: Promise<void>) => Promise<void>, dead: readonly string[]]>([
+      ['only the one in hand when its process was lost is given up', (gate) => gate, ['m0']],
+      [
+        'none is given up where the handler of the lost process was unavailable',
+        async () => {
+          throw new UnavailableError('the database is away')
+        },
+        [],
+      ],
+    ])('%s', async (_what, handle, dead) => {
+      const own = cornerFor()
+      const between = await proxy()
+      const noReturns = { maxReturns: 0, retry: { tries: 5, firstMs: 60_000, factor: 1, maxMs: 60_000, jitter: 0 } }
+      const lost = await own.open({ ...noReturns, url: between.url, timeoutMs: 2_000 })
+      let open = (): void => undefined
+      const gate = new Promise<void>((resolve) => (open = resolve))
+      const { batches } = await read(lost, () => handle(gate))
+      const sender = await own.open()
+      await sender.publish(channel, [message('m0'), message('m1')])
+      await until('the first is in hand', patienceMs, () => batches.length > 0)
+      const noted = async () => (await own.count(noteOn(`${channel}.g`, 'm0')).catch(() => null)) !== null
+      await until('the note is as it is to be', patienceMs, async () => (await noted()) === dead.includes('m0'))
+      between.mute(true)
+      between.cut()
+      const { ids } = await read(await own.open(noReturns))
+      await until('the last is read', patienceMs, () => ids.has('m1')).finally(() => open())
+      expect([...ids]).toEqual(['m0', 'm1'].filter((id) => !dead.includes(id)))
+      await until('the dead are there', patienceMs, async () => {
+        return (await own.look(`${channel}.g.dead`)).length === dead.length
+      })
+      expect(own.problems.filter(({ what }) => what.includes(' goes to ')).map(({ messageId }) => messageId)).toEqual(
+        dead,
+      )
+    })
+
+    test('the one in hand when only the connection was lost is handled by its process', async () => {
+      const own = cornerFor()
+      const between = await proxy()
+      const transport = await own.open({ maxReturns: 0, url: between.url })
+      let open = (): void => undefined
+      const gate = new Promise<void>((resolve) => (open = resolve))
+      const { batches, ids } = await read(transport, () => gate)
+      await transport.publish(channel, [message('m')])
+      await until('it is in hand', patienceMs, () => batches.length === 1)
+      between.cut()
+      await until('it reads again', patienceMs, () => transport.ready())
+      open()
+      await until('it has come again', patienceMs, () => batches.length === 2)
+      expect([...ids]).toEqual(['m'])
+      expect(await own.look(`${channel}.g.dead`)).toEqual([])
+    })
   })
 
   test('a frozen consumer is taken over; thawed, it takes over again when the other leaves', async () => {
     const own = cornerFor()
     const handled = new Set<string>()
-    const child = await startConsumer(own, { url: `${server.url}?heartbeat=1` }, (id) => handled.add(id))
+    const child = await startConsumer(own, { url: `${server.url}?heartbeat=2` }, (id) => handled.add(id))
     const [sender, receiver] = [await own.open(), await own.open()]
     const { ids, subscription } = await read(receiver)
     const { confirmed, stop } = load(sender)
@@ -245,10 +307,11 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
     await until('all is read', patienceMs, () => missing(new Set([...ids, ...handled]), confirmed).length === 0)
   })
 
-  test('connections that are cut again and again lose nothing', async () => {
+  test('connections that are cut again and again lose nothing, and give nothing up', async () => {
     const own = cornerFor()
     const between = await proxy()
-    const [sender, receiver] = [await own.open({ url: between.url }), await own.open({ url: between.url })]
+    const through = { url: between.url, maxReturns: 3 }
+    const [sender, receiver] = [await own.open(through), await own.open(through)]
     const { ids } = await read(receiver)
     const { confirmed, stop } = load(sender)
     for (let cuts = 0; cuts < 10; cuts++) {
@@ -264,7 +327,7 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
   test('connections that go silent are found and replaced, and what was sent on them is of unknown outcome', async () => {
     const own = cornerFor()
     const between = await proxy()
-    const transport = await own.open({ url: `${between.url}?heartbeat=1`, timeoutMs: 500 })
+    const transport = await own.open({ url: `${between.url}?heartbeat=2`, timeoutMs: 2_000 })
     const { ids } = await read(transport)
     await transport.publish(channel, [message('before')])
     await until('it is read', patienceMs, () => ids.has('before'))
@@ -283,7 +346,7 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
     const own = cornerFor()
     const between = await proxy()
     between.mute(true)
-    const transport = own.begin({ url: between.url, timeoutMs: 300 })
+    const transport = own.begin({ url: between.url, timeoutMs: 2_000 })
     const { ids } = await read(transport)
     await expect(transport.publish(channel, [message('m')])).rejects.toThrow('not sent')
     between.mute(false)
@@ -294,10 +357,10 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
 
   test('a handler slower than the heartbeat keeps its message', async () => {
     const own = cornerFor()
-    const transport = await own.open({ url: `${server.url}?heartbeat=1` })
+    const transport = await own.open({ url: `${server.url}?heartbeat=2` })
     const began = performance.now()
     const { batches, ids } = await read(transport, () =>
-      until('time has passed', 10_000, () => performance.now() - began > 4_000),
+      until('time has passed', patienceMs, () => performance.now() - began > 8_000),
     )
     await transport.publish(channel, [message('m')])
     await until('it is handled', patienceMs, () => ids.has('m'))
@@ -354,7 +417,7 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
 
   test('a queue of another kind is named as the problem, and what is read besides goes on', async () => {
     const own = cornerFor()
-    const [classic, quorum] = [await own.open({ queueType: 'classic' }), await own.open({ timeoutMs: 500 })]
+    const [classic, quorum] = [await own.open({ queueType: 'classic' }), await own.open({ timeoutMs: 2_000 })]
     await classic.subscribe('payment_commands', 'g', async () => undefined)
     await quorum.subscribe('payment_commands', 'g', async () => undefined)
     const { ids } = await read(quorum)
@@ -386,7 +449,7 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
 
     test('a subscription is kept in mind: when the server comes, it reads', async () => {
       const own = cornerFor()
-      const transport = own.begin({ timeoutMs: 300 })
+      const transport = own.begin({ timeoutMs: 2_000 })
       const { ids } = await read(transport)
       const unsent = transport.publish(channel, [message('m0')])
       await expect(unsent).rejects.toThrow('not sent')
@@ -416,7 +479,7 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
 
   test('closing waits for the batch in hand, also when the server has gone meanwhile', async () => {
     const own = cornerFor()
-    const transport = await own.open({ timeoutMs: 300 })
+    const transport = await own.open({ timeoutMs: 2_000 })
     let open = (): void => undefined
     const gate = new Promise<void>((resolve) => (open = resolve))
     const replies: unknown[] = []

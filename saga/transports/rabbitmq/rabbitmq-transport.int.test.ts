@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { until } from '../../../tests/faults/until.ts'
 import { rabbitmqUrl, suiteOn } from '../../../tests/parts.ts'
 import { message, transportContract } from '../transport.contract.ts'
-import type { Message, Transport } from '../transport.ts'
+import { UnavailableError, type Message, type Transport } from '../transport.ts'
 import { corner, type Corner } from './rabbitmq.testkit.ts'
 
 const patienceMs = 60_000
@@ -297,5 +297,91 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
     expect(dead?.content.toString()).toBe('hello')
     const headers = Object.entries(dead?.properties.headers ?? {}).filter(([name]) => !name.startsWith('x-'))
     expect(headers).toEqual([['ordersaga-reason', 'it is not JSON in UTF-8']])
+  })
+
+  test('a dead letter that is put back is tried again, whatever it says of its returns', async () => {
+    const own = cornerWith()
+    const transport = await own.open({ maxReturns: 4 })
+    const messages = await read(transport, 'order_commands')
+    const body = { event: 'create_order', transaction_id: 'tx', data: {} }
+    await own.send('order_commands.g', body, { messageId: 'm', headers: { 'x-delivery-count': 20 } })
+    await until('it is read', patienceMs, () => messages.length > 0)
+  })
+
+  test('restarts while the database is away, however many, give no message up', async () => {
+    const own = cornerWith()
+    const sender = await own.open()
+    await (await sender.subscribe('order_commands', 'g', async () => undefined)).close()
+    const ids = Array.from({ length: 30 }, (_, n) => `m${n}`)
+    await sender.publish(
+      'order_commands',
+      ids.map((id) => message(id)),
+    )
+    for (let restarts = 0; restarts < 7; restarts++) {
+      const receiver = await own.open({ maxReturns: 4 })
+      await new Promise<void>((resolve) => {
+        const handler = async (): Promise<never> => {
+          resolve()
+          throw new UnavailableError('the database is away')
+        }
+        void receiver.subscribe('order_commands', 'g', handler)
+      })
+      await receiver.close()
+    }
+    const messages = await read(await own.open({ maxReturns: 4 }), 'order_commands')
+    await until('all are handled', patienceMs, () => new Set(messages.map(({ id }) => id)).size === ids.length)
+    expect(await own.look('order_commands.g.dead')).toEqual([])
+  })
+
+  describe('is ready', () => {
+    test('only while all that it subscribed to is read', async () => {
+      const own = cornerWith()
+      const [classic, quorum] = [await own.open({ queueType: 'classic' }), await own.open({ timeoutMs: 2_000 })]
+      const subscription = await classic.subscribe('payment_commands', 'g', async () => undefined)
+      await subscription.close()
+      await read(quorum, 'order_commands')
+      expect(await quorum.ready()).toBe(true)
+      const refused = await quorum.subscribe('payment_commands', 'g', async () => undefined)
+      expect(await quorum.ready()).toBe(false)
+      await refused.close()
+      expect(await quorum.ready()).toBe(true)
+    })
+
+    test('while it stands by for a consumer that has a queue for itself, which is told once', async () => {
+      const own = cornerWith(contractQueues)
+      const [first, second] = [await own.open(), await own.open()]
+      await read(first, 'order_commands')
+      const messages = await read(second, 'order_commands')
+      expect(await second.ready()).toBe(true)
+      const what = 'orders_queue is read by a consumer that has it for itself; this one stands by until that is gone'
+      const told = () => own.problems.filter((problem) => problem.what === `${own.options.prefix ?? ''}${what}`)
+      expect(told()).toHaveLength(1)
+      await first.close()
+      await second.publish('order_commands', [message('m')])
+      await until('the other reads', patienceMs, () => messages.length > 0)
+      expect(told()).toHaveLength(1)
+    })
+  })
+
+  test('a channel that the server ends while it is read is told, and opened again', async () => {
+    const own = cornerWith()
+    const told: string[] = []
+    const ready: Promise<boolean>[] = []
+    const transport = await own.open({
+      onProblem({ what, cause }) {
+        told.push(`${what}: ${String(cause)}`)
+        ready.push(transport.ready())
+      },
+    })
+    const consume = vi.spyOn(await channels(), 'consume')
+    const messages = await read(transport, 'order_commands')
+    const channel = consume.mock.contexts.at(-1) as Channel
+    channel.ack({ fields: { deliveryTag: 99 } } as never) // of nothing that was ever delivered
+    await until('it is told', patienceMs, () => told.length > 0)
+    expect(told[0]).toMatch(/cannot be read; it is tried again until it can: .*406 .*unknown delivery tag 99/)
+    expect(await ready[0]).toBe(false)
+    await until('it reads again', patienceMs, () => transport.ready())
+    await transport.publish('order_commands', [message('m')])
+    await until('a message is read', patienceMs, () => messages.length > 0)
   })
 })

@@ -33,7 +33,7 @@ export interface RabbitmqTransportOptions {
   readonly prefetch?: number
   /** Tries of a message that a handler fails; fourteen within about three minutes where none is given. */
   readonly retry?: RetryPolicy
-  /** How often a message may come back from consumers that were lost with it (quorum queues); 20 where none is given. */
+  /** A message that has come back so often from lost consumers (quorum queues) has one more try; 20 where none is given. */
   readonly maxReturns?: number
   /** How long `publish` may take, and how long `subscribe` waits for an absent server; 10,000 ms where none is given. */
   readonly timeoutMs?: number
@@ -138,7 +138,8 @@ export function rabbitmqTransport(given: RabbitmqTransportOptions): Transport {
       let left: Promise<void> | null = null
       return { close: () => (left ??= leave(source.queue, reader, member)) }
     },
-    ready: async () => state === 'open' && outgoing.usable && incoming.usable,
+    ready: async () =>
+      state === 'open' && outgoing.usable && incoming.usable && [...readers.values()].every((reader) => reader.ready),
     close: () => (closing ??= close()),
   }
 }

@@ -4,16 +4,17 @@
  * Invariants:
  * - a message is acknowledged after its handler has settled it, or after it is safe among the dead letters;
  * - when the connection is lost, so is what waits here: the broker hands it out again, and no handler sees the old copy;
- * - a message that keeps coming back, because whoever has it dies, is tried alone, and is judged only where it was the one
- *   in hand: the first that the broker hands out again. Its neighbours came back with it and are innocent.
+ * - a message that keeps coming back, because whoever has it dies, is tried alone, and given up only where it was the one
+ *   in a handler's hands when its process was lost (`suspectReturns`). What came back with it is innocent.
  */
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import { setTimeout as pause } from 'node:timers/promises'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { delivery, systemTimer, type Delivery, type Failure } from '../delivery.ts'
-import { RefusedError, type BatchHandler, type Message, type Subscription } from '../transport.ts'
+import { RefusedError, type BatchHandler, type FailedMessage, type Message, type Subscription } from '../transport.ts'
 import { Acknowledgements } from './acknowledgements.ts'
-import { within, type Link } from './link.ts'
+import { LastTry } from './last-try.ts'
+import { inTime, within, type Link } from './link.ts'
 import type { Publisher } from './publisher.ts'
 import { deadQueue, isTaken, openChannel, type Source, type Target } from './topology.ts'
 import { fromDelivery, timesReturned, toBareDeadParcel, toDeadParcel, type Parcel } from './wire.ts'
@@ -26,13 +27,21 @@ export interface ReaderOptions {
   readonly prefetch: number
   /** Tries in this process. */
   readonly retry: RetryPolicy
-  /** How often a message may come back from consumers that were lost with it. */
+  /** After so many returns from lost consumers a message is tried for the last time. */
   readonly maxReturns: number
   readonly timeoutMs: number
   readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
 }
 
-/** So often it may be chance: a deployment, a lost connection. */
+/**
+ * What the count of returns is worth. The broker counts one for every message that a consumer held when it ended, in
+ * whatever way: of what killed it, of what only waited beside that, and at every deployment while the database was away.
+ * So the count proves nothing. So many returns make a message a suspect, which is tried with nothing after it in hand. A
+ * suspect of `maxReturns` has its last try: it is handed to the handler by itself, with a note of that at the broker, which
+ * is removed as soon as the handler has said anything, be it that it is unavailable. Only what comes back with its note
+ * still there was in hand, alone, when its process was lost: it goes to the dead letters. (Classic queues do not count
+ * returns, so nothing is given up there.)
+ */
 const suspectReturns = 3
 
 /** Who stands by for a queue that another has for itself asks again after this long. */
@@ -57,11 +66,13 @@ interface Session {
   readonly acknowledgements: Acknowledgements
   /** Not handed on yet, in the order of coming. */
   readonly held: Held[]
-  /** Queues of which something has come. */
-  readonly begun: Set<string>
   alive: boolean
+  /** Its consumers are there. */
+  reads: boolean
   /** A suspect is being tried alone. */
   proving: boolean
+  /** The suspect that has its last try. */
+  lastTry: Message | null
 }
 
 export class Reader {
@@ -69,6 +80,7 @@ export class Reader {
   readonly #delivery: Delivery
   /** Which session a message came in. */
   readonly #sessions = new WeakMap<Message, Session>()
+  readonly #lastTry: LastTry
   readonly #burials = new Set<Promise<void>>()
   readonly #stop = new AbortController()
   readonly #stopped: Promise<null>
@@ -78,12 +90,14 @@ export class Reader {
   #establish: () => void = () => undefined
   #session: Session | null = null
   #members = 0
+  #standsBy = false
   #closing = false
   #closed: Promise<void> | null = null
   #lastProblem: string | null = null
 
   constructor(options: ReaderOptions) {
     this.#options = options
+    this.#lastTry = new LastTry({ ...options, queue: options.source.queue })
     this.#delivery = delivery({
       maxBatch: options.prefetch,
       maxQueued: Infinity, // prefetch is the bound
@@ -100,6 +114,11 @@ export class Reader {
     return this.#options.source.group
   }
 
+  /** It reads, or stands by for another that does. */
+  get ready(): boolean {
+    return this.#standsBy || (this.#session?.alive === true && this.#session.reads)
+  }
+
   /** Nobody reads here any more. */
   get idle(): boolean {
     return this.#members === 0
@@ -108,11 +127,7 @@ export class Reader {
   /** Adds a handler; closing it waits for its batch. The handlers of one reader share its messages. */
   join(handler: BatchHandler): Subscription {
     const { queue, group } = this.#options.source
-    const isCurrent = (message: Message): boolean => this.#sessions.get(message)?.alive === true
-    const member = this.#delivery.subscribe(queue, group, async (batch) => {
-      const current = batch.filter(isCurrent)
-      return current.length === 0 ? undefined : handler(current)
-    })
+    const member = this.#delivery.subscribe(queue, group, (batch) => this.#hand(batch, handler))
     this.#members++
     if (this.#session !== null) this.#feed(this.#session)
     return {
@@ -120,6 +135,22 @@ export class Reader {
         this.#members--
         return member.close()
       },
+    }
+  }
+
+  async #hand(batch: readonly Message[], handler: BatchHandler): Promise<readonly FailedMessage[] | void> {
+    const isCurrent = (message: Message): boolean => this.#sessions.get(message)?.alive === true
+    const current = batch.filter(isCurrent)
+    const last = current.find((message) => this.#sessions.get(message)?.lastTry === message)
+    const others = current.filter((message) => message !== last)
+    const failed = others.length === 0 ? undefined : await handler(others)
+    if (last === undefined) return failed
+    try {
+      await this.#lastTry.begin(last.id)
+      const failedLast = isCurrent(last) ? await handler([last]) : undefined
+      return [...(failed ?? []), ...(failedLast ?? [])]
+    } finally {
+      await this.#lastTry.end(last.id)
     }
   }
 
@@ -148,8 +179,14 @@ export class Reader {
         failures = 0
       } catch (error) {
         waitMs = isTaken(error) ? standByMs : backoff(again, ++failures, 0, 0)
-        if (isTaken(error)) this.#establish()
-        else this.#reportOnce(error)
+        this.#standsBy = isTaken(error)
+        if (this.#standsBy) this.#establish()
+        this.#reportOnce(
+          this.#standsBy
+            ? 'is read by a consumer that has it for itself; this one stands by until that is gone'
+            : 'cannot be read; it is tried again until it can',
+          error,
+        )
       }
       await pause(waitMs, undefined, { signal }).catch(() => undefined)
     }
@@ -161,16 +198,28 @@ export class Reader {
     await inTime(timeoutMs, source.declare(model))
     const channel = await inTime(timeoutMs, openChannel(model))
     const acknowledgements = new Acknowledgements(channel)
-    const session: Session = { channel, acknowledgements, held: [], begun: new Set(), alive: true, proving: false }
-    const ended = new Promise<void>((resolve) => {
+    const session: Session = {
+      channel,
+      acknowledgements,
+      held: [],
+      alive: true,
+      reads: false,
+      proving: false,
+      lastTry: null,
+    }
+    const ended = new Promise<void>((resolve, reject) => {
+      channel.on('error', reject) // the broker ended it; 'close' follows
       channel.on('close', () => {
         session.alive = false
         resolve()
       })
     })
+    ended.catch(() => undefined) // before it reads, what it waits for fails with the same
     this.#session = session
     try {
       await this.#consume(session)
+      session.reads = true
+      this.#standsBy = false
       this.#lastProblem = null
       this.#establish()
       await Promise.race([ended, this.#stopped])
@@ -224,18 +273,13 @@ export class Reader {
   }
 
   #handOn(session: Session, held: Held): void {
-    const first = !session.begun.has(held.queue)
-    session.begun.add(held.queue)
     const read = fromDelivery(held.raw)
-    const returns = timesReturned(held.raw)
     if (!read.ok) return this.#bury(session, held, null, read.why)
     const message = read.value
     this.#sessions.set(message, session)
-    if (first && returns >= this.#options.maxReturns) {
-      const why = `it came back ${returns} times: who has it in hand dies, or loses the connection, before it is handled`
-      this.#bury(session, held, message.id, why)
-    } else if (returns >= suspectReturns) void this.#prove(session, held, message)
-    else this.#offer(session, held, message)
+    const { maxReturns } = this.#options
+    if (timesReturned(held.raw) < Math.min(suspectReturns, maxReturns)) this.#offer(session, held, message)
+    else void this.#prove(session, held, message)
   }
 
   #offer(session: Session, held: Held, message: Message): void {
@@ -246,25 +290,41 @@ export class Reader {
     })
   }
 
-  /**
-   * Tries a suspect with nothing after it in hand. Whoever survives it has cleared it: it is acknowledged before the next
-   * one is tried, or has its further tries among the others.
-   */
+  /** Tries a suspect with nothing after it in hand, or gives it up where its last try ended with its process. */
   async #prove(session: Session, held: Held, message: Message): Promise<void> {
-    const { queue } = this.#options.source
     session.proving = true
+    const returns = timesReturned(held.raw)
+    const last = returns >= this.#options.maxReturns
+    if (last && (await this.#lastTry.wasLost(message.id))) await this.#giveUp(session, held, message, returns)
+    else await this.#tryAlone(session, held, message, last)
+    session.proving = false
+    this.#feed(session)
+  }
+
+  async #giveUp(session: Session, held: Held, { id }: Message, returns: number): Promise<void> {
+    if (!session.alive || this.#closing) return
+    const why = `it came back ${returns} times, at last as the only one in hand: who has it dies, or loses the connection`
+    this.#bury(session, held, id, why)
+    await this.#lastTry.end(id)
+  }
+
+  /**
+   * Whoever survives a suspect has cleared it: it is acknowledged before the next one is tried, or has its further tries
+   * among the others.
+   */
+  async #tryAlone(session: Session, held: Held, message: Message, last: boolean): Promise<void> {
+    if (!session.alive || this.#closing || this.#members === 0) return void session.held.unshift(held)
+    if (last) session.lastTry = message
     const failure = await new Promise<Failure | null>((resolve) => {
-      this.#delivery.offerOne(queue, message, 1, resolve)
+      this.#delivery.offerOne(this.#options.source.queue, message, 1, resolve)
     })
+    session.lastTry = null
     if (failure === null) {
       session.acknowledgements.settled(held.raw)
       session.acknowledgements.flush()
-      await session.channel.checkQueue(queue).catch(() => undefined) // answered after the acknowledgement has arrived
-    }
-    session.proving = false
-    if (!session.alive || this.#closing) return
-    if (failure !== null) this.#offer(session, held, message)
-    this.#feed(session)
+      await session.channel.checkQueue(held.queue).catch(() => undefined) // answered after the acknowledgement has arrived
+    } else if (this.#members === 0) session.held.unshift(held)
+    else if (session.alive && !this.#closing) this.#offer(session, held, message)
   }
 
   #bury(session: Session, held: Held, messageId: string | null, reason: string): void {
@@ -290,20 +350,10 @@ export class Reader {
   }
 
   /** What hinders is told once, not with every attempt. */
-  #reportOnce(cause: unknown): void {
-    const problem = String(cause)
+  #reportOnce(what: string, cause: unknown): void {
+    const problem = `${what}: ${String(cause)}`
     if (problem === this.#lastProblem || this.#closing) return
     this.#lastProblem = problem
-    this.#options.onProblem(`${this.#options.source.queue} cannot be read; it is tried again until it can`, null, cause)
+    this.#options.onProblem(`${this.#options.source.queue} ${what}`, null, cause)
   }
-}
-
-/** @throws Error where it takes longer */
-async function inTime<T>(ms: number, promise: Promise<T>): Promise<T> {
-  const boxed = await within(
-    ms,
-    promise.then((value) => ({ value })),
-  )
-  if (boxed === undefined) throw new Error(`RabbitMQ gave no answer within ${ms} ms`)
-  return boxed.value
 }

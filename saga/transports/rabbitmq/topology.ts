@@ -4,7 +4,7 @@
  * A channel is a fanout exchange of its name; a group reads it from a queue `<channel>.<group>` of its own. What is published
  * before any group exists goes, by an alternate exchange, to the queue `<channel>.unrouted`, which every group also reads.
  * One consumer at a time is active on a queue, the others stand by: so the order holds, and no saga is with two of them.
- * What cannot be handled goes to `<queue>.dead`.
+ * What cannot be handled goes to `<queue>.dead`. (Of `<queue>.last-try.<message>`, `last-try.ts` tells.)
  *
  * A channel of `queues` is instead one plain queue behind the default exchange, declared as foreign services declare it
  * (a declaration with other arguments would be refused, ours or theirs). There a consumer is alone by being exclusive.
@@ -113,11 +113,17 @@ const unroutedOf = (exchange: string): string => `${exchange}.unrouted`
 
 /** Takes the queue as it is where it is; else makes it in the plainest way, which any service's own declaration fits. */
 async function declarePlain(model: ChannelModel, queue: string): Promise<void> {
-  const there = await onChannel(model, (channel) => channel.checkQueue(queue)).catch((error: unknown) => {
+  if (!(await isThere(model, queue))) await onChannel(model, (channel) => channel.assertQueue(queue))
+}
+
+export async function isThere(model: ChannelModel, queue: string): Promise<boolean> {
+  try {
+    await onChannel(model, (channel) => channel.checkQueue(queue))
+    return true
+  } catch (error) {
     if (codeOf(error) !== notFound) throw error
-    return null
-  })
-  if (there === null) await onChannel(model, (channel) => channel.assertQueue(queue))
+    return false
+  }
 }
 
 const notFound = 404
@@ -130,7 +136,7 @@ export const isTaken = (error: unknown): boolean =>
 const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown } | null)?.code
 
 /** A refused declaration closes its channel: each gets one of its own, so that nothing else is lost with it. */
-async function onChannel<T>(model: ChannelModel, work: (channel: Channel) => Promise<T>): Promise<T> {
+export async function onChannel<T>(model: ChannelModel, work: (channel: Channel) => Promise<T>): Promise<T> {
   const channel = await openChannel(model)
   const result = await work(channel)
   await channel.close()
