@@ -4,18 +4,27 @@
  *
  * Invariant: no order waits without a runner and without a time (design section 4). One that is given back after its time
  * was over is cancelled at once: its timer has fired, in vain, and fires no more. Before, its timer is asked for again,
- * and a timer that runs on is the answer.
+ * and a timer that runs on is the answer. Nobody says these things twice, so what cannot be done now is done later.
  */
 import type { Engine } from 'ordersaga/engine'
-import { commandChannel, eventChannel, type Message, type Subscription, type Transport } from 'ordersaga/transport'
+import { EngineError } from 'ordersaga/engine/errors'
+import {
+  commandChannel,
+  eventChannel,
+  RefusedError,
+  UnavailableError,
+  type Message,
+  type Subscription,
+  type Transport,
+} from 'ordersaga/transport'
 import { readOrderEvent } from '../../order/messages.ts'
 import { orderTimeout, startOrderTimer } from '../../timer/messages.ts'
 import { byTimer } from './routes.ts'
 import { summaryOf } from './view.ts'
 
 export interface EventsOptions {
-  readonly engine: Engine
-  readonly transport: Transport
+  readonly engine: Pick<Engine, 'get' | 'cancel'>
+  readonly transport: Pick<Transport, 'publish' | 'subscribe'>
   /** The consumer group of the saga's replicas; the events have groups of their own beside it. */
   readonly group: string
   /** How long a runner has to accept, in milliseconds. */
@@ -25,7 +34,11 @@ export interface EventsOptions {
 export async function followOrders(options: EventsOptions): Promise<Subscription> {
   const { engine, transport, group } = options
   const each = (handle: (message: Message) => Promise<void>) => async (batch: readonly Message[]) => {
-    await Promise.all(batch.map(handle))
+    try {
+      await Promise.all(batch.map(handle))
+    } catch (error) {
+      throw error instanceof EngineError && passing.has(error.code) ? later(error.message, error) : error
+    }
   }
   const subscriptions = [
     await transport.subscribe(
@@ -46,8 +59,12 @@ export async function followOrders(options: EventsOptions): Promise<Subscription
   }
 }
 
+const passing: ReadonlySet<string> = new Set(['busy', 'stopped'])
+
+const later = (why: string, cause?: unknown): UnavailableError => new UnavailableError(why, { cause })
+
 /** Nobody waits for what the Order Service decides: the saga shows it. */
-async function expire(engine: Engine, message: Message): Promise<void> {
+async function expire(engine: EventsOptions['engine'], message: Message): Promise<void> {
   if (message.type !== orderTimeout.type) return
   const payload = orderTimeout.data.safeParse(message.payload)
   const sagaId = (payload.success ? payload.data.sagaId : null) ?? message.correlationId
@@ -63,7 +80,7 @@ async function follow(options: EventsOptions, message: Message): Promise<void> {
 }
 
 /** The order is cancelled already; what else its saga did is undone. */
-async function undo(engine: Engine, sagaId: string): Promise<void> {
+async function undo(engine: EventsOptions['engine'], sagaId: string): Promise<void> {
   if ((await engine.get(sagaId)) !== null)
     await engine.cancel(sagaId, 'order-service', 'The order was cancelled at the Order Service')
 }
@@ -73,10 +90,7 @@ async function waitAgain({ engine, transport, timerMs }: EventsOptions, sagaId: 
   const timer = saga?.state.steps['timer']
   if (saga === null || timer === undefined) return
   const expiresAt = timer.since + timerMs
-  if (expiresAt <= Date.now()) {
-    await engine.cancel(sagaId, ...byTimer)
-    return
-  }
+  if (expiresAt <= Date.now()) return cancelOnceDecided(engine, sagaId)
   const { customer_id, order_id } = summaryOf(saga)
   const again: Message = {
     id: `${cause.id}:timer`,
@@ -85,5 +99,15 @@ async function waitAgain({ engine, transport, timerMs }: EventsOptions, sagaId: 
     timestamp: new Date().toISOString(),
     payload: { order_id, customer_id, timeout_at: new Date(expiresAt).toISOString(), saga_id: sagaId },
   }
-  await transport.publish(commandChannel('timer'), [again])
+  await transport.publish(commandChannel('timer'), [again]).catch((error: unknown) => {
+    throw error instanceof RefusedError ? error : later('the timer of an order could not be asked for', error)
+  })
+}
+
+/** An earlier cancel, of which the Order Service may have decided while the runner still had the order, proves nothing. */
+async function cancelOnceDecided(engine: EventsOptions['engine'], sagaId: string): Promise<void> {
+  const { accepted, saga } = await engine.cancel(sagaId, ...byTimer)
+  const { status, steps } = saga.state
+  if (!accepted && status === 'CANCELLING' && steps['create']?.phase === 'undoing')
+    throw later(`what the Order Service decides of the last cancel of saga ${sagaId} is waited for`)
 }
