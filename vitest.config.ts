@@ -4,26 +4,32 @@ import { skippedReporter } from './tests/skipped.ts'
 /** Where to write the totals that .ci/run adds up; nowhere unless said. */
 const report = process.env['TEST_REPORT']
 
-const wholeSystems = ['tests/e2e/**/*.test.ts', 'tests/faults/**/*.test.ts', '**/*-faults.int.test.ts']
+const failingServers = ['**/*-faults.int.test.ts']
+const wholeSystems = ['tests/e2e/**/*.test.ts', 'tests/faults/**/*.test.ts']
 
 export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'], externalConditions: ['source'] } },
   test: {
-    // Whole systems under load need the machine for themselves: they come last, one after the other.
+    // Servers that fail are mostly waited for: two such suites go side by side, with nothing else. Whole systems under
+    // load need the machine for themselves: they come last, one after the other.
     projects: [
       {
         extends: true,
         test: {
           name: 'parts',
           include: ['saga/**/*.test.ts', 'services/**/*.test.ts', 'tests/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/dist/**', ...wholeSystems],
+          exclude: ['**/node_modules/**', '**/dist/**', ...failingServers, ...wholeSystems],
           sequence: { groupOrder: 0 },
         },
       },
       {
         extends: true,
-        test: { name: 'whole systems', include: wholeSystems, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { name: 'failing servers', include: failingServers, maxWorkers: 2, sequence: { groupOrder: 1 } },
+      },
+      {
+        extends: true,
+        test: { name: 'whole systems', include: wholeSystems, maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
     ],
     testTimeout: 60_000,

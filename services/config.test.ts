@@ -18,6 +18,7 @@ describe('a variable that cannot be used is refused with its name and what it mu
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka', brokers],
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:99999', brokers],
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:0', brokers],
+    ['KAFKA_BOOTSTRAP_SERVERS', '::1:9092', brokers],
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:9092,', brokers],
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:9092, other:9092', brokers],
     ['DATABASE_URL', 'mysql://db/x', 'must be a postgresql:// URL'],

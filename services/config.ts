@@ -23,7 +23,8 @@ const serverHost = z
   .refine(isHost, 'must be a host name or an IP address alone; the port and the user have variables of their own')
 const isBroker = (text: string): boolean => {
   const [, host, number] = /^(.+):(\d{1,5})$/.exec(text) ?? []
-  return host !== undefined && isHost(host) && Number(number) >= 1 && Number(number) <= 65_535
+  // Kafka's client parts the two at the first colon, so an IPv6 address would be none.
+  return host !== undefined && isHost(host) && !isIPv6(host) && Number(number) >= 1 && Number(number) <= 65_535
 }
 const areBrokers = (text: string): boolean => text.split(',').every(isBroker)
 const daysError = 'must be a number of days from 30 to 3650'

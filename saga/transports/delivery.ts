@@ -82,8 +82,8 @@ export interface Delivery {
    */
   offer(channel: string, messages: readonly Message[]): void
   /**
-   * Queues a message that somebody waits for: for the groups that are read now. One that is handed over `once` waits
-   * neither for an outage nor for a reader to come.
+   * Queues a message that somebody waits for: for the groups that are read now. One that is handed over `once` does
+   * not wait for the end of an outage that it meets, nor for a reader to come.
    *
    * @param settled called once per group, never before this returns: with null when it is handled there, else with why not
    * @returns how many groups got it

@@ -10,7 +10,7 @@ const pauseMs = 50
 
 export interface RetentionOptions<S> {
   readonly database: Database<S>
-  /** Replies are kept this long, in milliseconds: longer than any saga lives. */
+  /** Replies are kept this long, in milliseconds: for as long as their commands may come again. */
   readonly retainMs: number
   readonly now: () => number
   readonly onProblem: (error: unknown) => void

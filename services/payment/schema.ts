@@ -91,15 +91,20 @@ const payments: Migration = {
   },
 }
 
+/**
+ * For what was written without a due time, before there were any or by a process of that time that still runs beside this
+ * one: as `due.ts` would have set it when each of them last changed.
+ */
+export const fillDueTimes = sql`update payments set due_at = case
+    when status = 'INITIATING' then updated_at + 1800000
+    when status = 'AUTHORIZED' then expires_at
+    else updated_at + 60000
+  end where due_at is null and status in ('INITIATING', 'AUTHORIZED', 'RELEASING', 'REVERTING')`
+
 const dueTimes: Migration = {
   async up(db) {
     await db.schema.alterTable('payments').addColumn('due_at', 'bigint').execute()
-    // As `due.ts` would have set it when each of them last changed.
-    await sql`update payments set due_at = case
-      when status = 'INITIATING' then updated_at + 1800000
-      when status = 'AUTHORIZED' then expires_at
-      when status in ('RELEASING', 'REVERTING') then updated_at + 60000
-    end`.execute(db)
+    await fillDueTimes.execute(db)
     // Of what waits for the upkeep, which is little: a payment leaves it when it ends.
     await db.schema
       .createIndex('payments_by_due_at')

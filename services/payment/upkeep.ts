@@ -12,7 +12,7 @@ import type { PaymentContext } from './commands.ts'
 import { namesOf } from './gateways.ts'
 import { settle } from './payments.ts'
 import { changePayment, findDue, putOff } from './rows.ts'
-import type { PaymentRow } from './schema.ts'
+import { fillDueTimes, type PaymentRow } from './schema.ts'
 
 const lookEveryMs = 10_000
 const rowsAtOnce = 100
@@ -50,7 +50,7 @@ async function end({ db, mover, now }: PaymentContext, claimed: PaymentRow): Pro
 export function startUpkeep(context: PaymentContext, onProblem: (error: unknown) => void): () => Promise<void> {
   let stopped = false
   let timer: NodeJS.Timeout | undefined
-  let looking = look()
+  let looking = fillDueTimes.execute(context.db).catch(onProblem).then(look)
 
   async function look(): Promise<void> {
     await endOverdue(context, onProblem).catch(onProblem)

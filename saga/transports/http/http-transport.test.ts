@@ -562,6 +562,24 @@ describe('a sender', () => {
     )
   })
 
+  test.each([
+    ['larger than a request may be goes into the answer', 'x'.repeat(1_500_000), 'taken'],
+    ['larger than an answer may be is named as what can never be sent', 'x'.repeat(2_200_000), 'RefusedError'],
+    ['that is no JSON is named as what can never be sent', 1n, 'RefusedError'],
+  ])('a reply %s', async (_what, note, outcome) => {
+    const service = await node()
+    const published: string[] = []
+    await service.transport.subscribe('order_commands', 'orders', async ([command]) => {
+      const reply = { ...replyOf(command as Message), payload: { note } }
+      const said = service.transport.publish('order_events', [reply])
+      published.push(await said.then(() => 'taken').catch((error: Error) => error.name))
+    })
+    const engine = await engineFor(service.served.url)
+    await engine.transport.publish('order_commands', [message('c1')])
+    await until(() => expect(published[0]).toBe(outcome))
+    if (outcome === 'taken') await until(() => expect(engine.replies).toMatchObject([{ payload: { note } }]))
+  })
+
   test('names what can never be sent, and all others of its publish go out', async () => {
     const orders = await orderService()
     const { transport, replies, problems } = await engineFor(orders.served.url)

@@ -18,7 +18,7 @@
  */
 import type { RetryPolicy } from '../../core/retry.ts'
 import { delivery, QueueFullError, systemTimer, type Timer } from '../delivery.ts'
-import { RefusedError, type DeadLetter, type Message, type Transport } from '../transport.ts'
+import { RefusedError, UnavailableError, type DeadLetter, type Message, type Transport } from '../transport.ts'
 import { Inbound } from './inbound.ts'
 import { Peer, SendError, type Parcel } from './peer.ts'
 import {
@@ -141,12 +141,13 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     if (replies.length > 0) subscribers.offer(replyChannel(channel), replies)
   }
 
-  /** Those that can be sent, each as it is posted, and why the others can not. */
+  /** Those that no open request waits for, each as it is posted; and those that can never be sent, with the reason. */
   function write(channel: string, messages: readonly Message[]) {
     const replyTo = self !== null && isCommandChannel(channel) ? messagesUrl(self, replyChannel(channel)) : null
     const [parcels, unsendable]: [Parcel[], Unsendable[]] = [[], []]
     for (const message of messages) {
       try {
+        if (inbound.reply(message)) continue
         parcels.push({ channel, message, posting: toPosting(message, replyTo) })
       } catch (why) {
         unsendable.push({ id: message.id, why })
@@ -155,12 +156,11 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     return { parcels, unsendable }
   }
 
-  /** What no open request waits for, by the address that it goes to. */
+  /** By the address that they go to. */
   function route(channel: string, parcels: readonly Parcel[]): ReadonlyMap<string, readonly Parcel[]> {
     const routed = new Map<string, Parcel[]>()
     for (const parcel of parcels) {
       const { message } = parcel
-      if (inbound.reply(message)) continue
       const base = bases.get(channel)
       const address = inbound.replyTo(message) ?? (base === undefined ? null : messagesUrl(base, channel))
       if (address !== null) routed.set(address, [...(routed.get(address) ?? []), parcel])
@@ -191,14 +191,14 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
   }
 
   const closed = (what: string, channel: string): Error =>
-    new Error(`cannot ${what} ${channel}: the HTTP transport is closed`)
+    new UnavailableError(`cannot ${what} ${channel}: the HTTP transport is closed`)
 
   return {
     async publish(channel, messages) {
       // While it closes, the handlers in hand still publish their replies.
       if (state === 'closed') throw closed('publish to', channel)
       if (isCommandChannel(channel) && !bases.has(channel)) {
-        throw new Error(`no peer serves ${channel}: add its base URL to peers`)
+        throw new UnavailableError(`no peer serves ${channel}: add its base URL to peers`)
       }
       const { parcels, unsendable } = write(channel, messages)
       const routed = [...route(channel, parcels)]

@@ -69,12 +69,17 @@ export class Inbound {
     })
   }
 
-  /** Answers the requests that are open for the command of this reply; false where there is none. */
+  /**
+   * Answers the requests that are open for the command of this reply; false where there is none.
+   *
+   * @throws Error where no answer can hold it
+   */
   reply(message: Message): boolean {
     const requests = this.#waitingFor(message)?.requests ?? new Set()
-    const open = requests.size > 0
-    for (const answer of requests) answer(accepted(200, [message]))
-    return open
+    if (requests.size === 0) return false
+    const content = accepted(200, [message])
+    for (const answer of requests) answer(content)
+    return true
   }
 
   /** Where the command of this reply wants late replies; null where it did not say, or is not known any more. */

@@ -68,8 +68,17 @@ function json(status: number, content: unknown, headers: Readonly<Record<string,
   }
 }
 
-export const accepted = (status: 200 | 202, replies: readonly Message[]): HttpAnswer =>
-  json(status, { messages: replies.map(toEnvelope) })
+/** @throws Error where nobody would read it */
+export function accepted(status: 200 | 202, replies: readonly Message[]): HttpAnswer {
+  const answer = json(status, { messages: replies.map(toEnvelope) })
+  checkSize('its answer', answer.body, maxAnswerBytes)
+  return answer
+}
+
+function checkSize(what: string, body: string, most: number): void {
+  const bytes = Buffer.byteLength(body)
+  if (bytes > most) throw new RangeError(`${what} has ${bytes} bytes, and ${most} is the most allowed`)
+}
 
 export const refused = (status: number, why: string): HttpAnswer => json(status, { error: why })
 
@@ -90,8 +99,7 @@ const failedHeader = 'ordersaga-handler-failed'
 /** @throws Error where no peer would ever take it */
 export function toPosting(message: Message, replyTo: string | null): Posting {
   const body = JSON.stringify(toEnvelope(message))
-  const bytes = Buffer.byteLength(body)
-  if (bytes > maxBodyBytes) throw new RangeError(`its body has ${bytes} bytes, and ${maxBodyBytes} is the most allowed`)
+  checkSize('its body', body, maxBodyBytes)
   return { headers: requestHeaders(message, replyTo), body }
 }
 
