@@ -2,6 +2,7 @@
  * Forgets the inbox's replies of commands that nobody repeats any more, so that a service's database does not grow for
  * ever by what it has answered. What the answers did (orders, payments) stays.
  */
+import { repeat } from '../time/repeat.ts'
 import type { Database } from './database.ts'
 import { forgetReplies, type InboxTables } from './inbox.ts'
 
@@ -19,24 +20,13 @@ export interface RetentionOptions<S> {
 /** Looks every hour until it is stopped; gives back what stops it, after the statement in hand. */
 export function startRetention<S extends InboxTables>(options: RetentionOptions<S>): () => Promise<void> {
   const { database, retainMs, now, onProblem } = options
-  let stopped = false
-  let timer: NodeJS.Timeout | undefined
-  let forgetting = forget()
-
-  /** A statement's worth at a time, with a pause for what the service is there for. */
-  async function forget(): Promise<void> {
-    let more = false
+  // A statement's worth at a time, with a pause for what the service is there for.
+  return repeat(async () => {
     try {
-      more = (await forgetReplies(database, now() - retainMs)) > 0
+      return (await forgetReplies(database, now() - retainMs)) > 0 ? pauseMs : everyMs
     } catch (error) {
       onProblem(error)
+      return everyMs
     }
-    if (!stopped) timer = setTimeout(() => void (forgetting = forget()), more ? pauseMs : everyMs).unref()
-  }
-
-  return async () => {
-    stopped = true
-    clearTimeout(timer)
-    await forgetting
-  }
+  })
 }

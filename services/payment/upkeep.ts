@@ -8,6 +8,7 @@
  * - a payment that cannot be ended makes way for the next: what a gateway refuses or does not answer is tried ever more
  *   rarely, and a page has only what is due.
  */
+import { repeat } from '../time/repeat.ts'
 import type { PaymentContext } from './commands.ts'
 import { namesOf } from './gateways.ts'
 import { settle } from './payments.ts'
@@ -48,18 +49,10 @@ async function end({ db, mover, now }: PaymentContext, claimed: PaymentRow): Pro
 
 /** Looks again and again until it is stopped; gives back what stops it, after the look in hand. */
 export function startUpkeep(context: PaymentContext, onProblem: (error: unknown) => void): () => Promise<void> {
-  let stopped = false
-  let timer: NodeJS.Timeout | undefined
-  let looking = fillDueTimes.execute(context.db).catch(onProblem).then(look)
-
-  async function look(): Promise<void> {
+  const filled = fillDueTimes.execute(context.db).then(() => undefined, onProblem)
+  return repeat(async () => {
+    await filled
     await endOverdue(context, onProblem).catch(onProblem)
-    if (!stopped) timer = setTimeout(() => void (looking = look()), lookEveryMs).unref()
-  }
-
-  return async () => {
-    stopped = true
-    clearTimeout(timer)
-    await looking
-  }
+    return lookEveryMs
+  })
 }
