@@ -22,8 +22,10 @@ import { orderTimeout, startOrderTimer } from '../../timer/messages.ts'
 import { byTimer } from './routes.ts'
 import { summaryOf } from './view.ts'
 
+type Sagas = Pick<Engine, 'get' | 'cancel'>
+
 export interface EventsOptions {
-  readonly engine: Pick<Engine, 'get' | 'cancel'>
+  readonly engine: Sagas
   readonly transport: Pick<Transport, 'publish' | 'subscribe'>
   /** The consumer group of the saga's replicas; the events have groups of their own beside it. */
   readonly group: string
@@ -64,7 +66,7 @@ const passing: ReadonlySet<string> = new Set(['busy', 'stopped'])
 const later = (why: string, cause?: unknown): UnavailableError => new UnavailableError(why, { cause })
 
 /** Nobody waits for what the Order Service decides: the saga shows it. */
-async function expire(engine: EventsOptions['engine'], message: Message): Promise<void> {
+async function expire(engine: Sagas, message: Message): Promise<void> {
   if (message.type !== orderTimeout.type) return
   const payload = orderTimeout.data.safeParse(message.payload)
   const sagaId = (payload.success ? payload.data.sagaId : null) ?? message.correlationId
@@ -80,7 +82,7 @@ async function follow(options: EventsOptions, message: Message): Promise<void> {
 }
 
 /** The order is cancelled already; what else its saga did is undone. */
-async function undo(engine: EventsOptions['engine'], sagaId: string): Promise<void> {
+async function undo(engine: Sagas, sagaId: string): Promise<void> {
   if ((await engine.get(sagaId)) !== null)
     await engine.cancel(sagaId, 'order-service', 'The order was cancelled at the Order Service')
 }
@@ -105,7 +107,7 @@ async function waitAgain({ engine, transport, timerMs }: EventsOptions, sagaId: 
 }
 
 /** An earlier cancel, of which the Order Service may have decided while the runner still had the order, proves nothing. */
-async function cancelOnceDecided(engine: EventsOptions['engine'], sagaId: string): Promise<void> {
+async function cancelOnceDecided(engine: Sagas, sagaId: string): Promise<void> {
   const { accepted, saga } = await engine.cancel(sagaId, ...byTimer)
   const { status, steps } = saga.state
   if (!accepted && status === 'CANCELLING' && steps['create']?.phase === 'undoing')
