@@ -4,6 +4,7 @@
  *
  * Invariants:
  * - commands are taken only once the database is migrated and the port is bound: a service that cannot start takes none;
+ * - nothing is said unasked before the service is begun;
  * - on stopping, requests and the batch in hand are finished before the database closes.
  */
 import type { Migration, Transaction } from 'kysely'
@@ -15,7 +16,7 @@ import { startRetention } from './database/retention.ts'
 import { listen } from './http/listen.ts'
 import { mountMessages } from './http/messages.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
-import type { RunningService, ServiceOptions } from './service.ts'
+import type { OpenService, ServiceOptions } from './service.ts'
 
 interface ParticipantService<S extends InboxTables> {
   /** The contract's name, such as `order`; the service is called `order-service`. */
@@ -35,17 +36,19 @@ interface ParticipantParts<S> {
   readonly concurrency?: number
   /** Called after each transaction that handled commands, once it is committed. */
   readonly onCommitted?: () => void
-  /** Stops what the parts run besides. */
+  /** Starts what the parts do unasked. */
+  readonly begin?: () => void
+  /** Stops that, also where it was never begun. */
   readonly stop?: () => Promise<void>
 }
 
 /** Of the routes and messages, as the API page shows it. */
 const apiVersion = '1.0.0'
 
-export async function startParticipantService<S extends InboxTables>(
+export async function openParticipantService<S extends InboxTables>(
   options: ServiceOptions,
   service: ParticipantService<S>,
-): Promise<RunningService> {
+): Promise<OpenService> {
   const { log, transport } = options
   const name = `${service.participant}-service`
   const opened: (() => Promise<void>)[] = []
@@ -55,7 +58,7 @@ export async function startParticipantService<S extends InboxTables>(
   try {
     const database = await openDatabase<S>(options.database, service.migrations)
     opened.push(() => database.close())
-    const { handlers, routes, concurrency, onCommitted, stop } = service.parts(database)
+    const { handlers, routes, concurrency, onCommitted, begin = () => undefined, stop } = service.parts(database)
     if (stop !== undefined) opened.push(stop)
 
     if (options.retainMs !== undefined)
@@ -91,7 +94,7 @@ export async function startParticipantService<S extends InboxTables>(
       onProblem: ({ what, messageId, cause }) => log.warn({ messageId, err: cause }, what),
     }).attach(transport)
     opened.push(() => subscription.close())
-    return { name, url, close }
+    return { name, url, begin, close }
   } catch (error) {
     await close()
     throw error

@@ -1,4 +1,4 @@
-/** What every service is, seen from outside: started from checked options, stopped in order. */
+/** What every service is, seen from outside: opened from checked options, begun once its readers are there, closed in order. */
 import type { DatabaseTarget } from './database/database.ts'
 import type { MessageReceiver } from './http/messages.ts'
 import type { Logger } from 'pino'
@@ -19,10 +19,16 @@ export interface ServiceOptions {
   readonly now: () => number
 }
 
-export interface RunningService {
+/** Listens, and obeys what it is sent. By itself it says and does nothing yet. */
+export interface OpenService {
   readonly name: string
   /** `http://host:port`, with the port really taken. */
   readonly url: string
+  /**
+   * Starts what the service does by itself: telling of what came due or was left to be told, ending what is overdue. For
+   * once everybody whom that concerns has subscribed, since a transport in memory keeps nothing of an earlier process.
+   */
+  begin(): void
   /** Stops taking work, finishes what is in hand, closes everything it opened (not the transport, which it was given). */
   close(): Promise<void>
 }

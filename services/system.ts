@@ -11,22 +11,25 @@ import type { Logger } from 'pino'
 import { serverUrl, type Config, type ServiceName } from './config.ts'
 import { connect, type Connection } from './connection.ts'
 import type { DatabaseTarget } from './database/database.ts'
-import { startOrderService } from './order/service.ts'
-import { startPaymentService } from './payment/service.ts'
-import { startCreateOrderService } from './sagas/create-order/service.ts'
-import type { RunningService } from './service.ts'
-import { startTimerService } from './timer/service.ts'
-import { startUserService } from './user/service.ts'
+import { openOrderService } from './order/service.ts'
+import { openPaymentService } from './payment/service.ts'
+import { openCreateOrderService } from './sagas/create-order/service.ts'
+import type { OpenService } from './service.ts'
+import { openTimerService } from './timer/service.ts'
+import { openUserService } from './user/service.ts'
 
 export interface System {
-  readonly services: readonly RunningService[]
+  readonly services: readonly OpenService[]
   close(): Promise<void>
 }
 
-/** Starts every service in this process, the participants before the sagas that command them. */
+/**
+ * Starts every service in this process: all of them subscribe, the participants before the sagas that command them, and
+ * only then each begins to say what it has to say unasked.
+ */
 export async function startAll(config: Config, log: Logger): Promise<System> {
   const connection = connect('all', config, log)
-  const services: RunningService[] = []
+  const services: OpenService[] = []
   const close = async (): Promise<void> => {
     for (const service of services.splice(0).reverse()) await service.close()
     await connection.transport.close()
@@ -36,8 +39,9 @@ export async function startAll(config: Config, log: Logger): Promise<System> {
     const store = sagaStore(config, log, (url) => databaseOf(url, 'create_order_saga_db'))
     await store.open()
     for (const name of ['user', 'order', 'payment', 'timer'] as const)
-      services.push(await startParticipant(name, config, log, connection, (url) => databaseOf(url, `${name}_db`)))
-    services.push(await startSagas(config, log, connection, store))
+      services.push(await openParticipant(name, config, log, connection, (url) => databaseOf(url, `${name}_db`)))
+    services.push(await openSagas(config, log, connection, store))
+    for (const service of services) service.begin()
     return { services, close }
   } catch (error) {
     await close()
@@ -52,8 +56,9 @@ export async function startOne(name: ServiceName, config: Config, log: Logger): 
   try {
     const service =
       name === 'create-order'
-        ? await startSagas(config, log, connection, sagaStore(config, log, asSaid))
-        : await startParticipant(name, config, log, connection, asSaid)
+        ? await openSagas(config, log, connection, sagaStore(config, log, asSaid))
+        : await openParticipant(name, config, log, connection, asSaid)
+    service.begin()
     const close = async (): Promise<void> => {
       await service.close()
       await connection.transport.close()
@@ -65,13 +70,13 @@ export async function startOne(name: ServiceName, config: Config, log: Logger): 
   }
 }
 
-function startParticipant(
+function openParticipant(
   name: Exclude<ServiceName, 'create-order'>,
   config: Config,
   log: Logger,
   connection: Connection,
   urlOf: (url: string) => string,
-): Promise<RunningService> {
+): Promise<OpenService> {
   const target: DatabaseTarget =
     config.DATABASE_URL === undefined
       ? { kind: 'sqlite', file: join(config.ORDERSAGA_DIR, `${name}.db`) }
@@ -86,13 +91,13 @@ function startParticipant(
   }
   switch (name) {
     case 'user':
-      return startUserService({ ...options, port: config.USER_PORT })
+      return openUserService({ ...options, port: config.USER_PORT })
     case 'order':
-      return startOrderService({ ...options, port: config.ORDER_PORT, testRoutes: config.ORDER_TEST_ROUTES })
+      return openOrderService({ ...options, port: config.ORDER_PORT, testRoutes: config.ORDER_TEST_ROUTES })
     case 'payment':
-      return startPaymentService({ ...options, port: config.PAYMENT_PORT, ...stripeOf(config) })
+      return openPaymentService({ ...options, port: config.PAYMENT_PORT, ...stripeOf(config) })
     case 'timer':
-      return startTimerService({ ...options, port: config.TIMER_PORT })
+      return openTimerService({ ...options, port: config.TIMER_PORT })
   }
 }
 
@@ -102,8 +107,8 @@ function stripeOf({ STRIPE_SECRET_KEY: secretKey }: Config): { stripe?: { secret
   return secretKey === undefined ? {} : { stripe: { secretKey } }
 }
 
-function startSagas(config: Config, log: Logger, connection: Connection, store: Store): Promise<RunningService> {
-  return startCreateOrderService({
+function openSagas(config: Config, log: Logger, connection: Connection, store: Store): Promise<OpenService> {
+  return openCreateOrderService({
     ...connection,
     store,
     host: config.HOST,

@@ -4,7 +4,7 @@ import type { Message, Transport } from 'ordersaga/transport'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { NewPlace, Place } from '../testing/running.ts'
 import { openDatabase, type Database } from './database.ts'
-import { outboxMigration, startOutbox, type Outbox, type OutboxTables, type Sleep } from './outbox.ts'
+import { outboxMigration, openOutbox, type Outbox, type OutboxTables, type Sleep } from './outbox.ts'
 
 interface Tables extends OutboxTables {
   things: { id: string; version: number }
@@ -79,15 +79,20 @@ export function outboxContract(name: string, newPlace: NewPlace): void {
       cleanups.push(() => opened.close())
       return opened
     }
-    const start = (on = database, transport: Transport = broker, sleep?: Sleep): Outbox<Tables> => {
+    const openOn = (on = database, transport: Transport = broker, sleep?: Sleep): Outbox<Tables> => {
       const onProblem = (error: unknown): unknown => problems.push(error)
-      const outbox = startOutbox({
+      const outbox = openOutbox({
         database: on,
         transport,
         onProblem,
         ...(sleep === undefined ? {} : { sleep }),
       })
       cleanups.push(() => outbox.stop())
+      return outbox
+    }
+    const start: typeof openOn = (...on) => {
+      const outbox = openOn(...on)
+      outbox.begin()
       return outbox
     }
     /** Changes a thing and tells of it. */
@@ -124,6 +129,18 @@ export function outboxContract(name: string, newPlace: NewPlace): void {
     afterEach(async () => {
       for (const cleanup of cleanups.reverse()) await cleanup()
       await place.remove?.()
+    })
+
+    test('before it begins, and once it is stopped, what a transaction tells is only kept', async () => {
+      const outbox = openOn()
+      await change(outbox, 'a')
+      expect([broker.tries, await kept()]).toEqual([0, 1])
+      outbox.begin()
+      await settled(1)
+      await outbox.stop()
+      outbox.begin()
+      await change(outbox, 'a')
+      expect([broker.ids, await kept()]).toEqual([['a:1'], 1])
     })
 
     test('what a transaction tells is published as it was, at once after the commit, and then removed', async () => {

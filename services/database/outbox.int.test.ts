@@ -5,7 +5,7 @@ import { postgresUrl, suiteOn } from '../../tests/parts.ts'
 import { postgresPlace } from '../testing/places.ts'
 import { openDatabase } from './database.ts'
 import { outboxContract } from './outbox.contract.ts'
-import { outboxMigration, startOutbox, type OutboxTables } from './outbox.ts'
+import { outboxMigration, openOutbox, type OutboxTables } from './outbox.ts'
 
 const transport = (publish: Transport['publish']): Transport => ({
   publish,
@@ -27,7 +27,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'the outbox on a real server', () => 
     const onProblem = (): void => undefined
     let publishing = 0
     let release = (): void => undefined
-    const stuck = startOutbox({
+    const stuck = openOutbox({
       database: hung,
       transport: transport(async () => {
         publishing += 1
@@ -35,14 +35,16 @@ suiteOn('PostgreSQL', await postgresUrl(), 'the outbox on a real server', () => 
       }),
       onProblem,
     })
+    stuck.begin()
     await stuck.transaction((_tx, tell) => tell('events', event))
     await expect.poll(() => publishing).toBe(1)
 
-    const other = startOutbox({
+    const other = openOutbox({
       database: well,
       transport: transport(async (channel, messages) => void heard.push(channel, ...messages.map(({ id }) => id))),
       onProblem,
     })
+    other.begin()
     const cut = sql`select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and state = 'idle in transaction'`
     await expect

@@ -56,6 +56,8 @@ export interface OutboxOptions<S> {
 export type Tell = (channel: string, message: Message) => Promise<void>
 
 export interface Outbox<S> {
+  /** Publishes what is kept, and keeps on. Until then everything is only kept. */
+  begin(): void
   /** Runs the work in one transaction, again where it lost a race; what it tells is published once that is committed. */
   transaction<T>(work: (tx: Transaction<S>, tell: Tell) => Promise<T>): Promise<T>
   /** Ends after the publishing in hand, which is given up where it hangs: what is kept is published after the next start. */
@@ -81,19 +83,18 @@ const systemSleep: Sleep = (ms, wake) => {
 }
 
 /**
- * Starts publishing what is kept, and keeps on.
- *
  * @example
+ * outbox.begin()
  * await outbox.transaction(async (tx, tell) => {
  *   const order = await accept(tx, orderId)
  *   await tell('order_events', orderAccepted(order))
  * })
  */
-export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): Outbox<S> {
+export function openOutbox<S extends OutboxTables>(options: OutboxOptions<S>): Outbox<S> {
   const { database, transport, sleep = systemSleep, onProblem } = options
   let looking: Promise<void> | null = null
   let again = false
-  let stopped = false
+  let state: 'open' | 'begun' | 'stopped' = 'open'
   let failures = 0
   let atOnce = messagesAtOnce
   let callOff = (): void => undefined
@@ -104,7 +105,7 @@ export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): 
   /** One look at a time; a change that was committed during one is looked for by another after it. */
   function look(): void {
     again = looking !== null
-    if (again || stopped) return
+    if (again || state !== 'begun') return
     callOff()
     looking = publishAll()
   }
@@ -127,7 +128,7 @@ export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): 
     } while (again && failures === 0)
     // At once with the last reading of `again`: what is committed from here on starts a look of its own.
     looking = null
-    if (!stopped) callOff = sleep(pause, look)
+    if (state === 'begun') callOff = sleep(pause, look)
   }
 
   async function publish(channel: string, messages: readonly Message[]): Promise<void> {
@@ -145,8 +146,11 @@ export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): 
     }
   }
 
-  look()
   return {
+    begin() {
+      if (state === 'open') state = 'begun'
+      look()
+    },
     async transaction(work) {
       const result = await retryContention(() =>
         database.db.transaction().execute((tx) => work(tx, (channel, message) => keep(tx, channel, message))),
@@ -156,7 +160,7 @@ export function startOutbox<S extends OutboxTables>(options: OutboxOptions<S>): 
       return result
     },
     async stop() {
-      stopped = true
+      state = 'stopped'
       callOff()
       const ended = sleep(stopGraceMs, () => {
         overdue = true

@@ -5,7 +5,7 @@ import { openDatabase } from '../database/database.ts'
 import { running, type Place, type Running } from '../testing/running.ts'
 import type { OrderStatus } from './domain.ts'
 import { orderMigrations, type OrderTables } from './schema.ts'
-import { startOrderService, type OrderServiceOptions } from './service.ts'
+import { openOrderService, type OrderServiceOptions } from './service.ts'
 
 export const burger = { name: 'Burger', price: 12.99, quantity: 1 }
 
@@ -39,7 +39,7 @@ export async function runningOrders(
       const inner = options.transport
       transport = inner
       const publish = more.publish?.(inner) ?? ((channel, messages) => inner.publish(channel, messages))
-      return startOrderService({ ...options, ...more, transport: { ...inner, publish } })
+      return openOrderService({ ...options, ...more, transport: { ...inner, publish } })
     },
     now,
   )

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../testing/running.ts'
 import { cancelOrder, createOrder, updateOrderStatus } from './messages.ts'
-import { startOrderService } from './service.ts'
+import { openOrderService } from './service.ts'
 
 const order_details = {
   foodItems: [{ name: 'Burger', price: 12.99, quantity: 2 }],
@@ -18,7 +18,7 @@ export function orderServiceContract(name: string, newPlace: NewPlace): void {
     let now: number
 
     const start = async (): Promise<void> => {
-      order = await running(place, 'order', startOrderService, () => now)
+      order = await running(place, 'order', openOrderService, () => now)
     }
     const create = async (sagaId: string, customerId?: string): Promise<string> => {
       const { message } = await order.ask(createOrder, payload(sagaId, customerId), { id: `${sagaId}:create`, sagaId })
@@ -88,7 +88,7 @@ export function orderServiceContract(name: string, newPlace: NewPlace): void {
     })
 
     test('two processes that obey one command at once make one order', async () => {
-      const other = await running(place, 'order', startOrderService)
+      const other = await running(place, 'order', openOrderService)
       const both = await Promise.all(
         [order, other].map((one) => one.ask(createOrder, payload('s1'), { id: 'c1', sagaId: 's1' })),
       )

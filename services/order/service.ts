@@ -1,8 +1,8 @@
 /** The Order Service (contract 4): keeps orders, obeys the sagas, serves people over HTTP and tells of what they do. */
-import { startOutbox } from '../database/outbox.ts'
+import { openOutbox } from '../database/outbox.ts'
 import { allowOrigins, knownPages } from '../http/origins.ts'
-import { startParticipantService } from '../participant-service.ts'
-import type { RunningService, ServiceOptions } from '../service.ts'
+import { openParticipantService } from '../participant-service.ts'
+import type { OpenService, ServiceOptions } from '../service.ts'
 import { orderChanges } from './changes.ts'
 import { orderCommands } from './commands.ts'
 import { orderCreation } from './creation.ts'
@@ -17,16 +17,16 @@ export interface OrderServiceOptions extends ServiceOptions {
   readonly testRoutes?: boolean
 }
 
-export function startOrderService(options: OrderServiceOptions): Promise<RunningService> {
+export function openOrderService(options: OrderServiceOptions): Promise<OpenService> {
   const { log, now, testRoutes = false, transport } = options
-  return startParticipantService<OrderTables>(options, {
+  return openParticipantService<OrderTables>(options, {
     participant: 'order',
     title: 'Order Service',
     description: 'Keeps orders and their status.',
     migrations: orderMigrations(options.database.kind),
     errorBody: (_status, error) => ({ error }),
     parts(database) {
-      const outbox = startOutbox({
+      const outbox = openOutbox({
         database,
         transport,
         onProblem: (error) => log.warn({ err: error }, 'events could not be published; they are kept and tried again'),
@@ -39,6 +39,7 @@ export function startOrderService(options: OrderServiceOptions): Promise<Running
           orderCreation(server, { outbox, now, testRoutes })
           orderChanges(server, { outbox, now })
         },
+        begin: () => outbox.begin(),
         stop: () => outbox.stop(),
       }
     },

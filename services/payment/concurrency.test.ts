@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { sqlitePlace } from '../testing/places.ts'
 import { running } from '../testing/running.ts'
 import { authorizePayment } from './messages.ts'
-import { startPaymentService } from './service.ts'
+import { openPaymentService } from './service.ts'
 
 const declined = {
   error: { type: 'card_error', code: 'card_declined', message: 'Your card was declined.' },
@@ -22,7 +22,7 @@ test('40 holds are asked for at once', async () => {
   await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(gateway.address() as AddressInfo).port}`
   const payment = await running(await sqlitePlace(), 'payment', (options) =>
-    startPaymentService({ ...options, stripe: { secretKey: 'sk_test_secret', url } }),
+    openPaymentService({ ...options, stripe: { secretKey: 'sk_test_secret', url } }),
   )
   const answers = await Promise.all(
     orders.map((order_id) =>

@@ -11,7 +11,7 @@ import { moneyMover, settle } from './payments.ts'
 import { beginPayment, changePayment } from './rows.ts'
 import { sandboxGateway } from './sandbox-gateway.ts'
 import { paymentMigrations, type PaymentRow, type PaymentStatus, type PaymentTables } from './schema.ts'
-import { startPaymentService } from './service.ts'
+import { openPaymentService } from './service.ts'
 import { endOverdue } from './upkeep.ts'
 
 const minute = 60_000
@@ -185,7 +185,7 @@ export function gatewaysContract(name: string, newPlace: NewPlace): void {
           place,
           'payment',
           (options) =>
-            startPaymentService({
+            openPaymentService({
               ...options,
               log,
               // Nobody is there, but nothing of it is due either.

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../testing/running.ts'
 import { authorizePayment, releasePayment, revertPayment } from './messages.ts'
-import { startPaymentService } from './service.ts'
+import { openPaymentService } from './service.ts'
 
 type Asked = Parameters<Running['ask']>[2]
 
@@ -46,7 +46,7 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
 
     beforeEach(async () => {
       place = await newPlace()
-      payment = await running(place, 'payment', startPaymentService, () => noon)
+      payment = await running(place, 'payment', openPaymentService, () => noon)
     })
     afterEach(async () => {
       await payment.close()

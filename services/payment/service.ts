@@ -1,8 +1,8 @@
 /** The Payment Service (contract 6.2): holds, takes, transfers and gives back money, and keeps the books of it. */
 import type { Logger } from 'pino'
 import { allowOrigins, knownPages } from '../http/origins.ts'
-import { startParticipantService } from '../participant-service.ts'
-import type { RunningService, ServiceOptions } from '../service.ts'
+import { openParticipantService } from '../participant-service.ts'
+import type { OpenService, ServiceOptions } from '../service.ts'
 import { paymentCommands, type PaymentContext } from './commands.ts'
 import { namesOf } from './gateways.ts'
 import { moneyMover } from './payments.ts'
@@ -25,9 +25,9 @@ const callsAtOnce = 64
 
 const sixDaysMs = 6 * 24 * 60 * 60_000
 
-export function startPaymentService(options: PaymentServiceOptions): Promise<RunningService> {
+export function openPaymentService(options: PaymentServiceOptions): Promise<OpenService> {
   const { log, now, transport } = options
-  return startParticipantService<PaymentTables>(options, {
+  return openParticipantService<PaymentTables>(options, {
     participant: 'payment',
     title: 'Payment Service',
     description: 'Authorises, releases and reverts payments, and keeps double-entry books.',
@@ -40,10 +40,7 @@ export function startPaymentService(options: PaymentServiceOptions): Promise<Run
         ...(options.stripe === undefined ? {} : { stripe: stripeGateway({ ...options.stripe, now }) }),
       }
       const context = { db, gateways, mover: moneyMover(db, gateways), now, holdMs: options.holdMs ?? sixDaysMs }
-      const told = tellOfWaiting(context, log)
-      const stopUpkeep = startUpkeep(context, (error) =>
-        log.warn({ err: error }, 'an overdue payment could not be ended'),
-      )
+      const running: (() => Promise<void>)[] = []
       return {
         handlers: paymentCommands(context),
         concurrency: callsAtOnce,
@@ -51,9 +48,13 @@ export function startPaymentService(options: PaymentServiceOptions): Promise<Run
           allowOrigins(server, knownPages)
           paymentRoutes(server, { database, transport, source: 'payment-service', now })
         },
+        begin() {
+          const told = tellOfWaiting(context, log)
+          const stopUpkeep = startUpkeep(context, (err) => log.warn({ err }, 'an overdue payment could not be ended'))
+          running.push(() => told, stopUpkeep)
+        },
         async stop() {
-          await told
-          await stopUpkeep()
+          for (const end of running) await end()
         },
       }
     },

@@ -12,12 +12,12 @@ import { sqliteStore } from 'ordersaga/stores/sqlite'
 import type { Message, Transport } from 'ordersaga/transport'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import type { DatabaseTarget } from '../database/database.ts'
-import { startOrderService } from '../order/service.ts'
-import { startPaymentService } from '../payment/service.ts'
-import { startCreateOrderService } from '../sagas/create-order/service.ts'
-import type { RunningService } from '../service.ts'
-import { startTimerService } from '../timer/service.ts'
-import { startUserService } from '../user/service.ts'
+import { openOrderService } from '../order/service.ts'
+import { openPaymentService } from '../payment/service.ts'
+import { openCreateOrderService } from '../sagas/create-order/service.ts'
+import type { OpenService } from '../service.ts'
+import { openTimerService } from '../timer/service.ts'
+import { openUserService } from '../user/service.ts'
 
 /** Holds back messages by their type. */
 export interface Gate {
@@ -61,18 +61,20 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
     saga.kind === 'sqlite' ? sqliteStore({ file: saga.file }) : postgresStore({ connectionString: saga.url })
   await store.open()
   await prepare?.(store)
-  const user = await startUserService(withDatabase('user'))
-  const order = await startOrderService(withDatabase('order'))
-  const payment = await startPaymentService(withDatabase('payment'))
-  const timer = await startTimerService(withDatabase('timer'))
-  const sagas = await startCreateOrderService({ ...common, store, timerMs })
-  const url = (service: RunningService): string => service.url
+  const user = await openUserService(withDatabase('user'))
+  const order = await openOrderService(withDatabase('order'))
+  const payment = await openPaymentService(withDatabase('payment'))
+  const timer = await openTimerService(withDatabase('timer'))
+  const sagas = await openCreateOrderService({ ...common, store, timerMs })
+  const services = [user, order, payment, timer, sagas]
+  for (const service of services) service.begin()
+  const url = (service: OpenService): string => service.url
   return {
     urls: { user: url(user), order: url(order), payment: url(payment), timer: url(timer), sagas: url(sagas) },
     transport,
     gate,
     async close() {
-      for (const service of [sagas, timer, payment, order, user]) await service.close()
+      for (const service of services.toReversed()) await service.close()
       await transport.close()
       rmSync(folder, { recursive: true, force: true })
     },

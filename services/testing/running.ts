@@ -2,7 +2,7 @@
 import { pino } from 'pino'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import type { DatabaseTarget } from '../database/database.ts'
-import type { RunningService, ServiceOptions } from '../service.ts'
+import type { OpenService, ServiceOptions } from '../service.ts'
 import { asker, type Asker } from './ask.ts'
 
 /** A fresh database, with what removes it. */
@@ -20,7 +20,7 @@ interface Answer {
 }
 
 export interface Running extends Asker {
-  readonly service: RunningService
+  readonly service: OpenService
   get(path: string): Promise<Answer>
   send(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<Answer>
   close(): Promise<void>
@@ -29,7 +29,7 @@ export interface Running extends Asker {
 export async function running(
   place: Place,
   participant: string,
-  start: (options: ServiceOptions) => Promise<RunningService>,
+  start: (options: ServiceOptions) => Promise<OpenService>,
   now: () => number = Date.now,
 ): Promise<Running> {
   const transport = memoryTransport()
@@ -45,8 +45,10 @@ export async function running(
     const response = await fetch(`${service.url}${path}`, init)
     return { status: response.status, body: await response.json() }
   }
+  const asking = await asker(transport, participant)
+  service.begin()
   return {
-    ...(await asker(transport, participant)),
+    ...asking,
     service,
     get: (path) => request(path, {}),
     send: (method, path, body) =>

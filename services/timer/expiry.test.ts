@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Message, Transport } from 'ordersaga/transport'
 import { openDatabase, type Database } from '../database/database.ts'
 import { newFile } from '../testing/ask.ts'
-import { startExpiry, type Expiry } from './expiry.ts'
+import { openExpiry, type Expiry } from './expiry.ts'
 import { timerMigrations, type TimerTables } from './schema.ts'
 import { endTimerOfOrder, findTimerOfOrder, insertTimer } from './timers.ts'
 
@@ -57,8 +57,9 @@ const transport: Transport = {
 function run(): Expiry {
   const { now, sleep } = clock
   const onProblem = (error: unknown): unknown => problems.push(error)
-  const expiry = startExpiry({ db: database.db, transport, source: 'timer-service', now, sleep, onProblem })
+  const expiry = openExpiry({ db: database.db, transport, source: 'timer-service', now, sleep, onProblem })
   expiries.push(expiry)
+  expiry.begin()
   return expiry
 }
 
@@ -127,7 +128,7 @@ test('where the event cannot be published the timer stays due and is told of lat
 
 test('one that died between telling and marking is followed by one that tells again, under the same id', async () => {
   await add('o', start)
-  const dying = startExpiry({
+  const dying = openExpiry({
     db: database.db,
     transport: {
       ...transport,
@@ -141,6 +142,7 @@ test('one that died between telling and marking is followed by one that tells ag
     sleep: () => () => undefined,
     onProblem: () => undefined,
   })
+  dying.begin()
   await dying.check()
   await dying.stop()
   const before = said.length
@@ -149,6 +151,25 @@ test('one that died between telling and marking is followed by one that tells ag
   expect(before).toBeGreaterThan(0)
   expect(said).toHaveLength(before + 1)
   expect(new Set(said.map(({ id }) => id)).size).toBe(1)
+})
+
+test('nobody is told of anything before it begins, not even where somebody asks', async () => {
+  await add('o', start)
+  const { now, sleep } = clock
+  const expiry = openExpiry({
+    db: database.db,
+    transport,
+    source: 'timer-service',
+    now,
+    sleep,
+    onProblem: () => undefined,
+  })
+  expiries.push(expiry)
+  await expiry.check()
+  expect(said).toEqual([])
+  expiry.begin()
+  await expiry.check()
+  expect(said).toHaveLength(1)
 })
 
 test('a stopped or cancelled timer is not told of', async () => {
@@ -194,7 +215,8 @@ test('a stop does not wait for ever for a transport that keeps a publish waiting
   const hanging: Transport = { ...transport, publish: () => new Promise(() => void (asked += 1)) }
   const { now, sleep } = clock
   const onProblem = (error: unknown): unknown => problems.push(error)
-  const expiry = startExpiry({ db: database.db, transport: hanging, source: 'timer-service', now, sleep, onProblem })
+  const expiry = openExpiry({ db: database.db, transport: hanging, source: 'timer-service', now, sleep, onProblem })
+  expiry.begin()
   await vi.waitFor(() => expect(asked).toBe(1), { interval: 1 })
   const stopping = expiry.stop()
   clock.alarm?.wake()
@@ -217,8 +239,9 @@ test('a timer that nobody takes the event of holds up no other, and is told of w
   }
   const { now, sleep } = clock
   const onProblem = (error: unknown): unknown => problems.push(error)
-  const expiry = startExpiry({ db: database.db, transport: picky, source: 'timer-service', now, sleep, onProblem })
+  const expiry = openExpiry({ db: database.db, transport: picky, source: 'timer-service', now, sleep, onProblem })
   expiries.push(expiry)
+  expiry.begin()
   await vi.waitFor(() => expect(said).toHaveLength(249))
   await expiry.check()
   expect((await findTimerOfOrder(database.db, 'o3'))?.state).toBe('RUNNING')

@@ -27,6 +27,8 @@ export interface ExpiryOptions {
 }
 
 export interface Expiry {
+  /** Looks at the table, and keeps on. Until then nobody is told of anything. */
+  begin(): void
   /** Looks at the table now: after a start of a timer, or because somebody asks. Resolves when the look is over. */
   check(): Promise<void>
   /** Ends after the look in hand, which is given up where it hangs: what was not told of is told of after the next start. */
@@ -44,11 +46,11 @@ const systemSleep: Sleep = (ms, wake) => {
   return () => clearTimeout(timeout)
 }
 
-export function startExpiry(options: ExpiryOptions): Expiry {
+export function openExpiry(options: ExpiryOptions): Expiry {
   const { db, transport, source, now, sleep = systemSleep, onProblem } = options
   let looking: Promise<void> | null = null
   let again = false
-  let stopped = false
+  let state: 'open' | 'begun' | 'stopped' = 'open'
   let failures = 0
   let overdue = false
   let callOff = (): void => undefined
@@ -57,7 +59,7 @@ export function startExpiry(options: ExpiryOptions): Expiry {
 
   /** One look at a time; whoever asks during one gets another after it, because the first may have looked too early. */
   function check(): Promise<void> {
-    if (stopped) return looking ?? Promise.resolve()
+    if (state !== 'begun') return looking ?? Promise.resolve()
     if (looking !== null) {
       again = true
       return looking
@@ -79,10 +81,10 @@ export function startExpiry(options: ExpiryOptions): Expiry {
         failures += 1
         onProblem(error)
       }
-    } while (again && !stopped)
+    } while (again && state === 'begun')
     // At once with the last reading of `again`: who asks from here on starts a look of his own.
     looking = null
-    if (!stopped) callOff = sleep(pause(next), () => void check())
+    if (state === 'begun') callOff = sleep(pause(next), () => void check())
   }
 
   /** Tells of all that have expired. One that cannot be told of holds up no other, and is tried again with the next look. */
@@ -132,11 +134,14 @@ export function startExpiry(options: ExpiryOptions): Expiry {
     return Math.min(Math.max(next - now(), 1), longestSleepMs)
   }
 
-  void check()
   return {
+    begin() {
+      if (state === 'open') state = 'begun'
+      void check()
+    },
     check,
     async stop() {
-      stopped = true
+      state = 'stopped'
       callOff()
       const inTime = sleep(stopGraceMs, () => {
         overdue = true

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../testing/running.ts'
 import { cancelOrderTimer, startOrderTimer } from './messages.ts'
-import { startTimerService } from './service.ts'
+import { openTimerService } from './service.ts'
 
 const noon = Date.UTC(2026, 0, 1, 12)
 const minute = 60_000
@@ -19,7 +19,7 @@ export function timerServiceContract(name: string, newPlace: NewPlace): void {
         place,
         'timer',
         (options) =>
-          startTimerService({
+          openTimerService({
             ...options,
             sleep: (_ms, ring) => {
               wake = ring

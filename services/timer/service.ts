@@ -1,8 +1,8 @@
 /** The Timer Service (contract 6.3): durable timers that tell when an order has waited too long for a runner. */
-import { startParticipantService } from '../participant-service.ts'
-import type { RunningService, ServiceOptions } from '../service.ts'
+import { openParticipantService } from '../participant-service.ts'
+import type { OpenService, ServiceOptions } from '../service.ts'
 import { timerCommands } from './commands.ts'
-import { startExpiry, type Sleep } from './expiry.ts'
+import { openExpiry, type Sleep } from './expiry.ts'
 import { timerRoutes } from './routes.ts'
 import { timerMigrations, type TimerTables } from './schema.ts'
 
@@ -11,16 +11,16 @@ export interface TimerServiceOptions extends ServiceOptions {
   readonly sleep?: Sleep
 }
 
-export function startTimerService(options: TimerServiceOptions): Promise<RunningService> {
+export function openTimerService(options: TimerServiceOptions): Promise<OpenService> {
   const { log, now, transport } = options
-  return startParticipantService<TimerTables>(options, {
+  return openParticipantService<TimerTables>(options, {
     participant: 'timer',
     title: 'Timer Service',
     description: 'Durable timers; an expired one is told of as ORDER_TIMEOUT on timer_events.',
     migrations: timerMigrations(options.database.kind),
     errorBody: (_status, message) => ({ success: false, message }),
     parts({ db }) {
-      const expiry = startExpiry({
+      const expiry = openExpiry({
         db,
         transport,
         source: 'timer-service',
@@ -33,6 +33,7 @@ export function startTimerService(options: TimerServiceOptions): Promise<Running
         routes: (server) => timerRoutes(server, db, expiry, now),
         // A timer that was just stored may be the next to expire.
         onCommitted: () => void expiry.check(),
+        begin: () => expiry.begin(),
         stop: () => expiry.stop(),
       }
     },

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../testing/running.ts'
 import { getPaymentInfo } from './messages.ts'
-import { startUserService } from './service.ts'
+import { openUserService } from './service.ts'
 
 export function userServiceContract(name: string, newPlace: NewPlace): void {
   describe(`the User Service on ${name}`, () => {
@@ -10,7 +10,7 @@ export function userServiceContract(name: string, newPlace: NewPlace): void {
     let user: Running
 
     const start = async (): Promise<void> => {
-      user = await running(place, 'user', startUserService)
+      user = await running(place, 'user', openUserService)
     }
     const temporary = async (more: object = {}): Promise<string> => {
       const { status, body } = await user.send('POST', '/api/user/temp', { email: 'a@example.com', ...more })

@@ -1,12 +1,12 @@
 /** The User Service (contract 6.1): customers, runners, and what payments need to know of them. */
-import { startParticipantService } from '../participant-service.ts'
-import type { RunningService, ServiceOptions } from '../service.ts'
+import { openParticipantService } from '../participant-service.ts'
+import type { OpenService, ServiceOptions } from '../service.ts'
 import { userCommands } from './commands.ts'
 import { userRoutes } from './routes.ts'
 import { userMigrations, type UserTables } from './schema.ts'
 
-export function startUserService(options: ServiceOptions): Promise<RunningService> {
-  return startParticipantService<UserTables>(options, {
+export function openUserService(options: ServiceOptions): Promise<OpenService> {
+  return openParticipantService<UserTables>(options, {
     participant: 'user',
     title: 'User Service',
     description: 'Keeps customers and runners with their payment methods and accounts.',

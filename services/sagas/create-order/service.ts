@@ -6,7 +6,7 @@ import { listen } from '../../http/listen.ts'
 import { mountMessages } from '../../http/messages.ts'
 import { knownPages } from '../../http/origins.ts'
 import { createHttpServer } from '../../http/server.ts'
-import type { RunningService, ServiceOptions } from '../../service.ts'
+import type { OpenService, ServiceOptions } from '../../service.ts'
 import { followOrders } from './events.ts'
 import { addRoutes } from './routes.ts'
 import { addUpdates } from './updates.ts'
@@ -21,9 +21,9 @@ export interface CreateOrderServiceOptions extends Omit<ServiceOptions, 'databas
 /** The consumer group of every replica (contract 1). */
 const group = 'create-order-saga-orchestrator'
 
-export async function startCreateOrderService(
+export async function openCreateOrderService(
   options: CreateOrderServiceOptions,
-): Promise<RunningService & { readonly engine: Engine }> {
+): Promise<OpenService & { readonly engine: Engine }> {
   const { store, transport, log } = options
   const definition = createOrderSaga(options)
   const engine = await startEngine({
@@ -56,6 +56,8 @@ export async function startCreateOrderService(
     name: 'create-order-saga',
     url,
     engine,
+    // All that it does follows from what is said to it, or from sagas whose commands have their readers.
+    begin: () => undefined,
     async close() {
       await server.close()
       // Together: an event in hand waits for the engine, which no longer waits for its store once it stops.

@@ -44,7 +44,7 @@ export interface Shop {
 /** The services are busy with other tests, too. */
 const patience = { timeout: 30_000, interval: 20 }
 
-export function shopOf({ urls }: Embedded): Shop {
+export function shopOf({ urls }: Pick<Embedded, 'urls'>): Shop {
   const place: Shop['place'] = (customer_id, order_details = burger, headers = {}) =>
     call('POST', `${urls.sagas}/api/orders`, { json: { customer_id, order_details }, headers })
   const saga: Shop['saga'] = async (id) => (await call('GET', `${urls.sagas}/api/sagas/${id}`)).body as SagaBody
