@@ -1,6 +1,7 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
-import { participantContract, type Schema } from '../core/contract.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { z } from 'zod'
+import { participantContract, readReply, type Schema } from '../core/contract.ts'
 import {
   RefusedError,
   UnavailableError,
@@ -11,7 +12,17 @@ import {
 } from '../transports/transport.ts'
 import type { Inbox, StoredReply } from './inbox.ts'
 import { memoryInbox, type MemoryTx } from './memory-inbox.ts'
-import { done, handle, handleAll, participant, rejected, type Handled, type Problem } from './participant.ts'
+import type { Problem } from '../problem.ts'
+import {
+  done,
+  handle,
+  handleAll,
+  participant,
+  rejected,
+  type Handled,
+  type KitRefusal,
+  type ParticipantOptions,
+} from './participant.ts'
 
 const schema = <T>(what: string, fits: (value: Record<string, unknown>) => boolean): Schema<T> => ({
   '~standard': {
@@ -35,6 +46,8 @@ const book = hotel.command('book', {
   rejected: ['hotel.refused', error],
 })
 const cancel = hotel.command('cancel', { payload: anything, done: ['hotel.cancelled', anything], safeOnNothing: true })
+
+const free = hotel.command('look', { payload: anything, done: ['hotel.looked', anything] })
 
 const message = (id: string, type: string, more: Partial<Message> = {}): Message => ({
   id,
@@ -88,7 +101,11 @@ const cancelHandler = handle(cancel, async (tx: MemoryTx, command) => {
   return done({ was: command.original?.kind ?? 'nothing' })
 })
 
-async function serving(handlers: readonly Handled<MemoryTx>[] = [bookHandler, cancelHandler], inbox = memoryInbox()) {
+async function serving(
+  handlers: readonly Handled<MemoryTx>[] = [bookHandler, cancelHandler],
+  inbox = memoryInbox(),
+  more: Partial<ParticipantOptions<MemoryTx>> = {},
+) {
   const transport = recorder()
   const problems: Problem[] = []
   const hotelService = participant({
@@ -98,6 +115,7 @@ async function serving(handlers: readonly Handled<MemoryTx>[] = [bookHandler, ca
     handlers,
     concurrency: 2,
     onProblem: (problem) => problems.push(problem),
+    ...more,
   })
   await hotelService.attach(transport)
   return { transport, inbox, problems }
@@ -195,21 +213,106 @@ describe('a batch of commands', () => {
     expect(transport.published.map((reply) => reply.causationId)).toEqual(['c2'])
   })
 
-  test('an unknown type is left alone, and what is no command is reported and acknowledged', async () => {
+  test('what is no command is dropped and reported', async () => {
     const { transport, problems } = await serving()
     const failed = await transport.deliver([
-      message('c1', 'paint_walls'),
       message('', 'book'),
       message('c3', 'book', { correlationId: undefined as unknown as string }),
       null as unknown as Message,
     ])
-    expect(failed).toEqual([])
-    expect(transport.published).toEqual([])
-    expect(problems.map((problem) => problem.cause)).toEqual([
-      'it has no id',
-      'it has no correlationId',
-      'it is not an object',
+    expect([failed, transport.published]).toEqual([[], []])
+    const because = (why: string) =>
+      `a message on hotel_commands is no command and was dropped, because ${why}: have its sender give id, type and correlationId`
+    expect(problems).toEqual([
+      { what: because('it has no id'), needsPerson: true, sagaId: 'saga-1' },
+      { what: because('it has no correlationId'), needsPerson: true, messageId: 'c3' },
+      { what: because('it is not an object'), needsPerson: true },
     ])
+  })
+
+  test('a type that nobody handles is left alone, and reported once', async () => {
+    const { transport, problems } = await serving()
+    const batch = [message('c1', 'paint_walls'), message('c2', 'paint_walls'), message('c3', 'paint_doors')]
+    expect(await transport.deliver(batch)).toEqual([])
+    await transport.deliver(batch)
+    expect(transport.published).toEqual([])
+    expect(problems).toEqual([
+      {
+        what: expect.stringMatching(
+          /^nobody obeys paint_walls on hotel_commands, .*: give participant hotel a handler for it/,
+        ) as string,
+        needsPerson: true,
+        messageId: 'c1',
+        sagaId: 'saga-1',
+      },
+      expect.objectContaining({ messageId: 'c3' }),
+    ])
+  })
+
+  test('on a channel that participants share, what is not ours is left to them without a word', async () => {
+    const shared = participantContract('hotel', { commandChannel: 'trip_commands', eventChannel: 'trip_events' })
+    const bookShared = shared.command('book', { payload: seats, done: ['hotel.booked', booked] })
+    const { transport, problems } = await serving([handle(bookShared, async () => done({ booking: 'b' }))])
+    await transport.deliver([message('c1', 'book'), message('c2', 'rent_a_car')])
+    expect(transport.channels).toEqual(['trip_commands', 'hotel-service-group', 'trip_events'])
+    expect([said(transport.published), problems]).toEqual([[['c1:reply', 'hotel.booked', { booking: 'b' }]], []])
+  })
+
+  test('commands of one type go to the handler whose contract is for their payload', async () => {
+    const sized = (name: string, when: (payload: { seats: number }) => boolean) =>
+      handle(hotel.command('book', { payload: seats, done: [`hotel.${name}`, booked], when }), async () =>
+        done({ booking: name }),
+      )
+    const handlers = [sized('single', ({ seats: n }) => n <= 2), sized('group', ({ seats: n }) => n >= 2 && n < 9)]
+    const { transport, problems } = await serving(handlers)
+    const failed = await transport.deliver(
+      [1, 2, 3, 10].map((n) => message(`c${n}`, 'book', { correlationId: `s${n}`, payload: { seats: n } })),
+    )
+    expect(said(transport.published)).toEqual([
+      ['c1:reply', 'hotel.single', { booking: 'single' }],
+      ['c3:reply', 'hotel.group', { booking: 'group' }],
+    ])
+    expect(failed).toEqual([
+      {
+        messageId: 'c2',
+        reason: 'two handlers of hotel take this book: let the "when" of their contracts tell its payloads apart',
+      },
+    ])
+    expect(problems).toMatchObject([{ messageId: 'c2' }, { what: expect.stringContaining('nobody obeys') as string }])
+  })
+
+  test('a notice is obeyed once, and nobody is answered', async () => {
+    const tell = hotel.notice('tell', { payload: seats })
+    const told: string[] = []
+    const { transport, inbox } = await serving([
+      handle(tell, async (_tx: MemoryTx, { id }) => {
+        told.push(id)
+        return done(null)
+      }),
+    ])
+    await transport.deliver([message('c1', 'tell')])
+    expect(await transport.deliver([message('c1', 'tell')])).toEqual([])
+    expect([told, transport.published, inbox.replies.get('c1')?.kind]).toEqual([['c1'], [], 'done'])
+  })
+
+  test('is answered at the time that the clock says', async () => {
+    const clock = { now: () => Date.UTC(2030, 0, 1), elapsed: () => 0, after: () => ({ cancel: () => undefined }) }
+    const { transport } = await serving(undefined, undefined, { clock })
+    await transport.deliver([message('c1', 'book')])
+    expect(transport.published[0]?.timestamp).toBe('2030-01-01T00:00:00.000Z')
+  })
+
+  test('a hook that throws harms nothing', async () => {
+    const printed = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    const { transport } = await serving(undefined, undefined, {
+      onProblem: () => {
+        throw new Error('the log is full')
+      },
+    })
+    expect(await transport.deliver([message('', 'book'), message('c1', 'book')])).toEqual([])
+    expect(transport.published).toHaveLength(1)
+    expect(printed.mock.calls.join()).toContain('the log is full')
+    printed.mockRestore()
   })
 
   test('is not acknowledged where its replies cannot be published; delivered again, it is answered from the inbox', async () => {
@@ -229,7 +332,7 @@ describe('a batch of commands', () => {
     const batch = ['c1', 'c2', 'c3'].map((id) => message(id, 'book'))
     expect(await transport.deliver(batch)).toEqual(failed)
     expect(transport.published.map((reply) => reply.causationId)).toEqual(['c1', 'c3'])
-    expect(problems).toMatchObject([{ what: 'book could not be handled', messageId: 'c2' }])
+    expect(problems).toMatchObject([{ needsPerson: true, messageId: 'c2', sagaId: 'saga-1' }])
     expect(await transport.deliver([message('c2', 'book')])).toEqual(failed)
     expect(inbox.table.get('effect:c2')).toBe(1)
   })
@@ -249,7 +352,9 @@ describe('a handler that fails', () => {
     expect(transport.published.map((reply) => reply.causationId)).toEqual(['c1', 'c3'])
     expect([...inbox.table.keys()]).toEqual(['effect:c1', 'effect:c3'])
     expect([...inbox.replies.keys()]).toEqual(['c1', 'c3'])
-    expect(problems).toMatchObject([{ what: 'book could not be handled', messageId: 'c2' }])
+    expect(problems).toMatchObject([
+      { what: 'book could not be handled; it is delivered again', needsPerson: false, messageId: 'c2' },
+    ])
   })
 
   test.each([
@@ -259,15 +364,41 @@ describe('a handler that fails', () => {
       'the handler of book gives a hotel.booked that its contract forbids: expected a booking',
     ],
     [
+      'an answer that is no plain JSON',
+      handle(free, async () => done({ at: new Date(0) })),
+      'the handler of look answers with what is no plain JSON: data.at is a Date, which no store gives back as it was; use plain JSON: text, finite numbers, booleans, null, lists and objects',
+    ],
+    [
+      'details that are no plain JSON',
+      handle(book, async () => rejected('full', { left: 0n })),
+      'the handler of book answers with what is no plain JSON: details.left is a bigint, which no store gives back as it was; use plain JSON: text, finite numbers, booleans, null, lists and objects',
+    ],
+    [
+      'no answer at all',
+      handle(book, async () => undefined as unknown as ReturnType<typeof rejected>),
+      'the handler of book answers with something else than done(data) or rejected(reason)',
+    ],
+    [
+      'an answer of a kind that there is not',
+      handle(book, async () => ({ kind: 'failed' }) as unknown as ReturnType<typeof rejected>),
+      'the handler of book answers with something else than done(data) or rejected(reason)',
+    ],
+    [
+      'no list of answers',
+      handleAll(book, async () => done({ booking: 'b' }) as never),
+      'the handler of book must answer with a list, one answer per command',
+    ],
+    [
       'a refusal where the contract has none',
       handle(cancel, async () => rejected('no')),
       'the handler of cancel refuses, but its contract has no refusal',
     ],
   ])('%s is a failure, not a message', async (_what, handled, reason) => {
-    const { transport, inbox } = await serving([handled])
+    const { transport, inbox, problems } = await serving([handled])
     expect(await transport.deliver([message('c1', handled.contract.type)])).toEqual([{ messageId: 'c1', reason }])
     expect(transport.published).toEqual([])
     expect(inbox.replies.size).toBe(0)
+    expect(problems).toMatchObject([{ needsPerson: true, messageId: 'c1', cause: { message: reason } }])
   })
 
   test('a database that is away blames no command: the batch as a whole is delivered again', async () => {
@@ -581,10 +712,101 @@ describe('mistakes in the declaration', () => {
     ).toThrow('participant hotel has two handlers for book: remove one')
   })
 
+  const given = { name: 'hotel', source: 's', inbox: memoryInbox(), handlers: [bookHandler] }
+
+  test.each([
+    [null, 'participant takes one object of options'],
+    [{ ...given, name: '' }, 'the option name of participant must be the name of a contract, such as "order"'],
+    [{ ...given, inbox: new Map() }, 'the option inbox of participant must be an inbox, such as memoryInbox()'],
+    [
+      { ...given, handlers: [() => done({})] },
+      'the option handlers of participant must be a list of what handle(...) and handleAll(...) give',
+    ],
+    [{ ...given, concurrency: 0 }, 'the option concurrency of participant must be a whole number of at least 1'],
+    [{ ...given, onProblem: 'log' }, 'the option onProblem of participant must be a function'],
+    [{ ...given, handler: [] }, 'participant has no option handler: it has name, source, group'],
+  ])('options that types would refuse are refused with a sentence: %#', (options, sentence) => {
+    expect(() => participant(options as unknown as ParticipantOptions<MemoryTx>)).toThrow(sentence)
+  })
+
+  test('a handler that is none is refused with its command', () => {
+    const wrong = { apply: async () => done({ booking: 'b' }) } as unknown as () => Promise<never>
+    expect(() => handle(book, wrong)).toThrow(
+      'the handler of book must be a function, or an object with the methods prepare and apply',
+    )
+    expect(() => handleAll(book, undefined as unknown as () => Promise<never>)).toThrow('prepare and applyAll')
+    expect(() => handle({} as unknown as typeof book, async () => done({ booking: 'b' }))).toThrow(
+      'handle takes a command of a contract first',
+    )
+  })
+
+  test('what is no transport is refused', async () => {
+    await expect(participant(given).attach({} as unknown as Transport)).rejects.toThrow('attach takes a transport')
+  })
+
   test('a command of another participant is refused', () => {
     expect(() => participant({ name: 'flight', source: 's', inbox: memoryInbox(), handlers: [bookHandler] })).toThrow(
       'participant flight cannot handle book: its contract names participant hotel',
     )
+  })
+})
+
+describe('what the kit refuses by itself', () => {
+  test('is put into words by the service, which is told the cause, the sentence and the command', async () => {
+    const told: KitRefusal[] = []
+    const refuse = (refusal: KitRefusal) => {
+      told.push(refusal)
+      return rejected(refusal.cause, { of: refusal.command.id })
+    }
+    const { transport } = await serving(undefined, undefined, { refuse })
+    await transport.deliver([
+      message('u1', 'cancel', { undoes: 'c1' }),
+      message('c1', 'book'),
+      message('c2', 'book', { payload: { seats: 'two' } }),
+    ])
+    expect(said(transport.published).slice(1)).toEqual([
+      ['c1:reply', 'hotel.refused', { error: 'undone_before', of: 'c1' }],
+      ['c2:reply', 'hotel.refused', { error: 'bad_payload', of: 'c2' }],
+    ])
+    expect(told).toContainEqual({
+      cause: 'bad_payload',
+      why: 'the payload of book is not what its contract asks for: expected a number of seats',
+      command: { id: 'c2', sagaId: 'saga-1', payload: { seats: 'two' }, undoes: null, original: null },
+    })
+  })
+})
+
+describe('schemas that fill in and transform', () => {
+  const trip = participantContract('hotel')
+  const reserve = trip.command('reserve', {
+    payload: z.object({ nights: z.number().default(1), day: z.string().transform((text) => Number(text)) }),
+    done: [
+      'hotel.reserved',
+      z.object({ room: z.string().transform((text) => text.length), floor: z.number().default(0) }),
+    ],
+  })
+
+  test('the handler reads what the schema makes of the payload, and its answer goes out as it was given', async () => {
+    const seen: unknown[] = []
+    const { transport } = await serving([
+      handle(reserve, async (_tx: MemoryTx, { payload }) => {
+        const read: { nights: number; day: number } = payload
+        seen.push(read)
+        return done({ room: 'blue' })
+      }),
+    ])
+    await transport.deliver([message('c1', 'reserve', { payload: { day: '24' } })])
+    expect(seen).toEqual([{ nights: 1, day: 24 }])
+    expect(said(transport.published)).toEqual([['c1:reply', 'hotel.reserved', { room: 'blue' }]])
+    expect(readReply(reserve, {}, { type: 'hotel.reserved', payload: { room: 'blue' } })).toEqual({
+      kind: 'done',
+      data: { room: 4, floor: 0 },
+    })
+  })
+
+  test('an answer as the saga would read it does not compile', () => {
+    // @ts-expect-error the room is text when it is given
+    handle(reserve, async () => done({ room: 4, floor: 0 }))
   })
 })
 

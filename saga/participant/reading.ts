@@ -1,0 +1,113 @@
+/** Tells which messages of a batch are commands of this participant, and who handles them. */
+import { check } from '../core/contract.ts'
+import type { OnProblem } from '../problem.ts'
+import { commandChannel, type Message } from '../transports/transport.ts'
+import type { Handled } from './handle.ts'
+import { badPayload } from './refusing.ts'
+import { ParticipantError, type Fail, type Work } from './work.ts'
+
+/** Of so many types it is told once that nobody handles them; more are no mistake of a contract any more. */
+const mostTypes = 100
+
+export class Reading<Tx> {
+  readonly #name: string
+  readonly #handlers: ReadonlyMap<string, readonly Handled<Tx>[]>
+  readonly #report: OnProblem
+  readonly #toldTypes = new Set<string>()
+
+  /** @throws Error where two handlers serve one command, or one belongs to another participant */
+  constructor(name: string, handlers: readonly Handled<Tx>[], report: OnProblem) {
+    this.#name = name
+    this.#handlers = byType(name, handlers)
+    this.#report = report
+  }
+
+  /** The batch without repeats and without what is not for us. */
+  read(channel: string, batch: readonly Message[], fail: Fail): readonly Work<Tx>[] {
+    const works = new Map<string, Work<Tx>>()
+    for (const message of batch) {
+      const wrong = whatIsWrong(message)
+      if (wrong !== null) {
+        this.#dropped(channel, message, wrong)
+        continue
+      }
+      try {
+        const work = this.#workOf(message)
+        if (work === null) this.#unhandled(channel, message)
+        else works.set(message.id, work)
+      } catch (error) {
+        fail(message, error)
+      }
+    }
+    return [...works.values()]
+  }
+
+  /** Null where nobody here handles it. */
+  #workOf(message: Message): Work<Tx> | null {
+    const all = (this.#handlers.get(message.type) ?? []).map((handled) => ({
+      message,
+      handled,
+      payload: check(handled.contract.payload, message.payload),
+    }))
+    const [one, two] = all.filter(({ handled, payload }) => payload.ok && handled.contract.when(payload.value))
+    if (two !== undefined) {
+      const what = `two handlers of ${this.#name} take this ${message.type}`
+      throw new ParticipantError('ambiguous', `${what}: let the "when" of their contracts tell its payloads apart`)
+    }
+    if (one !== undefined) return one
+    const [unreadable] = all.filter(({ payload }) => !payload.ok)
+    if (unreadable === undefined || unreadable.payload.ok) return null
+    if (unreadable.handled.contract.rejected !== null) return unreadable
+    const why = badPayload(message, unreadable.payload.why)
+    throw new ParticipantError('no_refusal', `${why}, and its contract has no refusal`)
+  }
+
+  #dropped(channel: string, message: Message, wrong: string): void {
+    this.#report({
+      what: `a message on ${channel} is no command and was dropped, because ${wrong}: have its sender give id, type and correlationId`,
+      needsPerson: true,
+      messageId: textOr(message?.id),
+      sagaId: textOr(message?.correlationId),
+    })
+  }
+
+  /** On a channel of their own making participants share; what nobody on it handles, none of them can tell. */
+  #unhandled(channel: string, { id, type, correlationId }: Message): void {
+    if (channel !== commandChannel(this.#name)) return
+    if (this.#toldTypes.has(type) || this.#toldTypes.size === mostTypes) return
+    this.#toldTypes.add(type)
+    this.#report({
+      what: `nobody obeys ${type} on ${channel}, and its sagas wait in vain: give participant ${this.#name} a handler for it (told once for each type)`,
+      needsPerson: true,
+      messageId: id,
+      sagaId: correlationId,
+    })
+  }
+}
+
+function byType<Tx>(name: string, handlers: readonly Handled<Tx>[]): ReadonlyMap<string, readonly Handled<Tx>[]> {
+  const found = new Map<string, Handled<Tx>[]>()
+  for (const handled of handlers) {
+    const { type, participant: owner } = handled.contract
+    if (owner !== name) {
+      throw new Error(`participant ${name} cannot handle ${type}: its contract names participant ${owner}`)
+    }
+    const others = found.get(type) ?? []
+    if (others.some(({ contract }) => contract === handled.contract)) {
+      throw new Error(`participant ${name} has two handlers for ${type}: remove one`)
+    }
+    found.set(type, [...others, handled])
+  }
+  return found
+}
+
+/** Null for a command; otherwise what it lacks. Transports carry what foreign producers send, so types promise nothing. */
+function whatIsWrong(message: Message | null | undefined): string | null {
+  if (typeof message !== 'object' || message === null) return 'it is not an object'
+  for (const field of ['id', 'type', 'correlationId'] as const) {
+    if (typeof message[field] !== 'string' || message[field] === '') return `it has no ${field}`
+  }
+  return null
+}
+
+const textOr = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined)
