@@ -7,6 +7,7 @@ import { rabbitmqTransport } from 'ordersaga/transports/rabbitmq'
 import type { Logger } from 'pino'
 import { serverUrl, type Config, type ServiceName } from './config.ts'
 import type { MessageReceiver } from './http/messages.ts'
+import { logProblems } from './log/problems.ts'
 
 export interface Connection {
   readonly transport: Transport
@@ -16,7 +17,7 @@ export interface Connection {
 
 /** @param name the one service of this process, or `all` */
 export function connect(name: ServiceName | 'all', config: Config, log: Logger): Connection {
-  const onProblem = (problem: unknown): void => log.warn({ problem }, 'messages could not be moved')
+  const onProblem = logProblems(log)
   if (config.KAFKA_BOOTSTRAP_SERVERS !== undefined)
     return {
       transport: kafkaTransport({

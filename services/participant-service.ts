@@ -9,13 +9,14 @@
  */
 import type { Migration, Transaction } from 'kysely'
 import type { Inbox } from 'ordersaga/inbox'
-import { participant, type Handled } from 'ordersaga/participant'
+import { participant, type Handled, type Refuse } from 'ordersaga/participant'
 import { openDatabase, type Database } from './database/database.ts'
 import { kyselyInbox, type InboxTables } from './database/inbox.ts'
 import { startRetention } from './database/retention.ts'
 import { listen } from './http/listen.ts'
 import { mountMessages } from './http/messages.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
+import { logProblems } from './log/problems.ts'
 import type { OpenService, ServiceOptions } from './service.ts'
 
 interface ParticipantService<S extends InboxTables> {
@@ -32,6 +33,8 @@ interface ParticipantService<S extends InboxTables> {
 interface ParticipantParts<S> {
   readonly handlers: readonly Handled<Transaction<S>>[]
   readonly routes: (server: HttpServer) => void
+  /** The words of what the kit refuses by itself; the kit's own where none is given. */
+  readonly refuse?: Refuse
   /** How many commands may be prepared at once; the kit's own number where none is given. */
   readonly concurrency?: number
   /** Called after each transaction that handled commands, once it is committed. */
@@ -58,7 +61,15 @@ export async function openParticipantService<S extends InboxTables>(
   try {
     const database = await openDatabase<S>(options.database, service.migrations)
     opened.push(() => database.close())
-    const { handlers, routes, concurrency, onCommitted, begin = () => undefined, stop } = service.parts(database)
+    const {
+      handlers,
+      routes,
+      refuse,
+      concurrency,
+      onCommitted,
+      begin = () => undefined,
+      stop,
+    } = service.parts(database)
     if (stop !== undefined) opened.push(stop)
 
     if (options.retainMs !== undefined)
@@ -90,8 +101,9 @@ export async function openParticipantService<S extends InboxTables>(
       source: name,
       inbox: onCommitted === undefined ? inbox : watched(inbox, onCommitted),
       handlers,
+      ...(refuse === undefined ? {} : { refuse }),
       ...(concurrency === undefined ? {} : { concurrency }),
-      onProblem: ({ what, messageId, cause }) => log.warn({ messageId, err: cause }, what),
+      onProblem: logProblems(log),
     }).attach(transport)
     opened.push(() => subscription.close())
     return { name, url, begin, close }

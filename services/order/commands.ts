@@ -8,9 +8,16 @@
  * - an undo never takes an order from a runner who has accepted it (C-20, C-21).
  */
 import type { Transaction } from 'kysely'
-import { check, type CommandContract } from 'ordersaga/contract'
-import { done, handleAll, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
-import { z } from 'zod'
+import type { CommandContract } from 'ordersaga/contract'
+import {
+  done,
+  handleAll,
+  rejected,
+  type Answer,
+  type Handled,
+  type ReceivedCommand,
+  type Refuse,
+} from 'ordersaga/participant'
 import { readContent } from './content.ts'
 import { isOrderStatus, orderStatuses, whyNot } from './domain.ts'
 import { cancelOrder, createOrder, updateOrderStatus } from './messages.ts'
@@ -111,30 +118,26 @@ interface Asked<Payload> {
   readonly about: About
 }
 
-/** As `handleAll`, but what is wrong with a payload is answered like any other refusal. */
-function obey<Payload, Data>(
-  contract: CommandContract<Payload, Data>,
-  work: (tx: Tx, asked: readonly Asked<Payload>[]) => Promise<readonly Answer<NoInfer<Data>>[]>,
+/** As `handleAll`, with what every answer names. */
+function obey<Payload, Data, Received, Given>(
+  contract: CommandContract<Payload, Data, Received, Given>,
+  work: (tx: Tx, asked: readonly Asked<Received>[]) => Promise<readonly Answer<NoInfer<Given>>[]>,
 ): Handled<Tx> {
-  const unread: CommandContract<unknown, Data> = {
-    ...contract,
-    payload: z.unknown(),
-    verdict: () => null,
-    belongs: () => true,
-  }
-  return handleAll(unread, async (tx: Tx, commands): Promise<readonly Answer<Data>[]> => {
-    const asked: Asked<Payload>[] = []
-    const refusals = new Map<string, Answer<never>>()
-    for (const command of commands) {
-      const about = { order_id: orderNamed(command.payload), correlation_id: command.sagaId }
-      const payload = check(contract.payload, command.payload)
-      if (payload.ok) asked.push({ command: { ...command, payload: payload.value }, about })
-      else refusals.set(command.id, rejected(`the payload of ${contract.type} cannot be obeyed: ${payload.why}`, about))
-    }
-    const answers = (asked.length === 0 ? [] : await work(tx, asked)).values()
-    return commands.map(({ id }) => refusals.get(id) ?? (answers.next().value as Answer<Data>))
-  })
+  return handleAll(contract, (tx: Tx, commands) =>
+    work(
+      tx,
+      commands.map((command) => ({ command, about: aboutOf(command) })),
+    ),
+  )
 }
+
+/** What no handler sees is refused like everything else. */
+export const refuseOrder: Refuse = ({ why, command }) => rejected(why, aboutOf(command))
+
+const aboutOf = ({ payload, sagaId }: ReceivedCommand<unknown>): About => ({
+  order_id: orderNamed(payload),
+  correlation_id: sagaId,
+})
 
 function orderNamed(payload: unknown): string | null {
   const { order_id: named } = Object(payload) as { readonly order_id?: unknown }

@@ -4,7 +4,7 @@ import { allowOrigins, knownPages } from '../http/origins.ts'
 import { openParticipantService } from '../participant-service.ts'
 import type { OpenService, ServiceOptions } from '../service.ts'
 import { orderChanges } from './changes.ts'
-import { orderCommands } from './commands.ts'
+import { orderCommands, refuseOrder } from './commands.ts'
 import { orderCreation } from './creation.ts'
 import { orderReads } from './reads.ts'
 import { orderMigrations, type OrderTables } from './schema.ts'
@@ -33,6 +33,7 @@ export function openOrderService(options: OrderServiceOptions): Promise<OpenServ
       })
       return {
         handlers: orderCommands(now),
+        refuse: refuseOrder,
         routes(server) {
           allowOrigins(server, knownPages)
           orderReads(server, database.db)

@@ -9,7 +9,16 @@
  * - one that comes before its command leaves a marker, which keeps the command from the gateway.
  */
 import type { Kysely, Transaction } from 'kysely'
-import { done, handleAll, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
+import {
+  done,
+  handleAll,
+  rejected,
+  type Answer,
+  type Handled,
+  type KitRefusal,
+  type ReceivedCommand,
+  type Refuse,
+} from 'ordersaga/participant'
 import { decimalOf } from '../money/money.ts'
 import type { Refused } from './gateway.ts'
 import { gatewayOf, gatewayOfNew, type Gateways } from './gateways.ts'
@@ -49,6 +58,14 @@ type Prepared<Data> =
 
 const known = <Data>(answer: Answer<Data>): Prepared<Data> => ({ kind: 'answer', answer })
 const told = (settlement: Settlement): Prepared<never> => ({ kind: 'settle', settlement })
+
+const codeOf: Readonly<Record<KitRefusal['cause'], string>> = {
+  bad_payload: 'INVALID_PAYLOAD',
+  undone_before: 'invalid_state',
+}
+
+/** What no handler sees is refused with a code of the contract, too. */
+export const refusePayment: Refuse = ({ cause, why }) => rejected(`${codeOf[cause]}: ${why}`)
 
 export function paymentCommands(context: PaymentContext): readonly Handled<Tx>[] {
   const { now } = context

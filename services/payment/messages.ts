@@ -114,7 +114,7 @@ function hasStatus(status: string, reply: ReplyMessage): boolean {
   return reply.type !== 'payment.released' || (reply.payload as Fields)?.['status'] === status
 }
 
-function withCodes<Payload, Data>(contract: CommandContract<Payload, Data>): CommandContract<Payload, Data> {
+function withCodes<Contract extends Pick<CommandContract, 'rejected'>>(contract: Contract): Contract {
   if (contract.rejected === null) return contract
   return { ...contract, rejected: { ...contract.rejected, reason: reasonOf, refuse: refusal } }
 }
@@ -124,9 +124,7 @@ function reasonOf(data: unknown): string {
   return message == null || message === '' ? error : `${error}: ${message}`
 }
 
-/** The participant kit refuses two things by itself, and knows no codes: a wrong payload, and a command undone before. */
-function refusal(reason: string): { readonly error: string; readonly message: string } {
-  const coded = /^([A-Za-z_]+): ([\s\S]*)$/.exec(reason)
-  if (coded !== null) return { error: coded[1] as string, message: coded[2] as string }
-  return { error: reason.startsWith('the payload of ') ? 'INVALID_PAYLOAD' : 'invalid_state', message: reason }
+function refusal(reason: string): { readonly error: string; readonly message?: string } {
+  const [, error, message] = /^([A-Za-z_]+): ([\s\S]*)$/.exec(reason) ?? []
+  return error === undefined || message === undefined ? { error: reason } : { error, message }
 }

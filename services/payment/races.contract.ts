@@ -8,7 +8,8 @@
  */
 import fc from 'fast-check'
 import type { Kysely, KyselyPlugin } from 'kysely'
-import { participant, type Problem } from 'ordersaga/participant'
+import { participant } from 'ordersaga/participant'
+import type { Problem } from 'ordersaga/problem'
 import type { BatchHandler, Message, Transport } from 'ordersaga/transport'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase, type Database } from '../database/database.ts'

@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import { allowOrigins, knownPages } from '../http/origins.ts'
 import { openParticipantService } from '../participant-service.ts'
 import type { OpenService, ServiceOptions } from '../service.ts'
-import { paymentCommands, type PaymentContext } from './commands.ts'
+import { paymentCommands, refusePayment, type PaymentContext } from './commands.ts'
 import { namesOf } from './gateways.ts'
 import { moneyMover } from './payments.ts'
 import { paymentErrorBody, paymentRoutes } from './routes.ts'
@@ -43,6 +43,7 @@ export function openPaymentService(options: PaymentServiceOptions): Promise<Open
       const running: (() => Promise<void>)[] = []
       return {
         handlers: paymentCommands(context),
+        refuse: refusePayment,
         concurrency: callsAtOnce,
         routes(server) {
           allowOrigins(server, knownPages)

@@ -6,6 +6,7 @@ import { listen } from '../../http/listen.ts'
 import { mountMessages } from '../../http/messages.ts'
 import { knownPages } from '../../http/origins.ts'
 import { createHttpServer } from '../../http/server.ts'
+import { logProblems } from '../../log/problems.ts'
 import type { OpenService, ServiceOptions } from '../../service.ts'
 import { followOrders } from './events.ts'
 import { addRoutes } from './routes.ts'
@@ -32,7 +33,7 @@ export async function openCreateOrderService(
     definitions: [definition],
     group,
     ...(options.retainMs === undefined ? {} : { retainMs: options.retainMs }),
-    onProblem: (what, cause) => log.warn({ err: cause }, what),
+    onProblem: logProblems(log),
   })
   const server = await createHttpServer({
     title: 'Create Order saga',
