@@ -10,6 +10,7 @@
  * - reads come from the same rows: lists, counts and details are true at once;
  * - a saga whose rows do not fit together any more is told apart from the others, and hurts none of them.
  */
+import type { Input } from '../core/decide.ts'
 import type { Event } from '../core/events.ts'
 import type { SagaState, SagaStatus } from '../core/state.ts'
 
@@ -123,20 +124,87 @@ export interface DefinitionVersion {
   readonly version: number
 }
 
+/** A definition's structure (`core/structure.ts`) as text, under its version. */
+export interface KnownDefinition extends DefinitionVersion {
+  readonly structure: string
+  /** Its completed sagas can still be cancelled, so that they too need this structure. */
+  readonly cancellable: boolean
+}
+
+/** Another structure is kept under a version that is still needed. */
+export interface StructureConflict extends DefinitionVersion {
+  /** What is kept. */
+  readonly structure: string
+  /** Sagas of the version that are live or parked, or completed and cancellable. */
+  readonly sagas: number
+  /** Other processes that say that they live and run the version. */
+  readonly processes: number
+}
+
+/** An input that came to a process which does not run its saga, kept for one that does. */
+export interface HandedInput {
+  readonly sagaId: string
+  /** Kept once for each saga and input id. */
+  readonly inputId: string
+  readonly input: Input
+}
+
+export interface StoreWatcher {
+  /** These sagas may have been moved by another process. */
+  moved(sagaIds: readonly string[]): void
+  /** There may be live sagas that nobody owns, or inputs handed over. */
+  waiting(): void
+}
+
 export interface Store {
+  /** Tells this store from all others, the same for every process that shares it: lower-case letters and digits, at most 32. */
+  identity(): Promise<string>
+  /**
+   * Keeps the structure of each definition under its version, and says that `owner` lives and runs them. Another structure
+   * takes the place of a kept one only where no saga of the version and no other process needs that one any more; else it
+   * is returned as a conflict and nothing is kept of that definition. Two processes that register at once exclude each other.
+   */
+  register(
+    owner: string,
+    definitions: readonly KnownDefinition[],
+    silentMs: number,
+  ): Promise<readonly StructureConflict[]>
+  /** The structures that are kept. */
+  definitions(): Promise<readonly KnownDefinition[]>
+  /** Keeps inputs of sagas that exist (those of others are dropped), durable on return, and hints at them to other processes. */
+  hand(inputs: readonly HandedInput[]): Promise<void>
+  /** Kept inputs of sagas of these versions, in the order of their coming, at most `limit`. They stay until dropped, or until their saga is removed. */
+  handed(versions: readonly DefinitionVersion[], limit: number): Promise<readonly HandedInput[]>
+  /** Which of these inputs are still kept. */
+  stillHanded(inputs: readonly Omit<HandedInput, 'input'>[]): Promise<readonly Omit<HandedInput, 'input'>[]>
+  /** Removes kept inputs that were carried out. */
+  dropHanded(inputs: readonly Omit<HandedInput, 'input'>[]): Promise<void>
   /** Set where a lock keeps every other process out: whoever owned sagas before is gone, and they are taken at once. */
   readonly exclusive?: true
+  /**
+   * Takes an exclusive store for one engine, and returns what gives it back; so does `close`. Other stores can be shared.
+   *
+   * @throws StoreError `locked` while another engine of this process has it
+   */
+  use?(owner: string): () => void
   /** Creates or upgrades what the store needs; safe with several processes starting at once. */
   open(): Promise<void>
   commit(batch: { readonly starts: readonly Start[]; readonly moves: readonly Move[] }): Promise<CommitResult>
+  /**
+   * Writes a start within the caller's own transaction: it is there once that commits, and owned by nobody (`owner` is
+   * empty), so that any engine claims it; watchers hear `waiting` then. Absent where a store has no such transactions.
+   *
+   * @param tx what the store's own options and documentation say
+   */
+  commitIn?(tx: unknown, start: Start): Promise<StartResult>
   /** Sagas by id; those that do not exist are left out. */
   load(ids: readonly string[]): Promise<Found>
   list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage>
   count(filter: SagaFilter): Promise<number>
   /** Moves with `seq > afterSeq`, oldest first, at most `limit` (1,000 where none is given). */
   history(sagaId: string, afterSeq?: number, limit?: number): Promise<readonly HistoryEntry[]>
-  /** Says that the owner is alive, on the store's own clock. */
-  heartbeat(owner: string): Promise<void>
+  /** Says that the owner is alive and runs these versions, on the store's own clock. */
+  heartbeat(owner: string, runs: readonly DefinitionVersion[]): Promise<void>
   /** Removes the owner's heartbeat, so that others take its live sagas at once. */
   retire(owner: string): Promise<void>
   /**
@@ -151,10 +219,10 @@ export interface Store {
    * The counts are rough where sagas come, go or change hands meanwhile.
    */
   liveVersions(): Promise<readonly (DefinitionVersion & { readonly count: number })[]>
-  /** Removes ended sagas, never live or parked ones, last moved before `before`; at most `limit`; returns how many. */
+  /** Removes ended sagas with the inputs kept for them, never live or parked ones, last moved before `before`; at most `limit`; returns how many. */
   prune(before: number, limit: number): Promise<number>
-  /** Calls back with ids that another process may have moved; a hint only. Absent where one process holds the store. */
-  watch?(onHint: (sagaIds: readonly string[]) => void): Promise<{ close(): Promise<void> }>
+  /** Hints at what others than the engine of this process have done; hints can be lost. */
+  watch?(watcher: StoreWatcher): Promise<{ close(): Promise<void> }>
   /** True when it can read and write now; for readiness checks. */
   ready(): Promise<boolean>
   close(): Promise<void>
@@ -166,7 +234,7 @@ export class StoreError extends Error {
   /**
    * `unavailable`: no connection, or it broke (whether a commit took effect is then unknown; retry).
    * `refused`: the database refused a row or statement; a batch can be split to find it.
-   * `locked`: another process holds an embedded store. `unusable`: wrong settings or a damaged or newer schema.
+   * `locked`: another process, or another engine of this one, holds an embedded store. `unusable`: wrong settings or a damaged or newer schema.
    * `damaged`: what is stored of one saga cannot be read; the others can.
    */
   readonly code: 'unavailable' | 'refused' | 'locked' | 'unusable' | 'damaged'
