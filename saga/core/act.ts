@@ -17,8 +17,13 @@ export type Action =
   /** Ends the saga as FAILED; `leftBehind` names the steps that may still have an effect. */
   | { readonly kind: 'giveUp' }
 
+/** What the kinds of action are, for checks of what comes from outside. */
+export const actionKinds: readonly Action['kind'][] = ['retry', 'skip', 'resolve', 'giveUp']
+
 export function act(turn: Turn, action: Action, by: string, reason: string): void {
   const { parked } = turn.state
+  if (!actionKinds.includes(action?.kind))
+    return refuse(turn, action, `there is no such action; use ${actionKinds.join(', ')}`)
   if (parked === null) return refuse(turn, action, `it is not parked but ${turn.state.status}`)
   if (action.kind === 'giveUp')
     return turn.emit({
@@ -35,7 +40,7 @@ export function act(turn: Turn, action: Action, by: string, reason: string): voi
 }
 
 const refuse = (turn: Turn, action: Action, why: string): void =>
-  turn.emit({ type: 'RequestRefused', request: action.kind, why })
+  turn.emit({ type: 'RequestRefused', request: String(action?.kind), why })
 
 function retry(turn: Turn, step: StepDefinition): void {
   const { phase, round = 1 } = turn.step(step)

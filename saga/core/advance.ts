@@ -4,7 +4,8 @@
  * Each `…Once` does the next single thing and tells whether it did any. Every thing done is an event that brings the
  * saga nearer to an end or makes something outstanding, so `advance` ends.
  */
-import type { StepDefinition } from './definition.ts'
+import type { Follow, StepDefinition } from './definition.ts'
+import type { EventName } from './events.ts'
 import { evolve } from './evolve.ts'
 import { buildCommand, canTurnBack } from './pending.ts'
 import type { SagaState, StepState } from './state.ts'
@@ -16,7 +17,8 @@ export function advance(turn: Turn): void {
 
 function advanceOnce(turn: Turn): boolean {
   const { status } = turn.state
-  if (status === 'STARTED') return forwardOnce(turn)
+  if (status === 'STARTED') return followKept(turn) || forwardOnce(turn)
+  if (status === 'COMPLETED') return followKept(turn)
   return (status === 'COMPENSATING' || status === 'CANCELLING') && backwardOnce(turn)
 }
 
@@ -59,15 +61,59 @@ function askAll(turn: Turn, steps: readonly StepDefinition[]): true {
   const asked = steps.map((step) => asking(turn, step, 1, 1))
   for (const { event, why } of asked) if (why !== null) return parkAt(turn, event.step, why)
   for (const { event } of asked) turn.emit(event)
+  for (const step of steps) takeKept(turn, step)
   return true
 }
 
-/** Sends a step's command, or begins its wait. A payload that cannot be built parks the saga: a person must mend it. */
+/** Sends a step's command, or begins its wait, which an event may have come for already. A payload that cannot be built parks the saga: a person must mend it. */
 export function ask(turn: Turn, step: StepDefinition, attempt = 1, round = turn.step(step).round ?? 1): true {
   const { event, folded, why } = asking(turn, step, attempt, round)
   if (why !== null) return parkAt(turn, step.name, why)
   turn.emit(event, folded)
+  return takeKept(turn, step)
+}
+
+/** Each event counts for one wait, in the order of their coming. */
+function takeKept(turn: Turn, step: StepDefinition): true {
+  const kept = step.event && turn.state.kept?.find(({ event }) => event.type === step.event?.type)
+  if (kept) turn.emit({ type: 'StepDone', step: step.name, reply: kept.data, event: kept.event })
   return true
+}
+
+/** What an event asked for that came at the wrong time. */
+function followKept(turn: Turn): boolean {
+  for (const { event, data } of turn.state.kept ?? []) {
+    const follow = turn.definition.follows.find((each) => each.event.type === event.type)
+    if (follow !== undefined && !comesTooEarly(turn, follow)) return followEvent(turn, follow, event, data)
+  }
+  return false
+}
+
+/** A step is asked again once the saga is complete; a cancel waits for a person who looks at the saga. */
+const comesTooEarly = ({ state }: Turn, { then }: Follow): boolean =>
+  then.kind === 'ask' ? state.status !== 'COMPLETED' : state.status === 'PARKED'
+
+/**
+ * What follows an event, now or when its time has come. A step is asked again under a new id, and keeps the time at
+ * which it was first asked. Too late for it, the saga cancels.
+ */
+export function followEvent(turn: Turn, follow: Follow, event: EventName, data: unknown): true {
+  const { then, by, reason } = follow
+  const { status } = turn.state
+  if (comesTooEarly(turn, follow)) {
+    turn.emit({ type: 'EventKept', event, data })
+    return true
+  }
+  turn.emit({ type: 'EventFollowed', event })
+  const step = then.kind === 'ask' ? turn.definition.byName.get(then.step) : undefined
+  const since = step === undefined ? 0 : turn.step(step).since
+  const again = then.kind === 'ask' && (then.withinMs === null || turn.now < since + then.withinMs)
+  if (!again || step === undefined) {
+    if (status === 'STARTED' || status === 'COMPLETED') beginCancel(turn, by, reason)
+    return true
+  }
+  turn.emit({ type: 'SagaReopened', stage: step.stage })
+  return ask(turn, step, 1, (turn.step(step).round ?? 1) + 1)
 }
 
 /** The event with the state after it, and why the command cannot be built; null where it can. */
@@ -87,9 +133,9 @@ function fail(turn: Turn, step: StepDefinition): boolean {
   return beginUndo(turn, step.name, why)
 }
 
-/** True where an unknown outcome may be undone without knowing it: nothing to undo, or an undo safe on nothing. */
+/** True where an unknown outcome may be undone without knowing it: it only reads, or its undo is safe on nothing. */
 const mayUndoBlind = (step: StepDefinition): boolean =>
-  step.onUnknown !== 'park' && (step.undo === null || step.undo.safeOnNothing)
+  step.onUnknown !== 'park' && (step.effect === 'none' || step.undo?.safeOnNothing === true)
 
 /** Turns the saga round: because of a cancel that waited for the pivot, or because of the failed step. */
 export function beginUndo(turn: Turn, step: string, reason: string): true {
@@ -118,19 +164,37 @@ export function beginCancel(turn: Turn, by: string, reason: string): void {
 }
 
 function backwardOnce(turn: Turn): boolean {
-  const steps = turn.begun()
-  if (steps.some((step) => turn.step(step).phase === 'undoing')) return false // one undo at a time
+  const { state, definition } = turn
+  if (turn.open().some((step) => turn.step(step).phase === 'undoing')) return false // one undo at a time
+  const decider = deciderOf(turn)
+  if (decider !== null && turn.step(decider).phase === 'done') return askUndo(turn, decider)
+  for (
+    let stage = Math.min(state.undoing ?? Infinity, state.stage, definition.stages.length - 1);
+    stage >= 0;
+    stage--
+  ) {
+    const moved = undoStage(turn, definition.stages[stage] ?? [])
+    if (moved !== null) return moved
+  }
+  return endUndone(turn)
+}
+
+/** Where a completed saga is cancelled: the step whose undo decides. */
+function deciderOf({ state, definition }: Turn): StepDefinition | null {
+  const name = state.cancel?.after === true ? definition.cancelDecidedBy : null
+  return name === null ? null : (definition.byName.get(name) ?? null)
+}
+
+/** The next thing in undoing a stage, and whether it was done; null where nothing of it remains. */
+function undoStage(turn: Turn, steps: readonly StepDefinition[]): boolean | null {
   const stuck = steps.find((step) => turn.step(step).phase === 'stuck')
   if (stuck !== undefined) return parkAt(turn, stuck.name, `its undo was given up: ${String(turn.step(stuck).why)}`)
-  const decider = turn.state.cancel?.after === true ? turn.definition.cancelDecidedBy : null
-  const deciding = decider === null ? undefined : steps.find((step) => step.name === decider)
-  if (deciding !== undefined && turn.step(deciding).phase === 'done') return askUndo(turn, deciding)
   const open = steps.filter((step) => isOpen(turn.step(step)))
   const closable = open.find((step) => closesAtOnce(turn, step))
   if (closable !== undefined) return close(turn, closable)
   if (open.some((step) => step.onUnknown !== 'undo')) return false // settled first, by its answer or a repeat
   const newest = steps.findLast((step) => mayHaveEffect(turn.step(step)) && step.undo !== null)
-  return newest === undefined ? endUndone(turn) : askUndo(turn, newest)
+  return newest === undefined ? null : askUndo(turn, newest, newest.stage)
 }
 
 /** What is open, but can have nothing to undo, is not waited for. */
@@ -151,29 +215,34 @@ const mayHaveEffect = ({ phase, exhausted }: StepState): boolean =>
 export const mayRemain = (turn: Turn): readonly string[] =>
   turn
     .begun()
-    .filter((step) => step.do !== null)
+    .filter((step) => step.do !== null && step.effect !== 'none')
     .filter((step) => {
       const state = turn.step(step)
-      const known = state.phase === 'done' && step.undo === null && step.place === 'before' // it only read
-      return (mayHaveEffect(state) && !known) || state.phase === 'undoing' || state.phase === 'stuck'
+      return mayHaveEffect(state) || state.phase === 'undoing' || state.phase === 'stuck'
     })
     .map((step) => step.name)
 
-/** Sends the undo of a step, the first time or again; blind where nobody knows whether there is anything to undo. */
-export function askUndo(turn: Turn, step: StepDefinition): true {
+/**
+ * Sends the undo of a step, the first time or again; blind where nobody knows whether there is anything to
+ * undo. `stage` is given where all later ones are settled.
+ */
+export function askUndo(turn: Turn, step: StepDefinition, stage?: number): true {
   const { phase, attempts, undoRound = 1 } = turn.step(step)
   const unknown = phase !== 'done' && phase !== 'undoing' && phase !== 'stuck'
   if (unknown && !mayUndoBlind(step)) return parkAt(turn, step.name, String(turn.step(step).why))
-  const built = buildCommand(turn.definition, turn.state, step, 'undo')
-  if (!built.ok) return parkAt(turn, step.name, built.why)
-  turn.emit({
+  const event = {
     type: 'UndoAsked',
     step: step.name,
+    ...(stage === undefined ? {} : { stage }),
     attempt: phase === 'undoing' ? attempts + 1 : 1,
     round: undoRound,
     blind: unknown,
     until: turn.now + step.attemptMs,
-  })
+  } as const
+  const folded = evolve(turn.state, event) as SagaState
+  const built = buildCommand(turn.definition, folded, step, 'undo')
+  if (!built.ok) return parkAt(turn, step.name, built.why)
+  turn.emit(event, folded)
   return true
 }
 

@@ -23,13 +23,13 @@ test.each([
     'a success that cannot be read',
     'bought',
     { status: 1 },
-    { kind: 'garbled', why: expect.stringContaining('status') as string },
+    { kind: 'unreadable', why: expect.stringContaining('status') as string },
   ],
   [
     'an answer that its reader cannot bear',
     'bought',
     null,
-    { kind: 'garbled', why: expect.stringContaining('null') as string },
+    { kind: 'unreadable', why: expect.stringContaining('null') as string },
   ],
 ])('%s is read as such', (_what, type, payload, reading) => {
   expect(readReply(buy, asked, { type, payload })).toEqual(reading)

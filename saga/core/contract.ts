@@ -5,12 +5,16 @@
  * (which obeys). Nothing here does I/O; the same contract is used over every transport.
  */
 
-/** The part of Standard Schema (standardschema.dev, version 1) that we use; zod, valibot and arktype schemas fit. */
-export interface Schema<out T> {
+/**
+ * The part of Standard Schema (standardschema.dev, version 1) that we use; zod, valibot and arktype schemas fit.
+ * `Given` is what may be given to it, `Read` what it makes of that (defaults filled in, texts transformed).
+ */
+export interface Schema<out Read, out Given = unknown> {
   readonly '~standard': {
     readonly version: 1
     readonly vendor: string
-    readonly validate: (value: unknown) => SchemaResult<T> | PromiseLike<SchemaResult<T>>
+    readonly validate: (value: unknown) => SchemaResult<Read> | PromiseLike<SchemaResult<Read>>
+    readonly types?: { readonly input: Given; readonly output: Read } | undefined
   }
 }
 
@@ -25,28 +29,43 @@ interface SchemaIssue {
 
 export type Checked<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly why: string }
 
-/** An answer as it arrives: its type name and its unchecked payload. `causationId` names the command it answers. */
+/** An answer or an event as it arrives: its type name and its unchecked payload. */
 export interface ReplyMessage {
   readonly type: string
   readonly payload: unknown
+  /** The message's own id: an event that comes again under its id counts once. */
+  readonly id?: string | undefined
   /** The id of the command that this answers; foreign producers give none. */
   readonly causationId?: string | undefined
 }
 
-/** A command that a participant obeys, with the two answers it may give. */
-export interface CommandContract<Payload = unknown, Data = unknown> {
-  /** The participant's name; a transport derives the place to send to from it (`order` -> `order_commands`). */
+/**
+ * A command that a participant obeys, with the two answers it may give.
+ *
+ * `Payload` is what a saga gives and `Received` what the handler reads of it; `Given` is what the handler answers and `Data`
+ * what the saga reads of that. They differ where a schema has defaults or transforms: the wire carries what was given.
+ */
+export interface CommandContract<Payload = unknown, Data = unknown, Received = Payload, Given = Data> {
+  /** The participant's name. */
   readonly participant: string
+  /** The channel that its commands are sent to. Several participants may share one. */
+  readonly commandChannel: string
+  /** The channel that its answers come from. */
+  readonly eventChannel: string
   /** The command's type on the wire, such as `create_order`. */
   readonly type: string
-  readonly payload: Schema<Payload>
-  readonly done: { readonly type: string; readonly data: Schema<Data> }
+  readonly payload: Schema<Received, Payload>
+  readonly done: { readonly type: string; readonly data: Schema<Data, Given> }
   /** Null where the command cannot be refused: then every try either succeeds or stays unknown. */
   readonly rejected: RejectedReply | null
-  /** True where the participant refuses a command that its undo has overtaken (design rule 5). */
+  /** False where nobody answers: it counts as done once the transport has taken it. An answer that comes first is read. */
+  readonly answered: boolean
+  /** True where the participant refuses a command that its undo has overtaken. */
   readonly tombstones: boolean
   /** As an undo: true where it may be sent although nothing may have been done, and without the lost answer's ids. */
   readonly safeOnNothing: boolean
+  /** Tells commands of one type apart that have different answers: whether this payload is one of this contract. */
+  when(payload: unknown): boolean
   /** Reads a success: null, or the reason why it is a rejection after all (an answer that reports another status). */
   verdict(data: Data, asked: Payload): string | null
   /** False where an answer of the right type belongs to another command (its payment id is not the one asked for). */
@@ -61,44 +80,119 @@ interface RejectedReply {
   refuse(reason: string): unknown
 }
 
-export interface CommandOptions<Payload, Data> {
-  readonly payload: Schema<Payload>
-  readonly done: readonly [type: string, data: Schema<Data>]
+interface SharedOptions<Payload, Received> {
+  readonly payload: Schema<Received, Payload>
+  readonly safeOnNothing?: boolean
+  /** For one of several commands of this type: whether a payload is this one's. */
+  readonly when?: (payload: Received) => boolean
+}
+
+export interface CommandOptions<Payload, Data, Received = Payload, Given = Data> extends SharedOptions<
+  Payload,
+  Received
+> {
+  readonly done: readonly [type: string, data: Schema<Data, Given>]
   /** Type and schema of the refusal; its reason is read from the field `error`. Leave out where none exists. */
   readonly rejected?: readonly [type: string, data: Schema<{ readonly error: string }>]
-  readonly safeOnNothing?: boolean
   readonly verdict?: (data: Data, asked: Payload) => string | null
   readonly belongs?: (reply: ReplyMessage, asked: Payload) => boolean
+  /** False where the participant may as well not answer: sent is then as good as done. */
+  readonly answered?: boolean
+}
+
+export interface ParticipantOptions {
+  /** True where a command that its undo has overtaken is refused; the participant kit does. */
+  readonly tombstones?: boolean
+  /** `<participant>_commands` where none is given. */
+  readonly commandChannel?: string
+  /** `<participant>_events` where none is given. */
+  readonly eventChannel?: string
+}
+
+export interface ParticipantContract {
+  command<Payload, Data, Received = Payload, Given = Data>(
+    type: string,
+    command: CommandOptions<Payload, Data, Received, Given>,
+  ): CommandContract<Payload, Data, Received, Given>
+  /** A command that nobody answers: done once the transport has taken it, and repeated while that is not known. */
+  notice<Payload, Received = Payload>(
+    type: string,
+    command: SharedOptions<Payload, Received>,
+  ): CommandContract<Payload, null, Received, null>
 }
 
 /**
  * Declares the commands of one participant.
  *
+ * @throws Error where a name is no text or empty
+ *
  * @example
  * const order = participantContract('order', { tombstones: true })
  * export const createOrder = order.command('create_order', { payload, done: ['order.created', OrderCreated] })
  */
-export function participantContract(
-  participant: string,
-  options: { readonly tombstones?: boolean } = {},
-): {
-  command<Payload, Data>(type: string, command: CommandOptions<Payload, Data>): CommandContract<Payload, Data>
-} {
+export function participantContract(participant: string, options: ParticipantOptions = {}): ParticipantContract {
+  const { tombstones = false, commandChannel = `${participant}_commands` } = options
+  const { eventChannel = `${participant}_events` } = options
+  for (const [what, name] of Object.entries({ participant, commandChannel, eventChannel })) named(what, name)
+  const place = { participant, commandChannel, eventChannel, tombstones }
+
   return {
-    command<Payload, Data>(type: string, command: CommandOptions<Payload, Data>): CommandContract<Payload, Data> {
+    command(type, command) {
+      const [doneType, data] = command.done
+      for (const [what, name] of Object.entries({ type, done: doneType })) named(`${what} of ${participant}`, name)
+      for (const schema of [command.payload, data, ...(command.rejected?.slice(1) ?? [])]) isSchema(type, schema)
       return {
-        participant,
+        ...place,
         type,
         payload: command.payload,
-        done: { type: command.done[0], data: command.done[1] },
+        done: { type: doneType, data },
         rejected: command.rejected === undefined ? null : refusal(command.rejected[0], command.rejected[1]),
-        tombstones: options.tombstones ?? false,
+        answered: command.answered ?? true,
         safeOnNothing: command.safeOnNothing ?? false,
+        when: whenOf(command.when),
         verdict: command.verdict ?? (() => null),
         belongs: command.belongs ?? (() => true),
       }
     },
+    notice(type, command) {
+      named(`type of ${participant}`, type)
+      isSchema(type, command.payload)
+      return {
+        ...place,
+        type,
+        payload: command.payload,
+        done: { type: '', data: none },
+        rejected: null,
+        answered: false,
+        safeOnNothing: command.safeOnNothing ?? false,
+        when: whenOf(command.when),
+        verdict: () => null,
+        belongs: () => false,
+      }
+    },
   }
+}
+
+/** The kit has checked the payload before it asks. */
+const whenOf =
+  <Received>(when: ((payload: Received) => boolean) | undefined) =>
+  (payload: unknown): boolean =>
+    when === undefined || when(payload as Received)
+
+function named(what: string, name: unknown): void {
+  if (typeof name !== 'string' || name === '')
+    throw new Error(`the ${what} must be a text that is not empty; it is ${JSON.stringify(name) ?? String(name)}.`)
+}
+
+function isSchema(type: string, schema: unknown): void {
+  if (typeof (schema as Schema<unknown> | undefined)?.['~standard']?.validate !== 'function')
+    throw new Error(
+      `a schema of ${type} is none: give one that follows Standard Schema, such as zod's z.object({ ... }).`,
+    )
+}
+
+const none: Schema<null, null> = {
+  '~standard': { version: 1, vendor: 'ordersaga', validate: () => ({ value: null }) },
 }
 
 function refusal(type: string, data: Schema<{ readonly error: string }>): RejectedReply {
@@ -110,10 +204,14 @@ function refusal(type: string, data: Schema<{ readonly error: string }>): Reject
   }
 }
 
-/** An event from outside that a saga may wait for (a runner's acceptance). */
+/** An event from outside that a saga may wait for (a runner's acceptance), or that something follows. */
 export interface EventContract<Data = unknown> {
   readonly type: string
   readonly data: Schema<Data>
+  /** Where it is published; without it, it comes by the channels of the saga's participants, or is handed in. */
+  readonly channel?: string
+  /** Which saga it concerns, from its unchecked payload; null leaves that to the message's correlation id. */
+  readonly sagaId?: (payload: unknown) => string | null
 }
 
 /** Checks a value against a schema. Never throws: a schema that throws or answers later is a failed check. */
@@ -140,7 +238,7 @@ export type Reading =
   /** It does not answer this command. */
   | { readonly kind: 'other' }
   /** It answers this command, but cannot be read: the command's outcome stays unknown. */
-  | { readonly kind: 'garbled'; readonly why: string }
+  | { readonly kind: 'unreadable'; readonly why: string }
 
 /** Reads an answer to a command. Never throws. */
 export function readReply(command: CommandContract, asked: unknown, reply: ReplyMessage): Reading {
@@ -148,11 +246,11 @@ export function readReply(command: CommandContract, asked: unknown, reply: Reply
     const spec = reply.type === command.done.type ? command.done : command.rejected
     if (spec === null || spec.type !== reply.type || !command.belongs(reply, asked)) return { kind: 'other' }
     const data = check(spec.data, reply.payload)
-    if (!data.ok) return { kind: 'garbled', why: data.why }
+    if (!data.ok) return { kind: 'unreadable', why: data.why }
     if (spec !== command.done) return { kind: 'rejected', reason: (spec as RejectedReply).reason(data.value) }
     const reason = command.verdict(data.value, asked)
     return reason === null ? { kind: 'done', data: data.value } : { kind: 'rejected', reason }
   } catch (error) {
-    return { kind: 'garbled', why: String(error) }
+    return { kind: 'unreadable', why: String(error) }
   }
 }

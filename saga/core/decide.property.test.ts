@@ -43,7 +43,7 @@ function optionsOf(name: string, { undo: how, foreign, onUnknown, retry, tries, 
   return {
     do: foreign ? foreignAsk(name) : ask(name),
     with: () => ({}),
-    ...(how === 'none' ? {} : { undo: undo(name, how === 'safe'), undoWith: () => ({}) }),
+    ...(how === 'none' ? { effect: 'none' } : { undo: undo(name, how === 'safe'), undoWith: () => ({}) }),
     ...(settled === 'query' ? { query: ask(`q${name}`), queryWith: () => ({}) } : {}),
     onUnknown: settled,
     onRejected: retry ? 'retry' : 'undo',
@@ -173,7 +173,7 @@ function inputOf(definition: SagaDefinition, state: SagaState, made: Gesture): I
         reason: 'x',
       }
     case 'answer': {
-      const steps = definition.steps.filter((step) => step.do !== null && state.steps[step.name] !== undefined)
+      const steps = definition.steps.filter((step) => step.do !== null && stepOf(state, step.name).phase !== 'todo')
       const step = steps[made.pick % Math.max(steps.length, 1)]
       if (step === undefined) return { type: 'time' }
       const { phase, querying } = stepOf(state, step.name)

@@ -15,7 +15,7 @@ import type { SagaDefinition } from './definition.ts'
 import type { Event } from './events.ts'
 import { evolve } from './evolve.ts'
 import { whyNotPlain } from './plain.ts'
-import { receive } from './receive.ts'
+import { receive, sent } from './receive.ts'
 import type { SagaState } from './state.ts'
 import { hasEnded } from './state.ts'
 import { timeCame } from './time.ts'
@@ -25,6 +25,8 @@ export type Input =
   /** `seed` is any integer; it spreads the retries of different sagas. */
   | { readonly type: 'start'; readonly id: string; readonly input: unknown; readonly seed: number }
   | { readonly type: 'reply'; readonly reply: ReplyMessage }
+  /** The transport has taken a command that nobody need answer. */
+  | { readonly type: 'sent'; readonly commandId: string }
   /** A wake-up that `pending` asked for; harmless at any other time. */
   | { readonly type: 'time' }
   | { readonly type: 'cancel'; readonly by: string; readonly reason: string }
@@ -79,6 +81,7 @@ function start(definition: SagaDefinition, input: Input & { type: 'start' }, now
     input: input.input,
     at: now,
     deadline: definition.deadlineMs === null ? null : now + definition.deadlineMs,
+    structure: definition.structureKey,
   }
   const turn = new Turn(definition, evolve(null, first) as SagaState, now)
   advance(turn)
@@ -91,6 +94,8 @@ function respond(turn: Turn, input: Input): void {
       return // starting is idempotent: it runs already
     case 'reply':
       return receive(turn, input.reply)
+    case 'sent':
+      return sent(turn, input.commandId)
     case 'time':
       return timeCame(turn)
     case 'cancel':

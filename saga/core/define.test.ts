@@ -1,5 +1,10 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { participantContract } from './contract.ts'
+import { readInput } from './decide.ts'
 import { defineSaga } from './define.ts'
+import type { SagaDefinition } from './definition.ts'
+import { defaultRetry } from './retry.ts'
 import { ask, both, Data, Empty, foreignAsk, sure, undo } from './saga.testkit.ts'
 
 const saga = () => defineSaga('s', { version: 1, input: Empty })
@@ -14,7 +19,7 @@ const mistakes: readonly (readonly [mistake: string, declare: () => unknown, say
     () => saga().step('a', both('a')).step('a', both('a')).end(),
     /two steps of this name; rename one/,
   ],
-  ['a name that cannot be part of an id', () => saga().step('a:b', both('a')).end(), /use only letters, digits/],
+  ['a name that cannot be part of an id', () => saga().step('a:b', both('a')).end(), /use at most 100 letters, digits/],
   [
     'a name that every object has',
     () => saga().step('toString', both('a')).end(),
@@ -84,7 +89,7 @@ const mistakes: readonly (readonly [mistake: string, declare: () => unknown, say
     'continue before the pivot',
     () =>
       saga()
-        .step('a', { ...forward, onExhausted: 'continue' })
+        .step('a', { ...forward, effect: 'none', onExhausted: 'continue' })
         .end(),
     /is for steps after the pivot/,
   ],
@@ -98,7 +103,10 @@ const mistakes: readonly (readonly [mistake: string, declare: () => unknown, say
   ],
   [
     'a decider without an undo',
-    () => saga().step('a', forward).end({ cancelDecidedBy: 'a' }),
+    () =>
+      saga()
+        .step('a', { ...forward, effect: 'none' })
+        .end({ cancelDecidedBy: 'a' }),
     /has no undo; give it one or name another/,
   ],
   ['two pivots', () => afterPivot().pivot(), /two pivots; remove one/],
@@ -126,7 +134,7 @@ const mistakes: readonly (readonly [mistake: string, declare: () => unknown, say
       saga()
         .step('a', { ...both('a'), retry: { tries: 0, firstMs: 1, factor: 1, maxMs: 1, jitter: 0 } })
         .end(),
-    /retry policy needs tries >= 1/,
+    /retry: tries must be a whole number from 1, or Infinity; it is 0/,
   ],
   [
     'a negative time',
@@ -134,7 +142,7 @@ const mistakes: readonly (readonly [mistake: string, declare: () => unknown, say
       saga()
         .step('a', { ...both('a'), attemptMs: -1 })
         .end(),
-    /numbers of milliseconds/,
+    /must be a number of milliseconds/,
   ],
   [
     'a step time that is no number',
@@ -142,11 +150,88 @@ const mistakes: readonly (readonly [mistake: string, declare: () => unknown, say
       saga()
         .step('a', { ...both('a'), stepMs: NaN })
         .end(),
-    /numbers of milliseconds/,
+    /must be a number of milliseconds/,
   ],
 ]
 
-test.each(mistakes)(
+const at = (ms: number) => () =>
+  saga()
+    .step('a', { ...both('a'), attemptMs: ms })
+    .end()
+
+const more: typeof mistakes = [
+  ['a time without end', at(Infinity), /attemptMs must be a number of milliseconds.*it is Infinity/],
+  ['a time beyond all dates', at(1e15), /attemptMs must be a number of milliseconds.*it is 1000000000000000/],
+  [
+    'a wait without end',
+    () =>
+      saga()
+        .wait('w', { for: { type: 'e', data: Data }, withinMs: Infinity })
+        .end(),
+    /step w: withinMs must be a number of milliseconds/,
+  ],
+  ...[-5, NaN, Infinity, '9' as never].map(
+    (deadlineMs) =>
+      [
+        `a deadline of ${String(deadlineMs)}`,
+        () => defineSaga('s', { version: 1, input: Empty, deadlineMs }),
+        /deadlineMs must be a number of milliseconds/,
+      ] as const,
+  ),
+  [
+    'a pause that is no number',
+    () =>
+      saga()
+        .step('a', { ...both('a'), undoRetry: { maxMs: NaN } })
+        .end(),
+    /undoRetry: maxMs must be a number of milliseconds/,
+  ],
+  ['a step that says nothing of its undo', () => saga().step('a', forward).end(), /declare effect: 'none' where it/],
+  [
+    'an undo of what has no effect',
+    () =>
+      saga()
+        .step('a', { ...both('a'), effect: 'none' })
+        .end(),
+    /has an undo, and says effect: 'none'; remove one/,
+  ],
+  [
+    'a settlement that does not exist',
+    () =>
+      saga()
+        .step('a', { ...both('a'), onUnknown: 'ignore' as never })
+        .end(),
+    /onUnknown is "ignore"; use 'repeat', 'query', 'undo', 'park'/,
+  ],
+  ['a name with a space', () => defineSaga('my saga', { version: 1, input: Empty }), /use at most 100 letters/],
+  ['an input without a schema', () => defineSaga('s', { version: 1, input: {} as never }), /give input a schema/],
+  [
+    'a command that is none',
+    () =>
+      saga()
+        .step('a', { ...both('a'), do: { type: 'x' } as never })
+        .end(),
+    /must be commands that a participantContract made/,
+  ],
+  [
+    'a payload that is no function',
+    () =>
+      saga()
+        .step('a', { ...both('a'), with: {} as never })
+        .end(),
+    /with must be a function/,
+  ],
+  [
+    'an event that asks a step again which is not after the pivot',
+    () =>
+      afterPivot().end({
+        follows: [{ event: { type: 'e', data: Data }, then: 'ask', step: 'a', by: 'x', reason: 'y' }],
+      }),
+    /e asks a again, which is no command after the pivot/,
+  ],
+]
+
+test.each([...mistakes, ...more])(
   '%s fails when it is declared, with a sentence that says what to change',
   (_mistake, declare, says) => {
     expect(declare).toThrow(says)
@@ -155,7 +240,7 @@ test.each(mistakes)(
 )
 
 test('names that do not exist do not compile', () => {
-  const typed = saga().step('a', { do: ask('a'), keep: ({ id }) => ({ id }), with: () => ({}) })
+  const typed = saga().step('a', { do: ask('a'), keep: ({ id }) => ({ id }), with: () => ({}), effect: 'none' })
   // @ts-expect-error there is no reply of a step called b
   typed.step('c', { do: ask('c'), with: ({ replies }) => ({ x: replies.b }) })
   // @ts-expect-error the step a keeps nothing called name
@@ -193,9 +278,41 @@ test('the business key is read from input and answers', () => {
 
 test('a step that only asks needs no undo', () => {
   const [step] = saga()
-    .step('a', { do: foreignAsk('a'), with: () => ({}) })
+    .step('a', { do: foreignAsk('a'), with: () => ({}), effect: 'none' })
     .end().steps
   expect(step?.undoWith({} as never)).toBeNull()
   expect(step?.queryWith({} as never)).toBeNull()
   expect(step?.keep(5)).toBe(5)
 })
+
+test('what a retry policy does not say is as by default, and an undo is retried as its step', () => {
+  const [step] = saga()
+    .step('a', { ...both('a'), retry: { tries: 2, jitter: undefined as never }, undoRetry: { tries: 9 } })
+    .end().steps
+  expect(step?.retry).toEqual({ ...defaultRetry, tries: 2 })
+  expect(step?.undoRetry).toEqual({ ...defaultRetry, tries: 9 })
+})
+
+describe('schemas with defaults and transforms', () => {
+  const Ask = z.object({ amount: z.number(), currency: z.string().default('EUR') })
+  const Answer = z.object({ at: z.string().transform((text) => text.length) })
+  const pay = participantContract('bank').command('pay', { payload: Ask, done: ['paid', Answer] })
+
+  test('a saga gives what a schema takes, and reads what it makes of it', () => {
+    const Input = z.object({ note: z.string().default('none'), count: z.string().transform(Number) })
+    const definition = defineSaga('typed', { version: 1, input: Input })
+      .step('pay', { do: pay, with: ({ input }) => ({ amount: input.count }), effect: 'none' })
+      .step('again', { do: pay, with: ({ replies }) => ({ amount: replies.pay.at }), effect: 'none' })
+      .end()
+    const given: Parameters<typeof inputOf<typeof definition>>[1] = { count: '3' }
+    expect(readInput(definition, given)).toEqual({ ok: true, value: { note: 'none', count: 3 } })
+    // @ts-expect-error the count is given as text
+    inputOf(definition, { count: 3 })
+  })
+})
+
+/** Stands for a host's start: what a definition is started with. */
+const inputOf = <D extends SagaDefinition>(
+  _definition: D,
+  input: D extends SagaDefinition<infer Input, unknown> ? Input : never,
+): unknown => input

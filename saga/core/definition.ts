@@ -6,28 +6,33 @@
  */
 import type { CommandContract, EventContract, Schema } from './contract.ts'
 import type { RetryPolicy } from './retry.ts'
+import type { Structure } from './structure.ts'
 
 /** What a step's payload function sees. */
-export interface DoContext {
+export interface StepContext<Input = unknown, Replies = Readonly<Record<string, unknown>>> {
   readonly sagaId: string
   /** The id that this command carries. */
   readonly commandId: string
-  readonly input: unknown
+  readonly input: Input
   /** What the steps before it answered, by name. */
-  readonly replies: Readonly<Record<string, unknown>>
+  readonly replies: Readonly<Replies>
   /** When the step was first asked, Unix milliseconds: the same on every repeat. */
   readonly since: number
 }
 
 /** What an undo's payload function sees. */
-export interface UndoContext extends DoContext {
+export interface UndoContext<
+  Input = unknown,
+  Replies = Readonly<Record<string, unknown>>,
+  Kept = unknown,
+> extends StepContext<Input, Replies> {
   /** The step's own answer; undefined where it never came. */
-  readonly reply: unknown
+  readonly reply: Kept | undefined
   /** Why the saga is undone. */
   readonly reason: string
 }
 
-/** How an unknown outcome is settled (design rule 1). */
+/** How an unknown outcome is settled. */
 export type Settlement = 'repeat' | 'query' | 'undo' | 'park'
 
 export interface StepDefinition {
@@ -39,13 +44,15 @@ export interface StepDefinition {
   readonly place: 'before' | 'pivot' | 'after'
   /** Null for a step that waits for an event. */
   readonly do: CommandContract | null
-  readonly with: (context: DoContext) => unknown
+  readonly with: (context: StepContext) => unknown
   readonly undo: CommandContract | null
   readonly undoWith: (context: UndoContext) => unknown
   readonly query: CommandContract | null
-  readonly queryWith: (context: DoContext) => unknown
+  readonly queryWith: (context: StepContext) => unknown
   /** The event that a waiting step waits for. */
   readonly event: EventContract | null
+  /** `none`: it only reads, so that whatever became of it there is nothing to undo. */
+  readonly effect: 'some' | 'none'
   readonly onUnknown: Settlement
   /** `retry`: a refusal is tried again, under a new id, as long as there are tries. */
   readonly onRejected: 'undo' | 'retry'
@@ -63,24 +70,45 @@ export interface StepDefinition {
   readonly keep: (reply: unknown) => unknown
 }
 
-/** One saga, as declared under one version. `Input` is what it starts from. */
-export interface SagaDefinition<Input = unknown> {
+/** What follows an event that no step waits for, while the saga runs or after it has completed. */
+export interface Follow {
+  readonly event: EventContract
+  readonly then:
+    | { readonly kind: 'cancel' }
+    /** Asks a step after the pivot again, once the saga is complete; too late for that, it cancels. */
+    | { readonly kind: 'ask'; readonly step: string; readonly withinMs: number | null }
+  /** Who is said to have asked for the cancel, and why. */
+  readonly by: string
+  readonly reason: string
+}
+
+/** One saga, as declared under one version. `Input` is what it is started with, `Replies` what its steps answer. */
+export interface SagaDefinition<Input = unknown, Replies = unknown> {
   readonly name: string
   readonly version: number
-  readonly input: Schema<Input>
+  readonly input: Schema<unknown, Input>
   /** Whole-saga deadline in milliseconds; past it a saga that has not reached its pivot cancels itself. */
   readonly deadlineMs: number | null
   /** What the business calls this saga, for lists. */
   readonly businessKey: (context: {
     readonly input: unknown
     readonly replies: Readonly<Record<string, unknown>>
-  }) => string | null
+  }) => unknown
   /** Steps of one stage run side by side; a stage is left when each of them is settled. */
   readonly stages: readonly (readonly StepDefinition[])[]
   readonly steps: readonly StepDefinition[]
   readonly byName: ReadonlyMap<string, StepDefinition>
-  /** Design rule 12: the step whose undo decides whether a completed saga may still be cancelled. */
+  /** Steps whose commands are answered by a type, and those that wait for an event of it. */
+  readonly byAnswer: ReadonlyMap<string, readonly StepDefinition[]>
+  readonly byEvent: ReadonlyMap<string, readonly StepDefinition[]>
+  /** The step whose undo decides whether a completed saga may still be cancelled. */
   readonly cancelDecidedBy: string | null
+  readonly follows: readonly Follow[]
+  /** What its sagas depend on, and a short name for it. */
+  readonly structure: Structure
+  readonly structureKey: string
+  /** Never there; keeps the answers' types. */
+  readonly repliesType?: Replies
 }
 
 /** What is wrong with a definition, found when it is declared. */

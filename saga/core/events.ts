@@ -3,6 +3,12 @@
  * Times are Unix milliseconds.
  */
 
+/** An event from outside, by its type and the id of its message. */
+export interface EventName {
+  readonly type: string
+  readonly id: string | null
+}
+
 export type Event =
   | {
       readonly type: 'SagaStarted'
@@ -13,6 +19,8 @@ export type Event =
       readonly input: unknown
       readonly at: number
       readonly deadline: number | null
+      /** Names what its definition fixes; absent where an earlier build started it. */
+      readonly structure?: string
     }
   /** The command was sent (or the wait begun) for the first time, again under its id, or under a new id after a refusal. */
   | {
@@ -24,7 +32,14 @@ export type Event =
       readonly until: number
     }
   | { readonly type: 'StepQueried'; readonly step: string; readonly attempt: number; readonly until: number }
-  | { readonly type: 'StepDone'; readonly step: string; readonly reply: unknown }
+  /** `event` is what a wait has taken. */
+  | { readonly type: 'StepDone'; readonly step: string; readonly reply: unknown; readonly event?: EventName }
+  /** An event came before what it is for; it is taken later. */
+  | { readonly type: 'EventKept'; readonly event: EventName; readonly data: unknown }
+  /** An event has its consequence; it was kept until now, or came just now. */
+  | { readonly type: 'EventFollowed'; readonly event: EventName }
+  /** Completed, it goes on at this stage: one of its steps is asked again. */
+  | { readonly type: 'SagaReopened'; readonly stage: number }
   /** `retryAt` is null where the refusal is final. */
   | { readonly type: 'StepRejected'; readonly step: string; readonly reason: string; readonly retryAt: number | null }
   /** No answer in time: the outcome is unknown. `retryAt` is null where the tries are used up. */
@@ -52,6 +67,8 @@ export type Event =
   | {
       readonly type: 'UndoAsked'
       readonly step: string
+      /** The step's stage; later ones are settled. */
+      readonly stage?: number
       readonly attempt: number
       readonly round: number
       readonly blind: boolean
@@ -66,7 +83,7 @@ export type Event =
       readonly retryAt: number | null
     }
   | { readonly type: 'UndoDone'; readonly step: string }
-  /** A success of a step that was undone blind came late: its effect may be left behind, so it is undone again. */
+  /** A success of a step that counted as without effect came late: its effect may be left behind, so it is undone. */
   | { readonly type: 'EffectFound'; readonly step: string; readonly reply: unknown }
   | { readonly type: 'SagaParked'; readonly step: string; readonly reason: string }
   | { readonly type: 'SagaResumed'; readonly by: string; readonly reason: string }
@@ -80,6 +97,14 @@ export type Event =
       readonly reason: string | null
     }
   /** An answer that changed nothing: late, repeated, foreign or unreadable. */
-  | { readonly type: 'ReplyIgnored'; readonly reply: string; readonly why: string }
+  | {
+      readonly type: 'ReplyIgnored'
+      readonly reply: string
+      readonly why: string
+      /** Where it answers what is outstanding but cannot be read: that step. */
+      readonly step?: string
+      /** It is known to have come before. */
+      readonly repeated?: true
+    }
   /** A request by a person or a clock that changed nothing. */
   | { readonly type: 'RequestRefused'; readonly request: string; readonly why: string }

@@ -3,13 +3,18 @@
  *
  * Only `decide` makes events; it folds each through here before it decides the next, so state and history cannot part.
  */
-import type { Event } from './events.ts'
-import type { SagaState, StepState } from './state.ts'
+import type { Event, EventName } from './events.ts'
+import type { KeptEvent, SagaState, StepState } from './state.ts'
+import { entriesOf, noSteps, stepIn, withStepIn } from './steps.ts'
 
 const untouched: StepState = { phase: 'todo', attempts: 0, since: 0 }
 
 /** The state of a step; `todo` where it has not begun. */
-export const stepOf = (state: SagaState, step: string): StepState => state.steps[step] ?? untouched
+export const stepOf = (state: SagaState, step: string): StepState => stepIn(state.steps, step) ?? untouched
+
+/** Names of the steps that a time is set for. */
+export const openSteps = (state: SagaState): readonly string[] =>
+  state.open ?? entriesOf(state.steps).flatMap(([name, { nextAt }]) => (nextAt === undefined ? [] : [name]))
 
 /** Folds one event; null is the state before `SagaStarted`. */
 export function evolve(state: SagaState | null, event: Event): SagaState | null {
@@ -26,7 +31,7 @@ function started(event: Event & { type: 'SagaStarted' }): SagaState {
     input: event.input,
     status: 'STARTED',
     stage: 0,
-    steps: {},
+    steps: noSteps,
     startedAt: event.at,
     endedAt: null,
     deadline: event.deadline,
@@ -35,19 +40,29 @@ function started(event: Event & { type: 'SagaStarted' }): SagaState {
     parked: null,
     expiresAt: null,
     leftBehind: [],
+    ...(event.structure === undefined ? {} : { structure: event.structure }),
   }
 }
 
 /** Changes one step; the marks of the attempt before are dropped. */
 function withStep(state: SagaState, name: string, change: Partial<StepState>): SagaState {
-  const { phase, attempts, since, reply, round, undoRound, blind } = stepOf(state, name)
+  const { phase, attempts, since, reply, round, undoRound, blind, by, found } = stepOf(state, name)
   // Field by field, since this runs for nearly every event and spreading a rest pattern costs several times as much.
   const step: { -readonly [K in keyof StepState]: StepState[K] } = { phase, attempts, since }
   if (reply !== undefined) step.reply = reply
   if (round !== undefined) step.round = round
   if (undoRound !== undefined) step.undoRound = undoRound
   if (blind !== undefined) step.blind = blind
-  return { ...state, steps: { ...state.steps, [name]: Object.assign(step, change) } }
+  if (by !== undefined) step.by = by
+  if (found !== undefined) step.found = found
+  return setStep(state, name, Object.assign(step, change))
+}
+
+function setStep(state: SagaState, name: string, step: StepState): SagaState {
+  const open = openSteps(state)
+  const steps = withStepIn(state.steps, name, step)
+  if (open.includes(name) === (step.nextAt !== undefined)) return { ...state, steps, open }
+  return { ...state, steps, open: step.nextAt === undefined ? open.filter((each) => each !== name) : [...open, name] }
 }
 
 const pause = (retryAt: number | null): Partial<StepState> =>
@@ -70,7 +85,7 @@ function next(state: SagaState, event: Exclude<Event, { type: 'SagaStarted' }>):
     case 'StepQueried':
       return withStep(state, event.step, { attempts: event.attempt, querying: true, nextAt: event.until })
     case 'StepDone':
-      return withStep(state, event.step, { phase: 'done', reply: event.reply })
+      return stepDone(state, event)
     case 'StepRejected':
       return withStep(state, event.step, { phase: 'rejected', why: event.reason, ...pause(event.retryAt) })
     case 'StepUnknown':
@@ -81,14 +96,16 @@ function next(state: SagaState, event: Exclude<Event, { type: 'SagaStarted' }>):
       })
     case 'StepSkipped':
       return skipped(state, event)
-    case 'UndoAsked':
-      return withStep(state, event.step, {
+    case 'UndoAsked': {
+      const asked = withStep(state, event.step, {
         phase: 'undoing',
         attempts: event.attempt,
         ...(event.round > 1 ? { undoRound: event.round } : {}),
         ...(event.blind ? { blind: true } : {}),
         nextAt: event.until,
       })
+      return event.stage === undefined ? asked : { ...asked, undoing: event.stage }
+    }
     case 'UndoFailed':
       return withStep(state, event.step, {
         phase: event.retryAt === null ? 'stuck' : 'undoing',
@@ -97,9 +114,18 @@ function next(state: SagaState, event: Exclude<Event, { type: 'SagaStarted' }>):
         ...pause(event.retryAt),
       })
     case 'UndoDone':
-      return withStep(state, event.step, { phase: 'undone' })
+      return undoDone(state, event.step)
     case 'EffectFound':
       return effectFound(state, event.step, event.reply)
+    case 'ReplyIgnored':
+      // What is outstanding stays so; should its time pass, this is why.
+      return event.step === undefined
+        ? state
+        : setStep(state, event.step, { ...stepOf(state, event.step), why: event.why })
+    case 'EventKept':
+      return { ...state, kept: [...(state.kept ?? []), { event: event.event, data: event.data }] }
+    case 'EventFollowed':
+      return followed(state, event.event)
     default:
       return sagaLevel(state, event)
   }
@@ -113,18 +139,58 @@ function skipped(state: SagaState, event: Event & { type: 'StepSkipped' }): Saga
   return { ...withStep(state, event.step, change), expiresAt: event.expiresAt ?? state.expiresAt }
 }
 
-/** The step counts as done again, and its undo gets a fresh id: the old one was answered, or is on its way, for nothing. */
-function effectFound(state: SagaState, step: string, reply: unknown): SagaState {
-  const { blind: _blind, ...kept } = stepOf(state, step)
-  const bare = { ...state, steps: { ...state.steps, [step]: kept } }
-  const undoing = state.cancel === null ? 'COMPENSATING' : 'CANCELLING'
+/** A wait keeps the id of what it took, since each event counts once. */
+function stepDone(given: SagaState, { step, reply, event }: Event & { type: 'StepDone' }): SagaState {
+  // Found done while it is undone, it may be newer than what is undone now.
+  const state = given.undoing === undefined ? given : { ...given, undoing: undefined }
+  if (event === undefined) return withStep(state, step, { phase: 'done', reply })
+  return withoutKept(withStep(state, step, { phase: 'done', reply, by: event.id }), event)
+}
+
+function withoutKept(state: SagaState, { type, id }: EventName): SagaState {
+  const at = (state.kept ?? []).findIndex(({ event }) => event.type === type && event.id === id)
+  if (at === -1) return state
+  const kept: readonly KeptEvent[] = state.kept?.toSpliced(at, 1) ?? []
+  return { ...state, kept }
+}
+
+/** How many ids of events are remembered, far more than come twice late. */
+const mostFollowed = 32
+
+function followed(state: SagaState, event: EventName): SagaState {
+  const rest = withoutKept(state, event)
+  return event.id === null ? rest : { ...rest, followed: [...(state.followed ?? []), event.id].slice(-mostFollowed) }
+}
+
+/** Undone, unless more of its successes were found: the next is then done, and undone under a fresh id. */
+function undoDone(state: SagaState, step: string): SagaState {
+  const { found } = stepOf(state, step)
+  if (found === undefined || found.at + 1 >= found.replies.length) return withStep(state, step, { phase: 'undone' })
+  return foundNext(state, step, { ...found, at: found.at + 1 })
+}
+
+function effectFound(state: SagaState, name: string, reply: unknown): SagaState {
+  const step = stepOf(state, name)
+  const replies = [...(step.found?.replies ?? []), reply]
+  const open = step.found !== undefined && (step.phase === 'undoing' || step.phase === 'stuck')
+  // The undo of another success is under way: this one is next.
+  if (open) return setStep(state, name, { ...step, found: { replies, at: step.found?.at ?? 0 } })
   return {
-    ...withStep(bare, step, { phase: 'done', reply, undoRound: (kept.undoRound ?? 1) + 1 }),
-    status: undoing,
+    ...foundNext(state, name, { replies, at: replies.length - 1 }),
+    status: state.cancel === null ? 'COMPENSATING' : 'CANCELLING',
     parked: null,
     endedAt: null,
     leftBehind: [], // it is undone after all, or parks again
+    undoing: undefined,
   }
+}
+
+/** The step counts as done again, and its undo gets a fresh id: the old one was answered, or is on its way, for nothing. */
+function foundNext(state: SagaState, name: string, found: NonNullable<StepState['found']>): SagaState {
+  const { blind: _blind, ...step } = stepOf(state, name)
+  const bare = setStep(state, name, step)
+  const undoRound = (step.undoRound ?? 1) + 1
+  return withStep(bare, name, { phase: 'done', reply: found.replies[found.at], undoRound, found })
 }
 
 function sagaLevel(state: SagaState, event: Event): SagaState {
@@ -152,6 +218,8 @@ function sagaLevel(state: SagaState, event: Event): SagaState {
       return { ...state, status: state.parked?.from ?? state.status, parked: null }
     case 'SagaCompleted':
       return { ...state, status: 'COMPLETED', endedAt: event.at }
+    case 'SagaReopened':
+      return { ...state, status: 'STARTED', stage: event.stage, endedAt: null }
     case 'SagaCompensated':
       return { ...state, status: 'COMPENSATED', endedAt: event.at }
     case 'SagaCancelled':
@@ -159,7 +227,7 @@ function sagaLevel(state: SagaState, event: Event): SagaState {
     case 'SagaFailed':
       return { ...state, status: 'FAILED', endedAt: event.at, parked: null, leftBehind: event.leftBehind }
     default:
-      return state // ReplyIgnored, RequestRefused: recorded, nothing changes
+      return state // RequestRefused: recorded, nothing changes
   }
 }
 
@@ -169,12 +237,8 @@ function sagaLevel(state: SagaState, event: Event): SagaState {
  */
 function cancelRefused(state: SagaState): SagaState {
   const late = state.cancel?.after === true ? state.cancel : null
-  const steps =
-    late === null
-      ? state.steps
-      : Object.fromEntries(
-          Object.entries(state.steps).map(([name, step]) => [name, step.phase === 'undoing' ? asDone(step) : step]),
-        )
+  const undoing = late === null ? [] : entriesOf(state.steps).filter(([, { phase }]) => phase === 'undoing')
+  const { steps, open } = undoing.reduce((all, [name, step]) => setStep(all, name, asDone(step)), state)
   const expired = late !== null && state.expiresAt !== null && state.expiresAt <= late.at
   return {
     ...state,
@@ -183,6 +247,8 @@ function cancelRefused(state: SagaState): SagaState {
     parked: null, // a saga that was parked while it asked has its answer now
     expiresAt: expired ? null : state.expiresAt,
     steps,
+    open,
+    undoing: undefined,
   }
 }
 

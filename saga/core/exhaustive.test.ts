@@ -11,13 +11,14 @@ import { evolve, stepOf } from './evolve.ts'
 import { pending } from './pending.ts'
 import type { RetryPolicy } from './retry.ts'
 import type { SagaState } from './state.ts'
+import { entriesOf } from './steps.ts'
 import type { Rules } from './walk.testkit.ts'
 import { rules, walk } from './walk.testkit.ts'
 
-const anything: Schema<object> = {
+const anything: Schema<object, object> = {
   '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: value as object }) },
 }
-const failure = anything as Schema<{ readonly error: string }>
+const failure = anything as Schema<object> as Schema<{ readonly error: string }>
 
 const at = (tries: number): RetryPolicy => ({ tries, firstMs: 0, factor: 1, maxMs: 0, jitter: 0 })
 
@@ -32,6 +33,8 @@ interface Kind {
   readonly onRejected?: 'retry'
   readonly onExhausted?: 'continue'
   readonly undo?: boolean
+  /** It is the pivot or comes after it: without an undo it has an effect all the same. */
+  readonly last?: boolean
   readonly tries?: number
   readonly undoTries?: number
 }
@@ -52,7 +55,9 @@ const optionsOf = (kind: Kind): Options => ({
   do: command(kind, kind.refusable ?? true),
   with: () => ({}),
   ...(kind.undo === false
-    ? {}
+    ? kind.last === true
+      ? {}
+      : ({ effect: 'none' } as const)
     : {
         undo: command(kind, kind.undoRefusable ?? false, kind.safeOnNothing ?? true),
         undoWith: () => ({}),
@@ -76,7 +81,8 @@ const plain = (steps: number, kind: Kind = {}): SagaDefinition =>
     .end()
 
 const read: Kind = { undo: false }
-const later: Kind = { undo: false, refusable: false }
+const pivotal: Kind = { undo: false, last: true }
+const later: Kind = { ...pivotal, refusable: false }
 
 const sagas: Readonly<Record<string, SagaDefinition>> = {
   'one step': plain(1, { tries: 3, undoTries: 3, undoRefusable: true }),
@@ -92,14 +98,14 @@ const sagas: Readonly<Record<string, SagaDefinition>> = {
   'an unknown that is undone at once': plain(3, { onUnknown: 'undo' }),
   'an unknown that parks': plain(2, { onUnknown: 'park' }),
   'a refusal that is tried again': plain(2, { onRejected: 'retry', tries: 3 }),
-  'a pivot and a step after it': add(add(add(begin(), 'a'), 'b', read).pivot(), 'c', later).end(),
+  'a pivot and a step after it': add(add(add(begin(), 'a'), 'b', pivotal).pivot(), 'c', later).end(),
   'a pivot that cannot be refused': add(add(begin(), 'a'), 'b', later).pivot().end(),
-  'a step after the pivot that may be left out': add(add(add(begin(), 'a'), 'b', read).pivot(), 'c', {
-    undo: false,
+  'a step after the pivot that may be left out': add(add(add(begin(), 'a'), 'b', pivotal).pivot(), 'c', {
+    ...pivotal,
     onRejected: 'retry',
     onExhausted: 'continue',
   }).end(),
-  'a cancel after completion': add(add(add(begin(), 'a', { undoRefusable: true }), 'b', read).pivot(), 'c', {
+  'a cancel after completion': add(add(add(begin(), 'a', { undoRefusable: true }), 'b', pivotal).pivot(), 'c', {
     onRejected: 'retry',
     onExhausted: 'continue',
   }).end({ cancelDecidedBy: 'a' as never }),
@@ -148,7 +154,7 @@ const refusalOf = (state: SagaState, step: string) =>
   }) as const
 
 const inPhase = (state: SagaState, phase: string): string | undefined =>
-  Object.keys(state.steps).find((name) => stepOf(state, name).phase === phase)
+  entriesOf(state.steps).find(([, step]) => step.phase === phase)?.[0]
 
 const through = (
   definition: SagaDefinition,

@@ -5,9 +5,10 @@
  * same id, and the participant answers it from its store.
  */
 import type { CommandContract } from './contract.ts'
-import type { DoContext, SagaDefinition, StepDefinition } from './definition.ts'
-import { stepOf } from './evolve.ts'
-import type { SagaState } from './state.ts'
+import type { SagaDefinition, StepContext, StepDefinition } from './definition.ts'
+import { openSteps, stepOf } from './evolve.ts'
+import { whyNotPlain } from './plain.ts'
+import type { SagaState, StepState } from './state.ts'
 
 export type Direction = 'do' | 'undo' | 'query'
 
@@ -19,8 +20,11 @@ export interface Command {
   readonly direction: Direction
   readonly attempt: number
   readonly participant: string
+  readonly channel: string
   readonly type: string
   readonly payload: unknown
+  /** Nobody need answer it: that the transport has taken it is told to the saga (input `sent`). */
+  readonly unanswered: boolean
   /** Of an undo: the id of the command that it undoes. */
   readonly undoes: string | null
 }
@@ -48,7 +52,7 @@ export function pending(definition: SagaDefinition, state: SagaState): Pending {
   if (!isMoving(state)) return { commands: [], wakeAt: null }
   const commands: Command[] = []
   let wakeAt = deadlineOf(definition, state)
-  for (const step of definition.steps) {
+  for (const step of open(definition, state)) {
     const { nextAt } = stepOf(state, step.name)
     if (nextAt !== undefined) wakeAt = Math.min(wakeAt ?? Infinity, nextAt)
     const direction = outstanding(step, state)
@@ -57,6 +61,12 @@ export function pending(definition: SagaDefinition, state: SagaState): Pending {
   }
   return { commands, wakeAt }
 }
+
+/** Steps that a time is set for, in the order of the definition. */
+export const open = (definition: SagaDefinition, state: SagaState): readonly StepDefinition[] =>
+  openSteps(state)
+    .flatMap((name) => definition.byName.get(name) ?? [])
+    .toSorted((a, b) => a.index - b.index)
 
 const isMoving = ({ status }: SagaState): boolean =>
   status === 'STARTED' || status === 'COMPENSATING' || status === 'CANCELLING'
@@ -74,7 +84,7 @@ export function canTurnBack(definition: SagaDefinition, state: SagaState): boole
 
 /** Steps that have begun, in the order of the definition. */
 export const begun = (definition: SagaDefinition, state: SagaState): readonly StepDefinition[] =>
-  definition.steps.filter((step) => state.steps[step.name] !== undefined)
+  definition.steps.filter((step) => stepOf(state, step.name).phase !== 'todo')
 
 function outstanding(step: StepDefinition, state: SagaState): Direction | null {
   const { phase, paused, querying } = stepOf(state, step.name)
@@ -85,30 +95,54 @@ function outstanding(step: StepDefinition, state: SagaState): Direction | null {
 
 export type Built = { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly why: string }
 
-/** Builds a step's command. A payload function that throws is a mistake in the definition, told by `why`. */
+/**
+ * Builds a step's command. A payload function that throws, or gives what is no JSON, is a mistake in the definition, told by
+ * `why`. What is built is kept with the step's state, which is another one when the next attempt is asked for.
+ */
 export function buildCommand(
   definition: SagaDefinition,
   state: SagaState,
   step: StepDefinition,
   direction: Direction,
 ): Built {
+  const of = stepOf(state, step.name)
+  const known = builtFor.get(of)
+  if (known?.definition === definition && known.saga === state.id && known.direction === direction) return known.built
+  const built = build(definition, state, step, direction)
+  // A step that has not begun has no state of its own.
+  if (of.phase !== 'todo') builtFor.set(of, { definition, saga: state.id, direction, built })
+  return built
+}
+
+interface Kept {
+  readonly definition: SagaDefinition
+  readonly saga: string
+  readonly direction: Direction
+  readonly built: Built
+}
+
+const builtFor = new WeakMap<StepState, Kept>()
+
+function build(definition: SagaDefinition, state: SagaState, step: StepDefinition, direction: Direction): Built {
   try {
-    const id = commandId(state, step.name, direction)
     const contract = contractOf(step, direction)
-    return {
-      ok: true,
-      command: {
-        id,
-        sagaId: state.id,
-        step: step.name,
-        direction,
-        attempt: stepOf(state, step.name).attempts,
-        participant: contract.participant,
-        type: contract.type,
-        payload: payloadOf(definition, state, step, direction),
-        undoes: direction === 'undo' ? commandId(state, step.name, 'do') : null,
-      },
+    const payload = payloadOf(definition, state, step, direction)
+    const why = whyNotPlain(payload, 'it')
+    if (why !== null) return { ok: false, why: `the ${direction} payload of step ${step.name} is no JSON: ${why}` }
+    const command = {
+      id: commandId(state, step.name, direction),
+      sagaId: state.id,
+      step: step.name,
+      direction,
+      attempt: stepOf(state, step.name).attempts,
+      participant: contract.participant,
+      channel: contract.commandChannel,
+      type: contract.type,
+      payload,
+      unanswered: !contract.answered,
+      undoes: direction === 'undo' ? commandId(state, step.name, 'do') : null,
     }
+    return { ok: true, command }
   } catch (error) {
     return { ok: false, why: `the ${direction} payload of step ${step.name} could not be built: ${String(error)}` }
   }
@@ -119,7 +153,7 @@ export const contractOf = (step: StepDefinition, direction: Direction): CommandC
   (direction === 'do' ? step.do : direction === 'undo' ? step.undo : step.query) as CommandContract
 
 function payloadOf(definition: SagaDefinition, state: SagaState, step: StepDefinition, direction: Direction): unknown {
-  const context: DoContext = {
+  const context: StepContext = {
     sagaId: state.id,
     commandId: commandId(state, step.name, 'do'),
     input: state.input,

@@ -1,16 +1,17 @@
 /**
- * Takes an answer in: finds the command that it answers, reads it, and settles the step (design rules 1, 5 and 6).
+ * Takes an answer in: finds the command that it answers, reads it, and settles the step.
  *
  * An answer is matched by the id of its command where the sender names it, else by what is outstanding and its type.
- * What matches nothing outstanding changes nothing and is recorded. One exception: a success of a step that was undone
- * blind, at a participant that leaves no tombstones, shows an effect left behind; the saga goes back to undo it.
+ * What matches nothing outstanding changes nothing and is recorded. One exception: a success of a step that counts as
+ * without effect, from a participant that keeps late commands out in no way, shows an effect left behind; the saga goes back
+ * to undo it, also from its end.
  */
 import type { Reading, ReplyMessage } from './contract.ts'
-import { check, readReply } from './contract.ts'
+import { readReply } from './contract.ts'
 import type { StepDefinition } from './definition.ts'
 import type { Built, Direction } from './pending.ts'
 import { buildCommand, commandId, contractOf, stepNamed } from './pending.ts'
-import type { StepState } from './state.ts'
+import { takeEvent } from './event.ts'
 import { hasEnded } from './state.ts'
 import { exhausted, keptOf, leaveOut, outcomeUnknown, undoFailed } from './settle.ts'
 import type { Turn } from './turn.ts'
@@ -22,28 +23,32 @@ interface Match {
 }
 
 export function receive(turn: Turn, reply: ReplyMessage): void {
-  if (waitedFor(turn, reply)) return
   const match = findMatch(turn, reply)
+  if (match === null && takeEvent(turn, reply)) return
   if (match === null) return ignore(turn, reply, 'it answers nothing that is outstanding: late, repeated or foreign')
-  if (match.reading.kind === 'garbled') return ignore(turn, reply, `it cannot be read: ${match.reading.why}`)
+  if (match.reading.kind === 'unreadable') return unreadable(turn, match, reply, match.reading.why)
   if (match.reading.kind === 'done') return succeeded(turn, match, match.reading.data, reply)
   if (match.reading.kind === 'rejected') return refused(turn, match, match.reading.reason, reply)
   ignore(turn, reply, 'it is not an answer to the command that it names')
 }
 
+/** The transport has taken a command that nobody need answer: that is as good as done. */
+export function sent(turn: Turn, id: string): void {
+  const step = turn.definition.byName.get(stepNamed(turn.state, id))
+  const direction = directions.find((each) => step !== undefined && commandId(turn.state, step.name, each) === id)
+  if (step === undefined || direction === undefined || contractOf(step, direction)?.answered !== false) return
+  if (!awaits(turn, step, direction, null)) return
+  resumeFrom(turn, step)
+  if (direction === 'undo') turn.emit({ type: 'UndoDone', step: step.name })
+  else turn.emit({ type: 'StepDone', step: step.name, reply: null })
+}
+
 const ignore = (turn: Turn, reply: ReplyMessage, why: string): void =>
   turn.emit({ type: 'ReplyIgnored', reply: reply.type, why })
 
-/** A step that waits for an event takes it by its type. */
-function waitedFor(turn: Turn, reply: ReplyMessage): boolean {
-  if (hasEnded(turn.state.status)) return false
-  const { steps } = turn.definition
-  const waiting = steps.find((step) => step.event?.type === reply.type && turn.step(step).phase === 'asked')
-  if (waiting?.event == null) return false
-  const data = check(waiting.event.data, reply.payload)
-  if (data.ok) turn.emit({ type: 'StepDone', step: waiting.name, reply: data.value })
-  else ignore(turn, reply, `it cannot be read: ${data.why}`)
-  return true
+/** The outcome stays unknown, and the reason is kept: it is why the saga waits in vain. */
+function unreadable(turn: Turn, { step }: Match, reply: ReplyMessage, why: string): void {
+  turn.emit({ type: 'ReplyIgnored', reply: reply.type, why: `it cannot be read: ${why}`, step: step.name })
 }
 
 /** What the answer says of the commands that it may answer; an undo before a command, since it was sent later. */
@@ -51,7 +56,7 @@ function findMatch(turn: Turn, reply: ReplyMessage): Match | null {
   const steps = suspects(turn, reply)
   for (const direction of directions)
     for (const step of steps) {
-      if (!awaits(turn, step, direction)) continue
+      if (!awaits(turn, step, direction, reply)) continue
       const named = reply.causationId === commandId(turn.state, step.name, direction)
       if (reply.causationId !== undefined && !named) continue
       const reading = read(step, direction, buildCommand(turn.definition, turn.state, step, direction), reply)
@@ -62,42 +67,69 @@ function findMatch(turn: Turn, reply: ReplyMessage): Match | null {
 
 const directions: readonly Direction[] = ['undo', 'query', 'do']
 
-/** The steps whose command it may answer: the one that it names, or any that has begun. */
-function suspects(turn: Turn, { causationId }: ReplyMessage): readonly StepDefinition[] {
-  if (causationId === undefined) return turn.begun()
+/** The steps whose command it may answer: the one that it names, or any that is answered by its type. */
+function suspects(turn: Turn, { causationId, type }: ReplyMessage): readonly StepDefinition[] {
+  if (causationId === undefined) return turn.definition.byAnswer.get(type) ?? []
   const step = turn.definition.byName.get(stepNamed(turn.state, causationId))
   return step === undefined ? [] : [step]
 }
 
 const read = (step: StepDefinition, direction: Direction, built: Built, reply: ReplyMessage): Reading =>
-  built.ok ? readReply(contractOf(step, direction), built.command.payload, reply) : { kind: 'garbled', why: built.why }
+  built.ok
+    ? readReply(contractOf(step, direction), built.command.payload, reply)
+    : { kind: 'unreadable', why: built.why }
 
-function awaits(turn: Turn, step: StepDefinition, direction: Direction): boolean {
+function awaits(turn: Turn, step: StepDefinition, direction: Direction, reply: ReplyMessage | null): boolean {
   const state = turn.step(step)
-  if (direction === 'do' && undoneBlind(step, state)) return true // evidence of an effect, even after the end
+  if (state.phase === 'todo' || contractOf(step, direction) === null) return false
+  if (direction === 'do' && reply !== null && mayShowEffect(turn, step, reply)) return true // also after the end
   if (hasEnded(turn.state.status) && turn.state.status !== 'COMPLETED') return false
   if (direction === 'query') return state.querying === true
   if (direction === 'undo') return state.phase === 'undoing' || state.phase === 'stuck'
-  if (step.do === null) return false
   return state.phase === 'asked' || state.phase === 'unknown' || (state.phase === 'skipped' && state.exhausted === true)
 }
 
-/** Undone, or said to be without effect, although nobody knew; and nothing at the participant keeps the command out. */
-const undoneBlind = (step: StepDefinition, { phase, blind }: StepState): boolean =>
-  blind === true &&
-  ((phase === 'skipped' && step.undo !== null) ||
-    ((phase === 'undoing' || phase === 'undone' || phase === 'stuck') && step.do?.tombstones === false))
+/**
+ * The step counts as without effect although nobody knew, or its effect was found before; and nothing keeps a late command
+ * out. Whether something does is a fact about who answers: one that does not name its command is none of ours, whatever the
+ * contract says. Nor does a refusal by such a one prove anything, once the command was sent more than once.
+ */
+function mayShowEffect(turn: Turn, step: StepDefinition, { causationId }: ReplyMessage): boolean {
+  const { phase, blind, found, attempts } = turn.step(step)
+  if (step.undo === null) return false
+  const foreign = causationId === undefined
+  if (phase === 'skipped') return blind === true
+  if (phase === 'rejected') return foreign && attempts > 1 && !isForward(turn)
+  const undone = phase === 'undoing' || phase === 'undone' || phase === 'stuck'
+  return undone && (blind === true || found !== undefined) && (foreign || step.do?.tombstones === false)
+}
 
-function succeeded(turn: Turn, { step, direction }: Match, data: unknown, reply: ReplyMessage): void {
+const isForward = ({ state }: Turn): boolean => (state.parked?.from ?? state.status) === 'STARTED'
+
+function succeeded(turn: Turn, match: Match, data: unknown, reply: ReplyMessage): void {
+  const { step, direction } = match
   if (direction === 'undo') {
     resumeFrom(turn, step)
     return turn.emit({ type: 'UndoDone', step: step.name })
   }
   const kept = keptOf(step, data)
-  if (!kept.ok) return ignore(turn, reply, kept.why)
-  if (undoneBlind(step, turn.step(step))) return turn.emit({ type: 'EffectFound', step: step.name, reply: kept.value })
+  if (!kept.ok) return unreadable(turn, match, reply, kept.why)
+  if (direction === 'do' && mayShowEffect(turn, step, reply)) return found(turn, step, kept.value, reply)
   resumeFrom(turn, step)
   turn.emit({ type: 'StepDone', step: step.name, reply: kept.value })
+}
+
+/** More than these are no order any more, but a participant that answers without end. */
+const mostFound = 32
+
+/** Each success is undone once: what tells nothing new is a repeat. */
+function found(turn: Turn, step: StepDefinition, value: unknown, reply: ReplyMessage): void {
+  const known = turn.step(step).found?.replies ?? []
+  const text = JSON.stringify(value)
+  if (known.some((each) => JSON.stringify(each) === text))
+    return turn.emit({ type: 'ReplyIgnored', reply: reply.type, why: 'it is undone already', repeated: true })
+  if (known.length >= mostFound) return ignore(turn, reply, `more than ${mostFound} successes of one step came late`)
+  turn.emit({ type: 'EffectFound', step: step.name, reply: value })
 }
 
 function refused(turn: Turn, { step, direction }: Match, reason: string, reply: ReplyMessage): void {
@@ -107,8 +139,7 @@ function refused(turn: Turn, { step, direction }: Match, reason: string, reply: 
   if (state.phase !== 'asked' && state.phase !== 'unknown')
     return ignore(turn, reply, 'it confirms that the step had no effect')
   resumeFrom(turn, step)
-  const forward = (turn.state.parked?.from ?? turn.state.status) === 'STARTED' // parked for another step, it goes on later
-  const again = step.onRejected === 'retry' && forward && !exhausted(turn, step)
+  const again = step.onRejected === 'retry' && isForward(turn) && !exhausted(turn, step)
   const retryAt = again ? turn.retryAt(step.retry, step, state.attempts) : null
   turn.emit({ type: 'StepRejected', step: step.name, reason, retryAt })
   if (retryAt === null) leaveOut(turn, step, reason, 'none')

@@ -2,14 +2,16 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { participantContract } from './contract.ts'
-import { decide, readInput, replay } from './decide.ts'
+import { decide, readInput, replay, transition } from './decide.ts'
 import { defineSaga } from './define.ts'
 import type { Event } from './events.ts'
-import { evolve } from './evolve.ts'
+import { evolve, stepOf } from './evolve.ts'
 import { buildCommand, pending, repliesOf } from './pending.ts'
 import { forever } from './retry.ts'
 import { ask, both, Data, Empty, foreignAsk, Run, steady, sure, undo } from './saga.testkit.ts'
+import type { SagaState } from './state.ts'
 import { isSettled, sagaStatuses } from './state.ts'
+import { noSteps } from './steps.ts'
 
 const saga = (deadlineMs?: number) =>
   defineSaga('s', { version: 1, input: Empty, ...(deadlineMs === undefined ? {} : { deadlineMs }) })
@@ -89,7 +91,7 @@ describe('rule 1: a step ends done, rejected or unknown', () => {
     const run = new Run(queried).wake(2)
     expect(run.open).toEqual(['S:a:query'])
     run.reply('a', 'q.done', { id: 'x' }, 'query')
-    expect(run.state).toMatchObject({ status: 'COMPLETED', steps: { a: { reply: { id: 'x' } } } })
+    expect([run.status, stepOf(run.state, 'a').reply]).toEqual(['COMPLETED', { id: 'x' }])
   })
 
   test('query: an answer "not there" repeats the command, since it may still be on its way', () => {
@@ -246,7 +248,6 @@ describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => 
     const before = run.state
     for (const [type, payload, causationId] of [
       ['a.done', { id: 'again' }, 'S:a:do'],
-      ['b.done', { id: 1 }, 'S:b:do'],
       ['b.done', {}, 'T:b:do'],
       ['nothing.known', {}, undefined],
       ['a.undone', {}, 'S:b:do'],
@@ -255,6 +256,19 @@ describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => 
       expect(events).toMatchObject([{ type: 'ReplyIgnored', reply: type }])
       expect(run.state).toEqual(before)
     }
+  })
+
+  test('an answer that cannot be read changes nothing but the reason that is given when nothing else comes', () => {
+    const run = new Run(two).done('a')
+    expect(run.reply('b', 'b.done', { id: 1 })).toMatchObject([{ type: 'ReplyIgnored', step: 'b' }])
+    expect([run.phase('b'), run.open, run.wakeAt]).toEqual(['asked', ['S:b:do'], 1000])
+    run.wake()
+    expect(stepOf(run.state, 'b')).toMatchObject({
+      phase: 'unknown',
+      why: expect.stringMatching(/cannot be read: id:/) as string,
+    })
+    run.wake(2)
+    expect(stepOf(run.state, 'b').why).toBe('no answer in time')
   })
 
   test('a foreign producer without causation is matched by what is outstanding', () => {
@@ -305,7 +319,7 @@ describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => 
     const run = new Run(blind).wake()
     run.done('a')
     expect(run.open).toEqual(['S:a:undo2'])
-    expect(run.state.steps['a']?.reply).toEqual({ id: 'a-1' })
+    expect(stepOf(run.state, 'a').reply).toEqual({ id: 'a-1' })
   })
 
   test('a late refusal of what is undone blind only confirms it', () => {
@@ -374,7 +388,7 @@ describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => 
   ] as const)('a keep function %s leaves the outcome open', (_what, keep, why) => {
     const run = new Run(
       saga()
-        .step('a', { do: ask('a'), keep, with: () => ({}) })
+        .step('a', { do: ask('a'), keep, with: () => ({}), effect: 'none' })
         .end(),
     )
     expect(run.reply('a', 'a.done')).toMatchObject([
@@ -384,14 +398,14 @@ describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => 
 
   test('a keep function that keeps nothing is one that keeps undefined', () => {
     const nothing = saga()
-      .step('a', { do: ask('a'), keep: () => undefined, with: () => ({}) })
+      .step('a', { do: ask('a'), keep: () => undefined, with: () => ({}), effect: 'none' })
       .end()
     expect(new Run(nothing).done('a').status).toBe('COMPLETED')
   })
 
   test('an input that no store gives back as it was is refused', () => {
     const dated = defineSaga('dated', { version: 1, input: z.object({ day: z.coerce.date() }) })
-      .step('a', { do: ask('a'), with: () => ({}) })
+      .step('a', { do: ask('a'), with: () => ({}), effect: 'none' })
       .end()
     expect(readInput(dated, { day: '2026-01-01' })).toEqual({
       ok: false,
@@ -404,7 +418,7 @@ describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => 
 describe('rule 7: groups and waits', () => {
   const group = saga()
     .parallel((steps) => steps.step('a', both('a')).step('b', both('b')))
-    .step('c', { do: ask('c'), with: ({ replies }) => ({ ids: [replies.a.id, replies.b.id] }) })
+    .step('c', { do: ask('c'), with: ({ replies }) => ({ ids: [replies.a.id, replies.b.id] }), effect: 'none' })
     .end()
 
   test('members run side by side; the group is left when each is settled', () => {
@@ -432,7 +446,7 @@ describe('rule 7: groups and waits', () => {
         )
         .end(),
     )
-    expect(run.state).toMatchObject({ status: 'PARKED', parked: { step: 'b' }, steps: {} })
+    expect(run.state).toMatchObject({ status: 'PARKED', parked: { step: 'b' }, steps: noSteps })
     broken = false
     run.act({ kind: 'retry' })
     expect(run.open).toEqual(['S:a:do', 'S:b:do', 'S:c:do'])
@@ -454,7 +468,7 @@ describe('rule 7: groups and waits', () => {
     run.input({ type: 'reply', reply: { type: 'accepted', payload: 'garbage' } })
     expect(run.phase('w')).toBe('asked')
     run.input({ type: 'reply', reply: { type: 'accepted', payload: { id: 'runner' } } })
-    expect(run.state).toMatchObject({ status: 'COMPLETED', steps: { w: { reply: { id: 'runner' } } } })
+    expect([run.status, stepOf(run.state, 'w').reply]).toEqual(['COMPLETED', { id: 'runner' }])
   })
 
   test('a wait without its event in time is rejected, or left out', () => {
@@ -599,7 +613,7 @@ describe('decided where the documents are silent', () => {
   test('FAILED: it ended and nothing may have taken effect', () => {
     expect(new Run(two).refused('a').state).toMatchObject({ status: 'FAILED', error: { step: 'a', reason: 'no' } })
     const reading = saga()
-      .step('r', { do: ask('r'), with: () => ({}) })
+      .step('r', { do: ask('r'), with: () => ({}), effect: 'none' })
       .step('b', both('b'))
       .end()
     expect(new Run(reading).done('r').refused('b').status).toBe('FAILED')
@@ -633,7 +647,7 @@ describe('decided where the documents are silent', () => {
   test('what only reads, or waits for its retry, is not waited for when the saga turns round', () => {
     const reading = saga()
       .step('a', both('a'))
-      .step('r', { do: ask('r'), with: () => ({}) })
+      .step('r', { do: ask('r'), with: () => ({}), effect: 'none' })
       .end()
     const run = new Run(reading).done('a')
     run.cancel()
@@ -745,7 +759,7 @@ describe('an operator at a parked saga', () => {
     const run = parked()
     expect(run.act({ kind: 'resolve', reply: 'x' })).toMatchObject([{ type: 'RequestRefused' }])
     run.act({ kind: 'resolve', reply: { id: 'found' } })
-    expect(run.state).toMatchObject({ status: 'COMPLETED', steps: { b: { reply: { id: 'found' } } } })
+    expect([run.status, stepOf(run.state, 'b').reply]).toEqual(['COMPLETED', { id: 'found' }])
     const stuck = new Run(two).done('a').refused('b').wake(5)
     expect(stuck.act({ kind: 'resolve', reply: {} })).toMatchObject([{ type: 'RequestRefused' }])
   })
@@ -756,7 +770,7 @@ describe('an operator at a parked saga', () => {
     }
     const run = new Run(
       saga()
-        .step('a', { do: ask('a'), keep, with: () => ({}), onUnknown: 'park', attemptMs: 1 })
+        .step('a', { do: ask('a'), keep, with: () => ({}), effect: 'none', onUnknown: 'park', attemptMs: 1 })
         .end(),
     ).wake()
     expect(run.act({ kind: 'resolve', reply: {} })).toMatchObject([{ type: 'RequestRefused' }])
@@ -769,7 +783,7 @@ describe('an operator at a parked saga', () => {
     expect(run.reply('b', 'b.done')).toMatchObject([{ type: 'ReplyIgnored' }])
     const stuck = new Run(
       saga()
-        .step('r', { do: ask('r'), with: () => ({}) })
+        .step('r', { do: ask('r'), with: () => ({}), effect: 'none' })
         .step('a', both('a'))
         .step('b', both('b'))
         .end(),
@@ -791,7 +805,7 @@ describe('a mistake in a definition’s functions', () => {
   test('a payload that cannot be built parks the saga before the step; a retry tries again', () => {
     const run = new Run(
       saga()
-        .step('a', { do: ask('a'), with: bug })
+        .step('a', { do: ask('a'), with: bug, effect: 'none' })
         .end(),
     )
     expect(run.state.parked).toMatchObject({ step: 'a', reason: expect.stringContaining('bug') as string })
@@ -814,18 +828,46 @@ describe('a mistake in a definition’s functions', () => {
     expect(run.state.parked).toMatchObject({ step: 'a', from: 'COMPENSATING' })
   })
 
-  test('a function that fails only later takes nothing down', () => {
+  test('a payload that is no JSON parks the saga, and says where', () => {
+    const run = new Run(
+      saga()
+        .step('a', { do: ask('a'), with: () => ({ on: { day: new Date(0) } }), effect: 'none' })
+        .end(),
+    )
+    expect(run.state.parked?.reason).toMatch(/the do payload of step a is no JSON: it.on.day is a Date/)
+  })
+
+  test('a payload function runs once for each attempt, whoever asks for the command', () => {
+    let built = 0
+    const { definition } = new Run(
+      saga()
+        .step('a', { ...both('a'), with: () => ({ built: ++built }) })
+        .end(),
+    )
+    built = 0
+    const { state } = transition(definition, null, { type: 'start', id: 'S', input: {}, seed: 7 }, 0)
+    expect(pending(definition, state as SagaState).commands).toMatchObject([{ payload: { built: 1 } }])
+    expect(pending(definition, state as SagaState).commands).toMatchObject([{ payload: { built: 1 } }])
+    const reply = { type: 'a.done', payload: {}, causationId: 'S:a:do' }
+    expect(transition(definition, state, { type: 'reply', reply }, 0).state?.status).toBe('COMPLETED')
+    expect(built).toBe(1)
+  })
+
+  test('a function that fails only after a restart takes nothing down', () => {
     let broken = false
     const run = new Run(
       saga()
-        .step('a', { do: ask('a'), with: () => (broken ? bug() : {}) })
+        .step('a', { ...both('a'), with: () => (broken ? bug() : {}) })
         .end(),
     )
     broken = true
-    expect(run.open).toEqual([])
-    expect(run.reply('a', 'a.done')).toMatchObject([{ type: 'ReplyIgnored' }])
-    const step = run.definition.steps[0]
-    expect(step && buildCommand(run.definition, run.state, step, 'do')).toMatchObject({ ok: false })
+    const { definition } = run
+    const restarted = replay(run.history) as SagaState
+    expect(pending(definition, restarted).commands).toEqual([])
+    const reply = { type: 'a.done', payload: {}, causationId: 'S:a:do' }
+    expect(decide(definition, restarted, { type: 'reply', reply }, 0)).toMatchObject([{ type: 'ReplyIgnored' }])
+    const step = definition.steps[0]
+    expect(step && buildCommand(definition, restarted, step, 'do')).toMatchObject({ ok: false })
   })
 
   test('a fault of the host parks the saga where it is; ended or parked ones are left alone', () => {

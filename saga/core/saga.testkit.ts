@@ -5,8 +5,8 @@ import type { Input } from './decide.ts'
 import { decide } from './decide.ts'
 import type { SagaDefinition } from './definition.ts'
 import type { Event } from './events.ts'
-import { evolve } from './evolve.ts'
-import { commandId, pending, type Direction } from './pending.ts'
+import { evolve, stepOf } from './evolve.ts'
+import { commandId, pending, type Command, type Direction } from './pending.ts'
 import type { RetryPolicy } from './retry.ts'
 import type { SagaState } from './state.ts'
 
@@ -69,12 +69,16 @@ export class Run {
     return pending(this.definition, this.state).commands.map((command) => command.id)
   }
 
+  commands(): readonly Command[] {
+    return pending(this.definition, this.state).commands
+  }
+
   get wakeAt(): number | null {
     return pending(this.definition, this.state).wakeAt
   }
 
   phase(step: string): string {
-    return this.state.steps[step]?.phase ?? 'todo'
+    return stepOf(this.state, step).phase
   }
 
   input(input: Input): readonly Event[] {

@@ -5,6 +5,9 @@
  * (`pending`), so no second record can disagree with it.
  */
 
+import type { EventName } from './events.ts'
+import type { Steps } from './steps.ts'
+
 export type SagaStatus =
   /** Running forward. */
   | 'STARTED'
@@ -23,6 +26,7 @@ export type SagaStatus =
   /** Needs a person: `parked` says why. */
   | 'PARKED'
 
+/** All statuses, for checks of what comes from outside. */
 export const sagaStatuses: readonly SagaStatus[] = [
   'STARTED',
   'COMPLETED',
@@ -72,8 +76,18 @@ export interface StepState {
   readonly blind?: true | undefined
   /** Tries are used up and it is still unknown. On a skipped step: it may have taken effect all the same. */
   readonly exhausted?: true | undefined
-  /** Why it was rejected or is unknown. */
+  /** Why it was rejected or is unknown; while its answer is awaited, why the last one could not be read. */
   readonly why?: string | undefined
+  /** Of a wait: the id of the message that it took. */
+  readonly by?: string | null | undefined
+  /** Successes that came late, each to be undone, in the order of their coming; and which of them is being undone. */
+  readonly found?: { readonly replies: readonly unknown[]; readonly at: number } | undefined
+}
+
+/** An event that waits for what it is for. */
+export interface KeptEvent {
+  readonly event: EventName
+  readonly data: unknown
 }
 
 export interface SagaState {
@@ -86,8 +100,8 @@ export interface SagaState {
   readonly status: SagaStatus
   /** Index of the current stage of the definition. */
   readonly stage: number
-  /** Steps that have begun, by name. */
-  readonly steps: Readonly<Record<string, StepState>>
+  /** Steps that have begun; `stepOf` finds one by its name. */
+  readonly steps: Steps
   /** Unix milliseconds, as all times here. */
   readonly startedAt: number
   readonly endedAt: number | null
@@ -103,6 +117,16 @@ export interface SagaState {
   readonly expiresAt: number | null
   /** Steps that may have left an effect when an operator gave up. */
   readonly leftBehind: readonly string[]
+  /** Names the structure of its definition; absent where an earlier build started it. */
+  readonly structure?: string | undefined
+  /** Names of the steps that a time is set for: what is outstanding, and pauses. Absent where an earlier build kept it. */
+  readonly open?: readonly string[] | undefined
+  /** While it is undone: the stage whose steps are undone now; later ones are settled. */
+  readonly undoing?: number | undefined
+  /** Events that came before what they are for. */
+  readonly kept?: readonly KeptEvent[] | undefined
+  /** Ids of the last events that had a consequence. */
+  readonly followed?: readonly string[] | undefined
 }
 
 /** True when nothing more follows by itself; only a late answer or a cancel after completion can reopen it. */

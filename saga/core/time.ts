@@ -12,7 +12,7 @@ export function timeCame(turn: Turn): void {
   if (status === 'COMPLETED' && expiresAt !== null && expiresAt <= turn.now)
     return beginCancel(turn, 'timer', 'the time of a step that was left out is up')
   if (status !== 'STARTED' && status !== 'COMPENSATING' && status !== 'CANCELLING') return
-  for (const step of turn.begun()) {
+  for (const step of turn.open()) {
     const { nextAt } = turn.step(step)
     // A step that parked the saga ends the turn: what else is due is looked at when it is resumed.
     if (nextAt !== undefined && nextAt <= turn.now && turn.state.status === status) stepDue(turn, step)
@@ -31,7 +31,7 @@ function stepDue(turn: Turn, step: StepDefinition): void {
   const { phase, paused, attempts, round = 1 } = turn.step(step)
   if (phase === 'rejected') ask(turn, step, attempts + 1, round + 1)
   else if (phase === 'undoing' && paused === true) askUndo(turn, step)
-  else if (phase === 'undoing') undoFailed(turn, step, noAnswer, false)
+  else if (phase === 'undoing') undoFailed(turn, step, turn.step(step).why ?? noAnswer, false)
   else if (phase === 'unknown' && paused === true) settleAgain(turn, step)
   else if (step.do === null) eventMissed(turn, step)
   else unanswered(turn, step)
@@ -48,11 +48,11 @@ function settleAgain(turn: Turn, step: StepDefinition): void {
 function unanswered(turn: Turn, step: StepDefinition): void {
   const settle = step.onUnknown === 'repeat' || step.onUnknown === 'query'
   const retryAt = settle && !exhausted(turn, step) ? turn.retryAt(step.retry, step, turn.step(step).attempts) : null
-  outcomeUnknown(turn, step, noAnswer, retryAt)
+  outcomeUnknown(turn, step, turn.step(step).why ?? noAnswer, retryAt)
 }
 
 function eventMissed(turn: Turn, step: StepDefinition): void {
-  const reason = `${step.event?.type} did not come in time`
+  const reason = turn.step(step).why ?? `${step.event?.type} did not come in time`
   if (step.onExhausted === 'continue') leaveOut(turn, step, reason, 'none')
   else turn.emit({ type: 'StepRejected', step: step.name, reason, retryAt: null })
 }

@@ -2,7 +2,7 @@
 import type { SagaDefinition, StepDefinition } from './definition.ts'
 import type { Event } from './events.ts'
 import { evolve, stepOf } from './evolve.ts'
-import { begun } from './pending.ts'
+import { begun, open } from './pending.ts'
 import { backoff } from './retry.ts'
 import type { RetryPolicy } from './retry.ts'
 import type { SagaState, StepState } from './state.ts'
@@ -38,11 +38,14 @@ export class Turn {
     return begun(this.definition, this.#state)
   }
 
+  /** Steps that a time is set for. */
+  open(): readonly StepDefinition[] {
+    return open(this.definition, this.#state)
+  }
+
   /** The newest step that the saga waits for. */
   currentStep(): string {
-    let current = ''
-    for (const step of this.begun()) if (this.step(step).nextAt !== undefined) current = step.name
-    return current
+    return this.open().at(-1)?.name ?? ''
   }
 
   /** When the next attempt may go out, in Unix milliseconds; a step's own deadline ends the pause. */

@@ -16,6 +16,7 @@ import type { Command } from './pending.ts'
 import { pending } from './pending.ts'
 import type { SagaState, StepState } from './state.ts'
 import { hasEnded } from './state.ts'
+import { entriesOf } from './steps.ts'
 
 /** What a participant has in store for one command: its answer, or a tombstone that keeps it out. */
 type Stored = 'done' | 'rejected' | 'tombstone'
@@ -300,7 +301,7 @@ function sagaKeyOf(saga: SagaState): string {
   const { status, stage, steps, error, cancel, parked, expiresAt, leftBehind } = saga
   const known = sagaKeys.get(saga)
   const by = [error?.step, cancel?.after, cancel?.by, parked?.step, parked?.from, expiresAt, leftBehind]
-  const key = known ?? JSON.stringify([status, stage, Object.entries(steps), by])
+  const key = known ?? JSON.stringify([status, stage, entriesOf(steps), by])
   sagaKeys.set(saga, key)
   return key
 }
