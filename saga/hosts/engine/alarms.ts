@@ -5,7 +5,7 @@
  * enough stays; when it fires, the true time is looked up and, where it lies ahead, a new entry is made. Most sagas end
  * long before their time: where more entries are left over than are needed, the heap is made anew.
  */
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../clock.ts'
 
 interface Entry {
   readonly at: number

@@ -6,7 +6,7 @@
  * A saga is in one lane at a time, and its inputs keep their order.
  */
 import { StoreError } from '../../stores/store.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../clock.ts'
 import { EngineError } from './errors.ts'
 import type { Job, Mover } from './mover.ts'
 

@@ -10,7 +10,7 @@
 import type { Command } from '../../core/pending.ts'
 import type { Message, Transport } from '../../transports/transport.ts'
 import { commandChannel, RefusedError } from '../../transports/transport.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../clock.ts'
 
 export interface OutboxOptions {
   readonly transport: Transport

@@ -3,7 +3,7 @@
  * a pause after each, so that commits never wait for more than one.
  */
 import type { Store } from '../../stores/store.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../clock.ts'
 
 export interface RetentionOptions {
   readonly store: Store

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { participantContract } from '../../core/contract.ts'
 import { defineSaga } from '../../core/define.ts'
 import type { Message, Transport } from '../../transports/transport.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../clock.ts'
 
 const shop = participantContract('shop', { tombstones: true })
 const failure = z.looseObject({ error: z.string() })

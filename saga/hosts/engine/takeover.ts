@@ -9,7 +9,7 @@
  * again.
  */
 import type { DefinitionVersion, Found, Store, StoredSaga } from '../../stores/store.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../clock.ts'
 
 export interface TakeoverOptions {
   readonly store: Store
