@@ -1,56 +1,91 @@
 /**
- * The saga's row as SQL stores keep it: its columns, its form in our words, and the conditions of lists and counts.
+ * The saga's row as SQL stores keep it: its columns (a new one is a line here), its form in our words, and the conditions of lists and counts.
  *
- * The row is small and stays so. The state is kept in the history, beside the events: with one of every so many moves, and
- * where nothing follows by itself. What came since is folded when the saga is read, a few entries at most. So a move costs
- * the same however much its saga holds: a large input, or the answers of two hundred steps.
+ * The row is small and stays so. The state is kept in the history, beside the events of the move that it was kept with
+ * (`kept-state.ts`), and what came since is folded when the saga is read.
  */
-import type { Event } from '../core/events.ts'
-import { evolve } from '../core/evolve.ts'
-import type { SagaState } from '../core/state.ts'
+import type { Input } from '../core/decide.ts'
 import { jsonOf } from './json.ts'
+import type { Events } from './kept-state.ts'
+import { foldSince, stateToKeep } from './kept-state.ts'
+import { isStorable } from './names.ts'
 import type { Reading } from './reading.ts'
 import { damageOf, stateOf } from './reading.ts'
-import type { HistoryEntry, Move, SagaFilter, Start, StoredSaga } from './store.ts'
-import { StoreError } from './store.ts'
+import type { HandedInput, HistoryEntry, KnownDefinition, Move, SagaFilter, Start, StoredSaga } from './store.ts'
 
-export const sagaColumns =
-  'id, definition, version, seq, state_seq, owner, key, fingerprint, business_key, created_at, updated_at'
+interface Column<Item, Value> {
+  readonly type: 'text' | 'bigint'
+  readonly of: (item: Item) => Value
+}
+
+const text = <Item, Value extends string | null>(of: (item: Item) => Value): Column<Item, Value> => ({
+  type: 'text',
+  of,
+})
+const whole = <Item>(of: (item: Item) => number): Column<Item, number> => ({ type: 'bigint', of })
+const flag = (is: boolean): number => (is ? 1 : 0)
+
+/** Columns by name, in order: what a row of theirs holds, and where it comes from. */
+export type Columns<Item> = Readonly<Record<string, Column<Item, string | number | null>>>
+
+/** The table `saga`, as a start fills it. */
+export const sagaColumns = {
+  id: text(({ saga }: Start) => saga.id),
+  definition: text(({ saga }: Start) => saga.definition),
+  version: whole(({ saga }: Start) => saga.version),
+  seq: whole(({ saga }: Start) => saga.seq),
+  /** The move that its state was kept with last; 0 where none was yet. */
+  state_seq: whole<Start>(() => 0),
+  owner: text(({ saga }: Start) => saga.owner),
+  key: text(({ saga }: Start) => saga.key),
+  fingerprint: text(({ saga }: Start) => saga.fingerprint),
+  business_key: text(({ saga }: Start) => saga.businessKey),
+  created_at: whole(({ saga }: Start) => saga.createdAt),
+  updated_at: whole(({ saga }: Start) => saga.updatedAt),
+  status: text(({ saga }: Start) => saga.state.status),
+  live: whole(({ live }: Start) => flag(live)),
+}
+
+/** The table `saga_history`, but for the state that may be kept with an entry. */
+export const entryColumns = {
+  saga_id: text((entry: HistoryEntry) => entry.sagaId),
+  seq: whole((entry: HistoryEntry) => entry.seq),
+  at: whole((entry: HistoryEntry) => entry.at),
+  input_id: text((entry: HistoryEntry) => entry.inputId),
+  events: text((entry: HistoryEntry) => jsonOf(entry.sagaId, entry.events)),
+}
+
+/** What a move changes, and the saga and the `seq` that it changes it of. */
+export const moveColumns = {
+  id: text(({ id }: Move) => id),
+  from_seq: whole(({ fromSeq }: Move) => fromSeq),
+  to_seq: whole(({ toSeq }: Move) => toSeq),
+  status: text(({ state }: Move) => state.status),
+  business_key: text(({ businessKey }: Move) => businessKey),
+  owner: text(({ owner }: Move) => owner),
+  live: whole(({ live }: Move) => flag(live)),
+  updated_at: whole(({ updatedAt }: Move) => updatedAt),
+  /** Null where none is kept with this move. */
+  state: text((move: Move) => stateToKeep(move)),
+}
+
+export const namesOf = <Item>(columns: Columns<Item>): string => Object.keys(columns).join(', ')
 
 /** What is read of the table `saga`: its columns, the state that was kept, and the events of each move since. */
-export const readColumns = (history: string): string => `${sagaColumns},
+export const readColumns = (history: string): string => `${namesOf(sagaColumns)},
   (select h.state from ${history} h where h.saga_id = saga.id and h.seq = saga.state_seq) as state,
   case when state_seq < seq then (
     select string_agg(h.events, ',' order by h.seq) from ${history} h where h.saga_id = saga.id and h.seq > saga.state_seq
   ) end as later`
 
-const movesPerState = 16
-
-/** The state that is kept with a move: now and then, and where nothing follows by itself. Null otherwise. */
-export function stateToKeep({ id, fromSeq, toSeq, live, state }: Move): string | null {
-  const due = Math.floor(fromSeq / movesPerState) < Math.floor(toSeq / movesPerState)
-  return due || !live ? jsonOf(id, state) : null
-}
-
 /** The statuses of sagas that may be pruned. */
 export const endedStatuses = `('COMPLETED', 'COMPENSATED', 'CANCELLED', 'FAILED')`
 
-export interface SagaRow {
-  readonly id: string
-  readonly definition: string
-  readonly version: number
-  readonly seq: number
-  /** The move that `state` was kept with; 0 where none was yet. */
-  readonly state_seq: number
-  readonly owner: string
-  readonly key: string | null
-  readonly fingerprint: string
-  readonly business_key: string | null
-  readonly created_at: number
-  readonly updated_at: number
-  readonly state: string | null
-  readonly later: string | null
+export type RowOf<Table> = {
+  readonly [Name in keyof Table]: Table[Name] extends Column<never, infer Value> ? Value : never
 }
+
+export type SagaRow = RowOf<typeof sagaColumns> & { readonly state: string | null; readonly later: string | null }
 
 const toSaga = (row: SagaRow): StoredSaga => ({
   id: row.id,
@@ -66,66 +101,20 @@ const toSaga = (row: SagaRow): StoredSaga => ({
   updatedAt: row.updated_at,
 })
 
-function folded({ seq, state, state_seq, later }: SagaRow): unknown {
-  const kept = state === null ? null : (JSON.parse(state) as SagaState)
-  const moves = later === null ? [] : (JSON.parse(`[${later}]`) as readonly (readonly Event[])[])
-  if (state_seq + moves.length !== seq)
-    throw new Error(`it is at move ${seq}, but after ${state_seq} its history has ${moves.length}`)
-  return moves.flat().reduce(evolve, kept)
-}
+const folded = ({ seq, state, state_seq, later }: SagaRow): unknown =>
+  foldSince(state, state_seq, later === null ? [] : (JSON.parse(`[${later}]`) as readonly Events[]), seq)
 
 export const reading: Reading<SagaRow> = { keyOf: ({ id, created_at }) => ({ id, createdAt: created_at }), toSaga }
 
-export interface HistoryRow {
-  readonly seq: number
-  readonly at: number
-  readonly input_id: string
-  readonly events: string
-}
+export type HistoryRow = RowOf<typeof entryColumns>
 
 /** @throws StoreError `damaged` */
-export function toEntry(sagaId: string, { seq, at, input_id, events }: HistoryRow): HistoryEntry {
+export function toEntry({ saga_id, seq, at, input_id, events }: HistoryRow): HistoryEntry {
   try {
-    return { sagaId, seq, at, inputId: input_id, events: JSON.parse(events) as readonly Event[] }
+    return { sagaId: saga_id, seq, at, inputId: input_id, events: JSON.parse(events) as Events }
   } catch (error) {
-    throw damageOf(sagaId, error)
+    throw damageOf(saga_id, error)
   }
-}
-
-/** Text columns hold no NUL and no half of a surrogate pair (in JSON both are escaped). */
-export const isStorable = (text: string | null): boolean =>
-  // Most texts have neither pairs nor halves, which is told much faster.
-  text === null || !/[\0\ud800-\udfff]/.test(text) || !/\0|\p{Surrogate}/u.test(text)
-
-/**
- * Databases differ in what they make of such texts: some refuse, some keep another text, under which nothing is found.
- *
- * @throws StoreError `refused`
- */
-export function refuseOddNames({ starts, moves }: { starts: readonly Start[]; moves: readonly Move[] }): void {
-  for (const { saga, entry } of starts) {
-    const { id, definition, owner, key, fingerprint, businessKey } = saga
-    refuseOdd(id, 'id', id)
-    refuseOdd(id, 'definition', definition)
-    refuseOdd(id, 'owner', owner)
-    refuseOdd(id, 'key', key)
-    refuseOdd(id, 'fingerprint', fingerprint)
-    refuseOdd(id, 'business key', businessKey)
-    refuseOdd(id, 'input id', entry.inputId)
-  }
-  for (const { id, owner, businessKey, entries } of moves) {
-    refuseOdd(id, 'owner', owner)
-    refuseOdd(id, 'business key', businessKey)
-    for (const { inputId } of entries) refuseOdd(id, 'input id', inputId)
-  }
-}
-
-function refuseOdd(id: string, field: string, text: string | null): void {
-  if (!isStorable(text))
-    throw new StoreError(
-      'refused',
-      `The ${field} of saga ${JSON.stringify(id)} has a NUL or half a surrogate pair in it: ${JSON.stringify(text)}. Leave it out.`,
-    )
 }
 
 /** @param argument how the database writes the n-th argument, from 1 */
@@ -147,3 +136,31 @@ export function condition(
     values: used.map(([, value]) => value as string | number),
   }
 }
+
+/** The table `saga_handed`: inputs by saga, in the order of their coming. */
+export interface HandedRow {
+  readonly saga_id: string
+  readonly input_id: string
+  readonly input: string
+}
+
+export const toHanded = ({ saga_id, input_id, input }: HandedRow): HandedInput => ({
+  sagaId: saga_id,
+  inputId: input_id,
+  input: JSON.parse(input) as Input,
+})
+
+/** The table `saga_definition`. */
+export interface DefinitionRow {
+  readonly definition: string
+  readonly version: number
+  readonly structure: string
+  readonly cancellable: boolean | number
+}
+
+export const toDefinition = (row: DefinitionRow): KnownDefinition => ({
+  definition: row.definition,
+  version: row.version,
+  structure: row.structure,
+  cancellable: Boolean(row.cancellable),
+})

@@ -3,13 +3,18 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Event } from '../core/events.ts'
 import { evolve } from '../core/evolve.ts'
 import type { SagaState, SagaStatus } from '../core/state.ts'
-import type { Move, Start, StoredSaga } from './store.ts'
+import type { Move, Start, StoredSaga, StoreWatcher } from './store.ts'
 
 /** When everything happens that a test does not place elsewhere. */
 export const at = 1_790_000_000_000
 
 /** What `startOf` makes, as a claim names it. */
 export const testVersions = [{ definition: 'test', version: 1 }]
+
+export const watcherOf = (
+  moved: (ids: readonly string[]) => unknown = () => undefined,
+  waiting: () => unknown = () => undefined,
+): StoreWatcher => ({ moved: (ids) => void moved(ids), waiting: () => void waiting() })
 
 export type SagaOverrides = Partial<Omit<StoredSaga, 'state'>> & {
   readonly status?: SagaStatus

@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { at, moveOf, startOf, testVersions, type SagaOverrides } from './sagas.testkit.ts'
+import { at, moveOf, startOf, testVersions, watcherOf, type SagaOverrides } from './sagas.testkit.ts'
 import type { DefinitionVersion, HistoryEntry, Move, SagaFilter, Start, Store, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
 
@@ -404,16 +404,16 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 
       test('leaves those of an owner that has just spoken, and takes them when it was silent too long', async () => {
         const saga = await one({ owner: 'busy' })
-        await store.heartbeat('busy')
+        await store.heartbeat('busy', testVersions)
         expect(await claim('heir', minute, 10)).toEqual([])
         expect(ids(await claim('heir', 0, 10))).toEqual([saga.id])
       })
 
       test('takes those of an owner that has retired at once, and not once it has spoken again', async () => {
         const saga = await one({ owner: 'a' })
-        await store.heartbeat('a')
+        await store.heartbeat('a', testVersions)
         await store.retire('a')
-        await store.heartbeat('a')
+        await store.heartbeat('a', testVersions)
         expect(await claim('heir', minute, 10)).toEqual([])
         await store.retire('a')
         expect(ids(await claim('heir', minute, 10))).toEqual([saga.id])
@@ -422,7 +422,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
       test('finds the silent among owners who live', async () => {
         const owners = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
         const sagas = await started(...owners.flatMap((owner) => [startOf({ owner }), startOf({ owner })]))
-        for (const owner of owners) if (owner !== 'c' && owner !== 'g') await store.heartbeat(owner)
+        for (const owner of owners) if (owner !== 'c' && owner !== 'g') await store.heartbeat(owner, testVersions)
         const expected = sagas.filter(({ owner }) => owner === 'c' || owner === 'g')
         expect(ids(await claim('d', minute, 10))).toEqual(ids(expected))
       })
@@ -446,7 +446,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         )) as [StoredSaga, StoredSaga, StoredSaga]
         const others = Array.from({ length: 400 }, (_, index) => startOf({ owner: `gone ${index % 3}`, version: 3 }))
         await started(...others)
-        for (const heir of ['old', 'new', 'third']) await store.heartbeat(heir)
+        for (const heir of ['old', 'new', 'third']) await store.heartbeat(heir, testVersions)
         expect(await claim('nobody', minute, 10, [])).toEqual([])
         expect(ids(await claim('old', minute, 10))).toEqual([one.id])
         const both = [
@@ -473,7 +473,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
       test('shares with another at the same time, and none is taken twice', async () => {
         const sagas = await started(...Array.from({ length: 60 }, () => startOf({ owner: 'gone' })))
         const other = traits.shared ? await open() : store
-        await Promise.all([store.heartbeat('a'), other.heartbeat('b')])
+        await Promise.all([store.heartbeat('a', testVersions), other.heartbeat('b', testVersions)])
         const taken: StoredSaga[][] = [[], []]
         // A claim passes over what another has just locked, so each asks until nothing is left for either.
         for (let left = sagas.length; left > 0; left = sagas.length - taken.flat().length) {
@@ -753,7 +753,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 
         test('is taken over once with the others, which keeps none of them back', async () => {
           const [one, damaged, other] = await threeWithDamage()
-          await store.heartbeat('heir')
+          await store.heartbeat('heir', testVersions)
           const found = await store.claim('heir', minute, 10, testVersions)
           expect(found.sagas.map(({ id }) => id).toSorted()).toEqual([one.id, other.id].toSorted())
           expect(found.damaged).toEqual(damageOf(damaged))
@@ -806,12 +806,12 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 
       test('who watches is told of what another process moves, and not of its own moves', async () => {
         const other = await open()
-        await Promise.all([store.heartbeat('a'), other.heartbeat('b')])
-        await store.heartbeat('a') // knows of the other by now
+        await Promise.all([store.heartbeat('a', testVersions), other.heartbeat('b', testVersions)])
+        await store.heartbeat('a', testVersions) // knows of the other by now
         const [own, foreign] = (await started(startOf(), startOf())) as [StoredSaga, StoredSaga]
         const hints = new Set<string>()
-        const watching = await other.watch?.((ids) => ids.forEach((id) => hints.add(id)))
-        await other.heartbeat('b')
+        const watching = await other.watch?.(watcherOf((ids) => ids.forEach((id) => hints.add(id))))
+        await other.heartbeat('b', testVersions)
         await other.commit({ starts: [], moves: [moveOf(own)] })
         await store.commit({ starts: [], moves: [moveOf(foreign)] })
         await vi.waitFor(() => expect(hints).toContain(foreign.id), 10_000)
@@ -821,11 +821,11 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
 
       test('of a batch of many moves every one is told of', async () => {
         const other = await open()
-        await Promise.all([store.heartbeat('a'), other.heartbeat('b')])
-        await store.heartbeat('a')
+        await Promise.all([store.heartbeat('a', testVersions), other.heartbeat('b', testVersions)])
+        await store.heartbeat('a', testVersions)
         const sagas = await started(...Array.from({ length: 700 }, () => startOf()))
         const hints = new Set<string>()
-        const watching = await other.watch?.((ids) => ids.forEach((id) => hints.add(id)))
+        const watching = await other.watch?.(watcherOf((ids) => ids.forEach((id) => hints.add(id))))
         await store.commit({ starts: [], moves: sagas.map((saga) => moveOf(saga)) })
         await vi.waitFor(() => expect(hints.size).toBe(sagas.length), 10_000)
         await watching?.close()

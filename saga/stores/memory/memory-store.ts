@@ -1,9 +1,24 @@
 /** Keeps sagas in the process's memory: for tests, the checker and examples. Nothing outlives the process. */
+import { randomUUID } from 'node:crypto'
 import { hasEnded } from '../../core/state.ts'
+import { conflictOf, differing, without } from '../definitions.ts'
 import { jsonOf } from '../json.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
+import { Processes, versionKey } from '../processes.ts'
 import type { Reading } from '../reading.ts'
-import type { CommitResult, HistoryEntry, Move, SagaFilter, Start, StartResult, Store, StoredSaga } from '../store.ts'
+import type {
+  CommitResult,
+  DefinitionVersion,
+  HandedInput,
+  HistoryEntry,
+  KnownDefinition,
+  Move,
+  SagaFilter,
+  Start,
+  StartResult,
+  Store,
+  StoredSaga,
+} from '../store.ts'
 
 interface Row {
   saga: StoredSaga
@@ -13,11 +28,20 @@ interface Row {
 
 const reading: Reading<StoredSaga> = { keyOf: (saga) => saga, toSaga: (saga) => saga }
 
+const handedKey = ({ sagaId, inputId }: Omit<HandedInput, 'input'>): string => JSON.stringify([sagaId, inputId])
+
+const has = (versions: readonly DefinitionVersion[], saga: StoredSaga): boolean =>
+  versions.some(({ definition, version }) => definition === saga.definition && version === saga.version)
+
 /** @param now the store's own clock, Unix milliseconds, for heartbeats */
 export function memoryStore(now: () => number = Date.now): Store {
+  const identity = randomUUID().replaceAll('-', '')
   const rows = new Map<string, Row>()
   const byKey = new Map<string, string>()
-  const heartbeats = new Map<string, number>()
+  const known = new Map<string, KnownDefinition>()
+  /** In the order of their coming. */
+  const handed = new Map<string, HandedInput>()
+  const processes = new Processes(now)
 
   function start({ saga, entry, live }: Start): StartResult {
     const held = rows.get(saga.key === null ? saga.id : (byKey.get(saga.key) ?? saga.id))
@@ -40,9 +64,54 @@ export function memoryStore(now: () => number = Date.now): Store {
   const matching = (filter: SagaFilter): StoredSaga[] =>
     [...rows.values()].map((row) => row.saga).filter((saga) => matches(saga, filter))
 
+  /** How many sagas need the structure that is kept. */
+  function needing(kept: KnownDefinition): number {
+    const needs = ({ saga, live }: Row): boolean =>
+      live || saga.state.status === 'PARKED' || (kept.cancellable && saga.state.status === 'COMPLETED')
+    return [...rows.values()].filter((row) => has([kept], row.saga) && needs(row)).length
+  }
+
+  function remove({ id, key }: StoredSaga): void {
+    rows.delete(id)
+    if (key !== null) byKey.delete(key)
+    for (const [place, { sagaId }] of handed) if (sagaId === id) handed.delete(place)
+  }
+
   return {
     exclusive: true,
+    identity: () => Promise.resolve(identity),
+    use: (owner) => processes.use(owner),
     open: () => Promise.resolve(),
+    async register(owner, definitions, silentMs) {
+      const conflicts = differing(definitions, [...known.values()])
+        .map((kept) =>
+          conflictOf(kept, { sagas: needing(kept), processes: processes.othersRunning(kept, owner, silentMs) }),
+        )
+        .filter((conflict) => conflict !== null)
+      const kept = without(definitions, conflicts)
+      for (const each of kept) known.set(versionKey(each), each)
+      processes.beat(owner, kept)
+      return conflicts
+    },
+    definitions: () => Promise.resolve([...known.values()]),
+    async hand(inputs) {
+      for (const { sagaId, input } of inputs) jsonOf(sagaId, input)
+      for (const each of inputs) {
+        const place = handedKey(each)
+        if (rows.has(each.sagaId) && !handed.has(place)) handed.set(place, each)
+      }
+    },
+    async handed(versions, limit) {
+      const wanted = [...handed.values()].filter(({ sagaId }) => {
+        const saga = rows.get(sagaId)?.saga
+        return saga !== undefined && has(versions, saga)
+      })
+      return wanted.slice(0, limit)
+    },
+    stillHanded: (inputs) => Promise.resolve(inputs.filter((each) => handed.has(handedKey(each)))),
+    async dropHanded(inputs) {
+      for (const each of inputs) handed.delete(handedKey(each))
+    },
     async commit({ starts, moves }): Promise<CommitResult> {
       const entries = [...starts.map(({ entry }) => entry), ...moves.flatMap((each) => each.entries)]
       for (const { sagaId, events } of entries) jsonOf(sagaId, events) // refused here as anywhere else
@@ -66,48 +135,45 @@ export function memoryStore(now: () => number = Date.now): Store {
       return pageOf(reading, from, limit)
     },
     count: (filter) => Promise.resolve(matching(filter).length),
-    history: (sagaId, afterSeq = 0, limit = 1000) =>
-      Promise.resolve((rows.get(sagaId)?.history ?? []).filter((entry) => entry.seq > afterSeq).slice(0, limit)),
-    heartbeat(owner) {
-      heartbeats.set(owner, now())
-      return Promise.resolve()
+    // The entry of a seq lies at its place, so that a page costs what it returns.
+    async history(sagaId, afterSeq = 0, limit = 1000) {
+      const from = Math.max(afterSeq, 0)
+      return (rows.get(sagaId)?.history ?? []).slice(from, from + limit)
     },
-    retire(owner) {
-      heartbeats.delete(owner)
-      return Promise.resolve()
+    async heartbeat(owner, runs) {
+      processes.beat(owner, runs)
     },
-    claim(owner, silentMs, limit, versions) {
-      const alive = (id: string): boolean => now() - (heartbeats.get(id) ?? -Infinity) < silentMs
-      const runs = ({ definition, version }: StoredSaga): boolean =>
-        versions.some((each) => each.definition === definition && each.version === version)
-      const free = [...rows.values()].filter(
-        ({ live, saga }) => live && saga.owner !== owner && !alive(saga.owner) && runs(saga),
-      )
-      const sagas = free.slice(0, limit).map((row) => (row.saga = { ...row.saga, owner }))
-      return Promise.resolve({ sagas, damaged: [] })
+    async retire(owner) {
+      processes.retire(owner)
     },
-    liveVersions() {
+    async claim(owner, silentMs, limit, versions) {
+      const alive = new Set(processes.alive(silentMs))
+      const isFree = ({ live, saga }: Row): boolean =>
+        live && saga.owner !== owner && !alive.has(saga.owner) && has(versions, saga)
+      const free = [...rows.values()].filter(isFree)
+      return { sagas: free.slice(0, limit).map((row) => (row.saga = { ...row.saga, owner })), damaged: [] }
+    },
+    async liveVersions() {
       const counts = new Map<string, { definition: string; version: number; count: number }>()
       for (const { saga, live } of rows.values()) {
         if (!live && saga.state.status !== 'PARKED') continue
         const { definition, version } = saga
-        const key = `${definition}@${version}`
+        const key = versionKey(saga)
         counts.set(key, { definition, version, count: (counts.get(key)?.count ?? 0) + 1 })
       }
-      return Promise.resolve([...counts.values()])
+      return [...counts.values()]
     },
-    prune(before, limit) {
-      const old = [...rows.values()].filter(
-        ({ saga, live }) => !live && hasEnded(saga.state.status) && saga.updatedAt < before,
-      )
-      for (const { saga } of old.slice(0, limit)) {
-        rows.delete(saga.id)
-        if (saga.key !== null) byKey.delete(saga.key)
-      }
-      return Promise.resolve(Math.min(old.length, limit))
+    async prune(before, limit) {
+      const old = [...rows.values()]
+        .filter(({ saga, live }) => !live && hasEnded(saga.state.status) && saga.updatedAt < before)
+        .slice(0, limit)
+      for (const { saga } of old) remove(saga)
+      return old.length
     },
     ready: () => Promise.resolve(true),
-    close: () => Promise.resolve(),
+    async close() {
+      processes.free()
+    },
   }
 }
 

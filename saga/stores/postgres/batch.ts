@@ -1,6 +1,6 @@
 /** A batch as the columns that the commit statement takes, and the parts of a batch that hurt each other apart. */
-import { jsonOf } from '../json.ts'
-import { stateToKeep } from '../rows.ts'
+import type { Columns } from '../rows.ts'
+import * as rows from '../rows.ts'
 import type { HistoryEntry, Move, Start } from '../store.ts'
 import { int8Array, textArray } from './arrays.ts'
 
@@ -9,97 +9,49 @@ export interface Batch {
   readonly moves: readonly Move[]
 }
 
-/** Of `moveColumns`, in order. The last entry of a move travels with it, earlier ones as `entryColumns`. */
-export const moveColumnTypes = {
-  id: 'text',
-  from_seq: 'bigint',
-  to_seq: 'bigint',
-  /** Null where none is kept with this move. */
-  state: 'text',
-  status: 'text',
-  business_key: 'text',
-  owner: 'text',
-  live: 'bigint',
-  updated_at: 'bigint',
-  at: 'bigint',
-  input_id: 'text',
-  events: 'text',
+/** The columns of something that belongs to the item. */
+const through = <Item, Part>(columns: Columns<Part>, part: (item: Item) => Part): Columns<Item> =>
+  Object.fromEntries(
+    Object.entries(columns).map(([name, { type, of }]) => [name, { type, of: (item: Item) => of(part(item)) }]),
+  )
+
+const { at, input_id, events } = rows.entryColumns
+const ofEntry = { at, input_id, events }
+
+/** The last entry of a move travels with it, earlier ones on their own. */
+export const moveColumns: Columns<Move> = {
+  ...rows.moveColumns,
+  ...through(ofEntry, ({ entries }: Move) => entries.at(-1) as HistoryEntry),
 }
+
+export const startColumns: Columns<Start> = { ...rows.sagaColumns, ...through(ofEntry, ({ entry }: Start) => entry) }
+
+/** The items as one array for each column. */
+const arraysOf = <Item>(columns: Columns<Item>, items: readonly Item[]): Buffer[] =>
+  Object.values(columns).map(({ type, of }) => {
+    const values = items.map((item) => of(item))
+    return type === 'text' ? textArray(values as (string | null)[]) : int8Array(values as number[])
+  })
 
 /** Every batch takes its rows in the order of their ids: two that share rows then wait for each other, and never both. */
-export function moveColumns(moves: readonly Move[]): Buffer[] {
-  const sorted = moves.toSorted((a, b) => (a.id < b.id ? -1 : 1))
-  const last = sorted.map((move) => move.entries.at(-1))
-  return [
-    textArray(sorted.map((move) => move.id)),
-    int8Array(sorted.map((move) => move.fromSeq)),
-    int8Array(sorted.map((move) => move.toSeq)),
-    textArray(sorted.map((move) => stateToKeep(move))),
-    textArray(sorted.map((move) => move.state.status)),
-    textArray(sorted.map((move) => move.businessKey)),
-    textArray(sorted.map((move) => move.owner)),
-    int8Array(sorted.map((move) => (move.live ? 1 : 0))),
-    int8Array(sorted.map((move) => move.updatedAt)),
-    int8Array(last.map((entry) => entry?.at ?? 0)),
-    textArray(last.map((entry) => entry?.inputId ?? null)),
-    textArray(last.map((entry) => (entry === undefined ? null : jsonOf(entry.sagaId, entry.events)))),
-  ]
-}
+export const moveArrays = (moves: readonly Move[]): Buffer[] =>
+  arraysOf(
+    moveColumns,
+    moves.toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+  )
 
-export const entryColumnTypes = { id: 'text', seq: 'bigint', at: 'bigint', input_id: 'text', events: 'text' }
-
-export function entryColumns(moves: readonly Move[]): Buffer[] {
-  const earlier = moves.flatMap((move): readonly HistoryEntry[] => move.entries.slice(0, -1))
-  return [
-    textArray(earlier.map((entry) => entry.sagaId)),
-    int8Array(earlier.map((entry) => entry.seq)),
-    int8Array(earlier.map((entry) => entry.at)),
-    textArray(earlier.map((entry) => entry.inputId)),
-    textArray(earlier.map((entry) => jsonOf(entry.sagaId, entry.events))),
-  ]
-}
-
-export const startColumnTypes = {
-  id: 'text',
-  definition: 'text',
-  version: 'bigint',
-  seq: 'bigint',
-  state_seq: 'bigint',
-  status: 'text',
-  owner: 'text',
-  key: 'text',
-  fingerprint: 'text',
-  business_key: 'text',
-  live: 'bigint',
-  created_at: 'bigint',
-  updated_at: 'bigint',
-  at: 'bigint',
-  input_id: 'text',
-  events: 'text',
-}
+export const earlierArrays = (moves: readonly Move[]): Buffer[] =>
+  arraysOf(
+    rows.entryColumns,
+    moves.flatMap(({ entries }) => entries.slice(0, -1)),
+  )
 
 /** In the order of their keys, for the same reason as moves. */
-export function startColumns(starts: readonly Start[]): Buffer[] {
-  const sorted = starts.toSorted((a, b) => ((a.saga.key ?? a.saga.id) < (b.saga.key ?? b.saga.id) ? -1 : 1))
-  return [
-    textArray(sorted.map(({ saga }) => saga.id)),
-    textArray(sorted.map(({ saga }) => saga.definition)),
-    int8Array(sorted.map(({ saga }) => saga.version)),
-    int8Array(sorted.map(({ saga }) => saga.seq)),
-    int8Array(sorted.map(() => 0)),
-    textArray(sorted.map(({ saga }) => saga.state.status)),
-    textArray(sorted.map(({ saga }) => saga.owner)),
-    textArray(sorted.map(({ saga }) => saga.key)),
-    textArray(sorted.map(({ saga }) => saga.fingerprint)),
-    textArray(sorted.map(({ saga }) => saga.businessKey)),
-    int8Array(sorted.map(({ live }) => (live ? 1 : 0))),
-    int8Array(sorted.map(({ saga }) => saga.createdAt)),
-    int8Array(sorted.map(({ saga }) => saga.updatedAt)),
-    int8Array(sorted.map(({ entry }) => entry.at)),
-    textArray(sorted.map(({ entry }) => entry.inputId)),
-    textArray(sorted.map(({ entry }) => jsonOf(entry.sagaId, entry.events))),
-  ]
-}
+export const startArrays = (starts: readonly Start[]): Buffer[] =>
+  arraysOf(
+    startColumns,
+    starts.toSorted((a, b) => ((a.saga.key ?? a.saga.id) < (b.saga.key ?? b.saga.id) ? -1 : 1)),
+  )
 
 /**
  * The batch in parts, to be written one after the other: within a part, no two items have an id or a key in common,

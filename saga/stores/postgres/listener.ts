@@ -1,52 +1,71 @@
-/** Listens for notifications on a connection of its own, and takes a new one whenever it breaks. */
-import pg from 'pg'
+/** Listens for notifications on a connection of its own, and takes a new one whenever it breaks or falls silent. */
+import { within } from '../within.ts'
+import type { PostgresClient } from './pool.ts'
+import { silentFor } from './pool.ts'
 import { quoted } from './schema.ts'
+import type { Dedicated } from './source.ts'
 
 const pauseMs = 1000
 
-/** @param onListening called whenever it begins to hear, before anything is heard; may ask the connection */
-export async function listen(
-  settings: pg.ClientConfig,
-  channel: string,
-  onListening: (client: pg.Client) => Promise<unknown>,
-  onPayload: (payload: string) => void,
-): Promise<{ close(): Promise<void> }> {
-  let client: pg.Client | null = null
-  let timer: NodeJS.Timeout | null = null
-  let closed = false
+/** A connection that listens says nothing by itself: it is asked, so that a dead one is noticed. */
+const askEveryMs = 10_000
 
-  function again(): void {
-    client = null
-    if (closed || timer !== null) return
-    timer = setTimeout(() => {
-      timer = null
-      void connect()
-    }, pauseMs)
+export interface ListenOptions {
+  readonly connect: () => Promise<Dedicated>
+  readonly channel: string
+  readonly timeoutMs: number
+  /** Called whenever it begins to hear, before anything is heard; may ask the connection. */
+  readonly onListening: (client: PostgresClient) => Promise<unknown>
+  readonly onPayload: (payload: string) => void
+}
+
+export async function listen(options: ListenOptions): Promise<{ close(): Promise<void> }> {
+  const { connect, channel, timeoutMs, onListening, onPayload } = options
+  let current: Dedicated | null = null
+  let timer: NodeJS.Timeout | undefined
+  let isClosed = false
+
+  const answered = <T>(work: Promise<T>): Promise<T> => within(timeoutMs, work, silentFor(timeoutMs))
+
+  /** Looks after `pauseMs` for another connection, where this one is still the one that counts. */
+  async function giveUp(broken: Dedicated | null): Promise<void> {
+    if (broken !== current) return
+    current = null
+    clearTimeout(timer)
+    if (!isClosed) timer = setTimeout(() => void begin(), pauseMs)
+    await broken?.end()
   }
 
-  async function connect(): Promise<void> {
-    const next = new pg.Client(settings)
-    client = next
-    next.on('error', () => undefined) // its end follows
-    next.on('end', again)
-    next.on('notification', ({ payload }) => onPayload(payload ?? ''))
+  async function ask(dedicated: Dedicated): Promise<void> {
     try {
-      await next.connect()
-      await next.query(`listen ${quoted(channel)}`)
-      await onListening(next)
+      await answered(dedicated.client.query({ text: 'select 1' }))
+      if (dedicated === current && !isClosed) timer = setTimeout(() => void ask(dedicated), askEveryMs)
     } catch {
-      next.removeListener('end', again)
-      await next.end().catch(() => undefined)
-      again()
+      await giveUp(dedicated)
     }
   }
 
-  await connect()
+  async function begin(): Promise<void> {
+    try {
+      const dedicated = await connect()
+      if (isClosed) return await dedicated.end()
+      current = dedicated
+      dedicated.client.on('end', () => void giveUp(dedicated))
+      dedicated.client.on('notification', ({ payload }) => onPayload(payload ?? ''))
+      await answered(dedicated.client.query({ text: `listen ${quoted(channel)}` }))
+      await answered(onListening(dedicated.client))
+      await ask(dedicated)
+    } catch {
+      await giveUp(current)
+    }
+  }
+
+  await begin()
   return {
     async close() {
-      closed = true
-      if (timer !== null) clearTimeout(timer)
-      await client?.end().catch(() => undefined)
+      isClosed = true
+      clearTimeout(timer)
+      await current?.end()
     },
   }
 }

@@ -42,4 +42,22 @@ export const migrations: readonly string[] = [
   // A process takes over what it has the definitions of, and does not look at the rest, however much that is.
   `create index saga_runs on S.saga (owner, definition collate "C", version) where live;
    drop index S.saga_live;`,
+  // Older processes say that they live, and not what they run.
+  `create table S.saga_store (identity text not null);
+   insert into S.saga_store values (replace(gen_random_uuid()::text, '-', ''));
+   create table S.saga_definition (
+     definition text collate "C" not null,
+     version int not null,
+     structure text not null,
+     cancellable boolean not null,
+     primary key (definition, version)
+   );
+   create table S.saga_handed (
+     place bigint generated always as identity primary key,
+     saga_id text collate "C" not null,
+     input_id text collate "C" not null,
+     input text not null,
+     unique (saga_id, input_id)
+   );
+   alter table S.saga_process add column runs text[] not null default '{}';`,
 ]

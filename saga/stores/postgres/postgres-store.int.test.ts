@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/parts.ts'
-import { moveOf, startOf, testVersions } from '../sagas.testkit.ts'
+import { moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
 import type { Move, Start, Store } from '../store.ts'
 import { StoreError } from '../store.ts'
@@ -141,12 +141,12 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
       const schema = newSchema()
       const [here, there] = [await open(schema), await open(schema)]
       const hints = new Set<string>()
-      const watching = await there.watch?.((ids) => ids.forEach((id) => hints.add(id)))
+      const watching = await there.watch?.(watcherOf((ids) => ids.forEach((id) => hints.add(id))))
       const { saga } = startOf()
       await cutAll()
       await vi.waitFor(() => here.commit({ starts: [startOf({ id: saga.id })], moves: [] }), 10_000)
-      await Promise.all([there.heartbeat('there'), here.heartbeat('here')])
-      await here.heartbeat('here')
+      await Promise.all([there.heartbeat('there', testVersions), here.heartbeat('here', testVersions)])
+      await here.heartbeat('here', testVersions)
       let { seq } = saga
       await vi.waitFor(
         async () => {
@@ -162,11 +162,11 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
   test('a process that begins to watch is told of moves without waiting for the next heartbeat', async () => {
     const schema = newSchema()
     const here = await open(schema)
-    const listening = await here.watch?.(() => undefined)
-    await here.heartbeat('here') // alone
+    const listening = await here.watch?.(watcherOf())
+    await here.heartbeat('here', testVersions) // alone
     const there = await open(schema)
     const hints = new Set<string>()
-    const watching = await there.watch?.((ids) => ids.forEach((id) => hints.add(id)))
+    const watching = await there.watch?.(watcherOf((ids) => ids.forEach((id) => hints.add(id))))
     const { saga, ...start } = startOf()
     await here.commit({ starts: [{ saga, ...start }], moves: [] })
     let { seq } = saga
@@ -242,11 +242,15 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
     expect((await figures()).scans - made.scans).toBe(0)
   })
 
-  test('a database that does not exist is made, also by several at once', async () => {
+  test('a database that does not exist is made where that is asked for, also by several at once', async () => {
     const url = new URL(database.url)
     url.pathname = `/${url.pathname.slice(1)}_made`
-    const stores = Array.from({ length: 4 }, () => postgresStore({ connectionString: url.href }))
+    const stores = Array.from({ length: 4 }, () => postgresStore({ connectionString: url.href, createDatabase: true }))
     try {
+      await expect(postgresStore({ connectionString: url.href }).open()).rejects.toMatchObject({
+        code: 'unusable',
+        message: `Database ${url.pathname.slice(1)} does not exist. Check its name in the URL, create it, or have it made with createDatabase: true.`,
+      })
       await Promise.all(stores.map((store) => store.open()))
       expect(await Promise.all(stores.map((store) => store.ready()))).toEqual([true, true, true, true])
     } finally {
@@ -263,7 +267,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
       connectionString: database.url,
       schema,
       commandTimeoutMs: 50,
-      onProblem: (what) => problems.push(what),
+      onProblem: ({ what }) => problems.push(what),
     })
     opened.push(store)
     const other = new pg.Client({ connectionString: database.url })
@@ -288,7 +292,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
       vi.useRealTimers()
       await other.end()
     }
-    const told = `schema ${schema} is still being made or upgraded, here or by another process`
+    const told = `Schema ${schema} is still being made or upgraded, here or by another process; nothing runs until that is done.`
     expect(problems).toEqual([told, told])
     expect(await store.ready()).toBe(true)
   })
@@ -370,7 +374,10 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
       const role = `r${randomUUID().replaceAll('-', '')}`
       await admin.query(`create role ${role} login password 'secret'`)
       try {
-        const missing = postgresStore({ connectionString: asRole(role, 'missing_database') })
+        const missing = postgresStore({
+          connectionString: asRole(role, 'missing_database'),
+          createDatabase: true,
+        })
         await expect(missing.open()).rejects.toMatchObject({
           code: 'unusable',
           message: expect.stringContaining('Database missing_database does not exist and could not be made') as string,

@@ -2,20 +2,30 @@
  * Keeps sagas in PostgreSQL: one statement, one round trip, one commit for a whole batch. Any number of processes.
  *
  * Plans are kept from depending on what the tables held when a statement was first prepared (an empty table is scanned,
- * and stays scanned): every session asks for index access and nested loops, which fit all that is done here. Statements are
- * prepared by name, so between here and the server there may be a pooler of sessions, but not one of transactions.
+ * and stays scanned): every session of the store's own asks for index access and nested loops, which fit all that is done
+ * here. Statements are prepared by name, so between here and the server there may be a pooler of sessions, but not one of
+ * transactions. In a pool of the caller's, whose settings are left alone, each statement is planned when it is run.
  */
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
+import type { OnProblem } from '../../problem.ts'
+import { problemReporter } from '../../problem.ts'
+import { conflictOf, differing, without } from '../definitions.ts'
+import { movedHints, pass, readHint, waitingHint } from '../hints.ts'
+import { jsonOf } from '../json.ts'
+import { areStorable, isStorable, refuseOddDefinitions, refuseOddInputs, refuseOddNames } from '../names.ts'
+import { aCount, aFlag, aFunction, aText, checkOptions, milliseconds } from '../options.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
+import { versionKey } from '../processes.ts'
 import { readRows } from '../reading.ts'
 import { retryLater } from '../retry-later.ts'
-import type { HistoryRow, SagaRow } from '../rows.ts'
-import { condition, isStorable, reading, refuseOddNames, toEntry } from '../rows.ts'
+import type { DefinitionRow, HandedRow, HistoryRow, SagaRow } from '../rows.ts'
+import { condition, reading, toDefinition, toEntry, toHanded } from '../rows.ts'
 import type {
   DefinitionVersion,
   Found,
+  HandedInput,
   HistoryEntry,
+  KnownDefinition,
   Move,
   PageRequest,
   SagaFilter,
@@ -23,75 +33,114 @@ import type {
   Start,
   StartResult,
   Store,
+  StoredSaga,
+  StoreWatcher,
+  StructureConflict,
 } from '../store.ts'
 import { StoreError } from '../store.ts'
 import { textArray } from './arrays.ts'
 import type { Batch } from './batch.ts'
-import { entryColumns, moveColumns, partsOf, startColumns } from './batch.ts'
+import { earlierArrays, moveArrays, partsOf, startArrays } from './batch.ts'
 import { describeError, isRace } from './errors.ts'
-import { hintsOf, readHint } from './hints.ts'
 import { listen } from './listener.ts'
-import type { ConnectionSettings } from './schema.ts'
-import { migrate, quoted } from './schema.ts'
+import type { PostgresClient, PostgresPool } from './pool.ts'
+import { Session } from './pool.ts'
+import { createDatabase, isMissingDatabase, lockOf, migrate, nameOfDatabase, quoted } from './schema.ts'
+import type { Dedicated, Source } from './source.ts'
+import { callersSource, ownSource } from './source.ts'
 import * as statements from './statements.ts'
+
+export type { PostgresClient, PostgresPool, PostgresPoolClient, PostgresQuery } from './pool.ts'
 
 export interface PostgresStoreOptions {
   /** Such as `postgresql://user:password@host:5432/database`. */
-  readonly connectionString: string
+  readonly connectionString?: string | undefined
+  /**
+   * A pool of your own, of the package `pg`, instead. It is used and never ended; what else is asked over it is not touched:
+   * no setting is changed, no statement is prepared. Let it have three connections at least: `watch` keeps one.
+   */
+  readonly pool?: PostgresPool | undefined
   /** Where the tables are; made where it is missing. `ordersaga` where none is given. */
-  readonly schema?: string
+  readonly schema?: string | undefined
+  /** Makes the database that the URL names where the server does not have it. */
+  readonly createDatabase?: boolean | undefined
   /** Connections at once; 4 where none is given, of which commits take one. Lists have two more, and `watch` has one. */
-  readonly maxConnections?: number
+  readonly maxConnections?: number | undefined
   /** How long the server may be silent while something is asked of it; 30,000 where none is given. */
-  readonly commandTimeoutMs?: number
+  readonly commandTimeoutMs?: number | undefined
   /** Told now and then while the schema is made or upgraded, here or by another process, which takes as long as it takes. */
-  readonly onProblem?: (what: string, cause: unknown) => void
+  readonly onProblem?: OnProblem | undefined
 }
 
-export function postgresStore(options: PostgresStoreOptions): Store {
-  return new PostgresStore(options)
+export interface PostgresStore extends Store {
+  /**
+   * @param tx a connection (of any pool) to the same database, with a transaction open on it. Keep that short: who starts a
+   *   saga with the same key at the same time waits for its end
+   */
+  commitIn(tx: PostgresClient, start: Start): Promise<StartResult>
 }
+
+/** @throws StoreError `unusable` where an option is wrong */
+export function postgresStore(options: PostgresStoreOptions): PostgresStore {
+  check(options)
+  return new SchemaStore(options)
+}
+
+function check(options: PostgresStoreOptions): void {
+  checkOptions('postgresStore', options, {
+    connectionString: aText,
+    pool: [(value) => typeof (value as PostgresPool | null)?.connect === 'function', 'a Pool of the package pg'],
+    schema: [(value) => typeof value === 'string' && isName(value), 'the name of a schema: 1 to 63 bytes, no NUL'],
+    createDatabase: aFlag,
+    maxConnections: aCount,
+    commandTimeoutMs: milliseconds,
+    onProblem: aFunction,
+  })
+  const { connectionString, pool } = (options as PostgresStoreOptions | undefined) ?? {}
+  if ((connectionString === undefined) === (pool === undefined))
+    throw new StoreError(
+      'unusable',
+      'postgresStore needs either a connectionString, such as postgresql://user:password@host:5432/database, or a pool.',
+    )
+  if (pool !== undefined && (options.createDatabase !== undefined || options.maxConnections !== undefined))
+    throw new StoreError(
+      'unusable',
+      'createDatabase and maxConnections of postgresStore are for a connectionString only.',
+    )
+  const most = pool?.options?.max
+  if (most !== undefined && most < leastConnections)
+    throw new StoreError(
+      'unusable',
+      `The pool of postgresStore may have ${most} connections at most. Let it have ${leastConnections} or more: one of them listens.`,
+    )
+}
+
+const leastConnections = 3
+
+/** A longer one would be cut by the server, and might then be another's. */
+const isName = (text: string): boolean => text !== '' && isStorable(text) && Buffer.byteLength(text) <= 63
 
 const argument = (n: number): string => `$${n}`
 
-const int8 = 20
-
-/** Counts and Unix milliseconds fit a number. */
-const types = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary'): ((value: string) => unknown) =>
-    oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
-}
-
-/** Index access and nested loops, planned once and for all; see the head of this file. */
-const planning = `
-  set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
-  set jit = off; set plan_cache_mode = force_generic_plan`
-
-/** Lists follow the index that has their order, also where statistics are missing; a bitmap would be sorted as a whole. */
-const inOrder = 'set enable_seqscan = off; set enable_bitmapscan = off; set jit = off'
+const { list, count, ...prepared } = statements
 
 /** How often a commit that lost a race is run again before the caller is told. */
 const mostRaces = 10
-
-/** Lists and counts come in many shapes: planned for what is asked, on connections that no commit waits for. */
-interface Pools {
-  readonly work: pg.Pool
-  readonly lists: pg.Pool
-}
 
 interface Written {
   readonly moved: readonly string[] | null
   readonly started: readonly string[] | null
 }
 
-class PostgresStore implements Store {
+class SchemaStore implements PostgresStore {
   readonly #options: PostgresStoreOptions
   readonly #schema: string
   readonly #channel: string
+  readonly #timeoutMs: number
   /** Tells this process's hints from those of others. */
   readonly #self = randomUUID()
   readonly #texts = new Map<string, string>()
-  #pools: Pools | null = null
+  #source: Source | null = null
   /** Another process was alive lately: it is told what moves here. */
   #others = false
 
@@ -99,35 +148,119 @@ class PostgresStore implements Store {
     this.#options = options
     this.#schema = options.schema ?? 'ordersaga'
     this.#channel = `${this.#schema}_moved`.slice(0, 63)
+    this.#timeoutMs = options.commandTimeoutMs ?? 30_000
   }
 
   async open(): Promise<void> {
-    if (this.#pools !== null) return
-    const pools = {
-      work: this.#pool(this.#options.maxConnections ?? 4, planning),
-      lists: this.#pool(2, inOrder),
-    }
+    if (this.#source !== null) return
+    const source = this.#newSource()
     try {
-      await migrate(this.#settings(), this.#schema, this.#options.onProblem)
-      this.#pools = pools
+      const dedicated = await this.#reach(source)
+      try {
+        await migrate(dedicated.client, this.#schema, problemReporter(this.#options.onProblem))
+      } finally {
+        await dedicated.end()
+      }
+      this.#source = source
     } catch (error) {
-      await end(pools)
+      await source.close()
       throw describeError(error)
     }
+  }
+
+  async identity(): Promise<string> {
+    const [row] = await this.#query<{ identity: string }>('identity', [])
+    return row?.identity ?? ''
+  }
+
+  async register(
+    owner: string,
+    definitions: readonly KnownDefinition[],
+    silentMs: number,
+  ): Promise<readonly StructureConflict[]> {
+    refuseOddDefinitions(owner, definitions)
+    return this.#transaction(async (session) => {
+      await this.#run(session, 'lock', [lockOf(this.#schema, ' register')])
+      const known = (await this.#run<DefinitionRow>(session, 'definitions', [])).map(toDefinition)
+      const conflicts: StructureConflict[] = []
+      for (const other of differing(definitions, known)) {
+        const { definition, version, cancellable } = other
+        const [needs = { sagas: 0, processes: 0 }] = await this.#run<{ sagas: number; processes: number }>(
+          session,
+          'needs',
+          [owner, silentMs, definition, version, cancellable],
+        )
+        const conflict = conflictOf(other, needs)
+        if (conflict !== null) conflicts.push(conflict)
+      }
+      const kept = without(definitions, conflicts)
+      await this.#run(session, 'keep', [
+        kept.map(({ definition }) => definition),
+        kept.map(({ version }) => version),
+        kept.map(({ structure }) => structure),
+        kept.map(({ cancellable }) => cancellable),
+      ])
+      await this.#run(session, 'heartbeat', [owner, kept.map(versionKey)])
+      return conflicts
+    })
+  }
+
+  async definitions(): Promise<readonly KnownDefinition[]> {
+    return (await this.#query<DefinitionRow>('definitions', [])).map(toDefinition)
+  }
+
+  async hand(inputs: readonly HandedInput[]): Promise<void> {
+    refuseOddInputs(inputs)
+    await this.#query('hand', [
+      ...keyArrays(inputs),
+      textArray(inputs.map(({ sagaId, input }) => jsonOf(sagaId, input))),
+      this.#channel,
+      waitingHint(this.#self),
+    ])
+  }
+
+  async handed(versions: readonly DefinitionVersion[], limit: number): Promise<readonly HandedInput[]> {
+    return (await this.#query<HandedRow>('handed', [versions.map(versionKey), limit])).map(toHanded)
+  }
+
+  async stillHanded<Key extends Omit<HandedInput, 'input'>>(inputs: readonly Key[]): Promise<readonly Key[]> {
+    const sound = inputs.filter(areStorable)
+    const rows = await this.#query<{ place: number }>('stillHanded', keyArrays(sound))
+    return rows.map(({ place }) => sound[place - 1]).filter((each) => each !== undefined)
+  }
+
+  async dropHanded(inputs: readonly Omit<HandedInput, 'input'>[]): Promise<void> {
+    await this.#query('dropHanded', keyArrays(inputs.filter(areStorable)))
   }
 
   async commit(batch: Batch): ReturnType<Store['commit']> {
     refuseOddNames(batch)
     const parts = partsOf(batch)
-    const written = await this.#retried(({ work }) => this.#writeAll(work, parts))
+    const written = await this.#writeAll(parts)
     return {
       starts: await this.#startResults(batch.starts, written),
       moves: batch.moves.map((move) => (written.has(move) ? 'moved' : 'stale')),
     }
   }
 
+  async commitIn(tx: PostgresClient, { saga, ...rest }: Start): Promise<StartResult> {
+    const start = { ...rest, saga: { ...saga, owner: '' } }
+    refuseOddNames({ starts: [start], moves: [] })
+    if (typeof (tx as PostgresClient | null | undefined)?.query !== 'function')
+      throw new StoreError('refused', 'The transaction must be a connection of the package pg: it has a query method.')
+    const session = new Session(tx, false, this.#timeoutMs)
+    try {
+      const values = [...startArrays([start]), this.#channel, waitingHint('')]
+      const started = await this.#run(session, 'commitIn', values)
+      if (started.length > 0) return { kind: 'started' }
+      return existing(saga, await this.#run<Holder>(session, 'holders', idsAndKeys([saga])))
+    } catch (error) {
+      throw retryLater(describeError(error))
+    }
+  }
+
   async load(ids: readonly string[]): Promise<Found> {
-    return readRows(reading, await this.#query<SagaRow>('load', statements.load, [ids.filter(isStorable)]))
+    return readRows(reading, await this.#query<SagaRow>('load', [ids.filter(isStorable)]))
   }
 
   async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
@@ -136,152 +269,152 @@ class PostgresStore implements Store {
     const after = page.after === undefined ? null : parseKey(page.after)
     const from = after === null ? '' : ` and (created_at, id) < ($${values.length + 1}, $${values.length + 2})`
     const keyed = after === null ? values : [...values, after.createdAt, after.id]
-    const text = `${statements.list(where + from)} order by created_at desc, id desc limit $${keyed.length + 1}`
-    return pageOf(reading, await this.#query<SagaRow>(null, text, [...keyed, limit + 1]), limit)
+    const text = `${list(where + from)} order by created_at desc, id desc limit $${keyed.length + 1}`
+    return pageOf(reading, await this.#look<SagaRow>(text, [...keyed, limit + 1]), limit)
   }
 
   async count(filter: SagaFilter): Promise<number> {
     const { where, values } = condition(filter, argument)
-    return (await this.#query<{ n: number }>(null, statements.count(where), values))[0]?.n ?? 0
+    return (await this.#look<{ n: number }>(count(where), values))[0]?.n ?? 0
   }
 
   async history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
     if (!isStorable(sagaId)) return []
-    const rows = await this.#query<HistoryRow>('history', statements.history, [sagaId, afterSeq, limit])
-    return rows.map((row) => toEntry(sagaId, row))
+    return (await this.#query<HistoryRow>('history', [sagaId, afterSeq, limit])).map(toEntry)
   }
 
-  async heartbeat(owner: string): Promise<void> {
-    const [row] = await this.#query<{ others: boolean }>('heartbeat', statements.heartbeat, [owner])
+  async heartbeat(owner: string, runs: readonly DefinitionVersion[]): Promise<void> {
+    const [row] = await this.#query<{ others: boolean }>('heartbeat', [owner, runs.map(versionKey)])
     this.#others = row?.others === true
   }
 
   async retire(owner: string): Promise<void> {
-    await this.#query('retire', statements.retire, [owner])
+    await this.#query('retire', [owner, this.#channel, waitingHint(this.#self)])
   }
 
   async claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found> {
     const pairs = [versions.map(({ definition }) => definition), versions.map(({ version }) => version)]
-    const claim = { name: 'claim', text: this.#placed(statements.claim), values: [owner, silentMs, limit, ...pairs] }
-    const rows = await this.#retried(({ work }) =>
-      inTransaction(work, async (client) => {
-        const ids = (await client.query<{ id: string }>(claim)).rows.map(({ id }) => id)
-        if (ids.length === 0) return []
-        const load = { name: 'load', text: this.#placed(statements.load), values: [ids] }
-        return (await client.query<SagaRow>(load)).rows
-      }),
-    )
+    const rows = await this.#transaction(async (session) => {
+      const ids = (await this.#run<{ id: string }>(session, 'claim', [owner, silentMs, limit, ...pairs])).map(
+        ({ id }) => id,
+      )
+      return ids.length === 0 ? [] : this.#run<SagaRow>(session, 'load', [ids])
+    })
     return readRows(reading, rows)
   }
 
   liveVersions(): ReturnType<Store['liveVersions']> {
-    return this.#query('liveVersions', statements.liveVersions, [])
+    return this.#query('liveVersions', [])
   }
 
   async prune(before: number, limit: number): Promise<number> {
-    return (await this.#query<{ count: number }>('prune', statements.prune, [before, limit]))[0]?.count ?? 0
+    return (await this.#query<{ count: number }>('prune', [before, limit]))[0]?.count ?? 0
   }
 
-  watch(onHint: (sagaIds: readonly string[]) => void): Promise<{ close(): Promise<void> }> {
-    return listen(
-      this.#settings(),
-      this.#channel,
-      (client) => client.query('select pg_notify($1, $2)', [this.#channel, hintsOf(this.#self, [])[0]]),
-      (payload) => {
+  watch(watcher: StoreWatcher): Promise<{ close(): Promise<void> }> {
+    return listen({
+      connect: async () => this.#opened().dedicated(),
+      channel: this.#channel,
+      timeoutMs: this.#timeoutMs,
+      onListening: (client) =>
+        client.query({ text: 'select pg_notify($1, $2)', values: [this.#channel, movedHints(this.#self, [])[0]] }),
+      onPayload: (payload) => {
         const hint = readHint(payload)
         if (hint === null || hint.from === this.#self) return
-        this.#others = true
-        if (hint.ids.length > 0) onHint(hint.ids)
+        if (hint.from !== '') this.#others = true
+        pass(hint, this.#self, watcher)
       },
-    )
+    })
   }
 
   async ready(): Promise<boolean> {
-    return this.#query<{ writable: boolean }>('writable', statements.writable, []).then(
+    return this.#query<{ writable: boolean }>('writable', []).then(
       ([row]) => row?.writable === true,
       () => false,
     )
   }
 
   async close(): Promise<void> {
-    const pools = this.#pools
-    this.#pools = null
-    if (pools !== null) await end(pools)
+    const source = this.#source
+    this.#source = null
+    await source?.close()
   }
 
-  #pool(max: number, session: string): pg.Pool {
-    // The pool waits for what this returns, although its types do not say so.
-    const begin = (client: pg.ClientBase): unknown => {
-      // A connection that breaks outside of a query says so by an event; unheard, that would end the process.
-      client.on('error', () => undefined)
-      return client.query(session)
-    }
-    const pool = new pg.Pool({ ...this.#settings(), max, onConnect: begin })
-    return pool.on('error', () => undefined)
+  #newSource(): Source {
+    const { connectionString = '', pool, maxConnections = 4 } = this.#options
+    return pool === undefined
+      ? ownSource({ connectionString, maxConnections, timeoutMs: this.#timeoutMs })
+      : callersSource(pool, this.#timeoutMs)
   }
 
-  #settings(): ConnectionSettings {
-    return {
-      connectionString: this.#options.connectionString,
-      types,
-      keepAlive: true,
-      connectionTimeoutMillis: 5_000,
-      query_timeout: this.#options.commandTimeoutMs ?? 30_000,
-      application_name: 'ordersaga',
+  /** A connection to the database, which is made where that is asked for. */
+  async #reach(source: Source): Promise<Dedicated> {
+    try {
+      return await source.dedicated()
+    } catch (error) {
+      const { connectionString, createDatabase: mayCreate = false } = this.#options
+      if (!isMissingDatabase(error) || connectionString === undefined) throw error
+      if (!mayCreate)
+        throw new StoreError(
+          'unusable',
+          `Database ${nameOfDatabase(connectionString)} does not exist. Check its name in the URL, create it, or have it made with createDatabase: true.`,
+          error,
+        )
+      await createDatabase(connectionString)
+      return source.dedicated()
     }
   }
 
   /** The items of the batch that were written. */
-  async #writeAll(pool: pg.Pool, parts: readonly Batch[]): Promise<ReadonlySet<Start | Move>> {
+  async #writeAll(parts: readonly Batch[]): Promise<ReadonlySet<Start | Move>> {
     const [only] = parts
     if (only === undefined) return new Set()
-    if (parts.length === 1) return new Set(await this.#write(pool, only))
-    return inTransaction(pool, async (client) => {
+    if (parts.length === 1)
+      return new Set(await this.#retried(({ work }) => work.session((session) => this.#write(session, only))))
+    return this.#transaction(async (session) => {
       const written: (Start | Move)[] = []
-      for (const part of parts) written.push(...(await this.#write(client, part)))
+      for (const part of parts) written.push(...(await this.#write(session, part)))
       return new Set(written)
     })
   }
 
-  async #write(to: pg.Pool | pg.PoolClient, { starts, moves }: Batch): Promise<readonly (Start | Move)[]> {
-    const hints =
-      this.#others && moves.length > 0
-        ? hintsOf(
-            this.#self,
-            moves.map(({ id }) => id),
-          )
-        : []
-    const { rows } = await to.query<Written>({
-      name: 'commit',
-      text: this.#placed(statements.commit),
-      values: [...moveColumns(moves), ...entryColumns(moves), ...startColumns(starts), this.#channel, textArray(hints)],
-    })
-    const moved = new Set(rows[0]?.moved)
-    const started = new Set(rows[0]?.started)
+  async #write(session: Session, { starts, moves }: Batch): Promise<readonly (Start | Move)[]> {
+    const ids = moves.map(({ id }) => id)
+    const hints = this.#others && moves.length > 0 ? movedHints(this.#self, ids) : []
+    const [row] = await this.#run<Written>(session, 'commit', [
+      ...moveArrays(moves),
+      ...earlierArrays(moves),
+      ...startArrays(starts),
+      this.#channel,
+      textArray(hints),
+    ])
+    const moved = new Set(row?.moved)
+    const started = new Set(row?.started)
     return [...starts.filter(({ saga }) => started.has(saga.id)), ...moves.filter(({ id }) => moved.has(id))]
   }
 
   async #startResults(starts: readonly Start[], written: ReadonlySet<Start | Move>): Promise<readonly StartResult[]> {
     const refused = starts.filter((start) => !written.has(start)).map(({ saga }) => saga)
-    if (refused.length === 0) return starts.map(() => ({ kind: 'started' }))
-    const holders = await this.#query<{ id: string; key: string | null; fingerprint: string }>(
-      'holders',
-      statements.holders,
-      [refused.map(({ id }) => id), refused.map(({ key }) => key).filter((key) => key !== null)],
-    )
-    const byId = new Map(holders.map((holder) => [holder.id, holder]))
-    const byKey = new Map(holders.map((holder) => [holder.key, holder]))
-    return starts.map((start): StartResult => {
-      if (written.has(start)) return { kind: 'started' }
-      const { id, key } = start.saga
-      const holder = (key === null ? undefined : byKey.get(key)) ?? byId.get(id)
-      if (holder === undefined)
-        throw new StoreError(
-          'unavailable',
-          `Saga ${id} was neither stored nor found; the one that held its key is just being removed. Try again.`,
-        )
-      return { kind: 'exists', id: holder.id, fingerprint: holder.fingerprint }
-    })
+    const holders = refused.length === 0 ? [] : await this.#query<Holder>('holders', idsAndKeys(refused))
+    return starts.map((start) => (written.has(start) ? { kind: 'started' } : existing(start.saga, holders)))
+  }
+
+  /** Runs a statement that is prepared under its name. */
+  #query<Row>(name: Named, values: readonly unknown[]): Promise<readonly Row[]> {
+    return this.#retried(({ work }) => work.session((session) => this.#run<Row>(session, name, values)))
+  }
+
+  #run<Row>(session: Session, name: Named, values: readonly unknown[]): Promise<readonly Row[]> {
+    return session.query<Row>(this.#placed(prepared[name]), values, name)
+  }
+
+  /** Runs a statement that is planned for these very values. */
+  #look<Row>(text: string, values: readonly unknown[]): Promise<readonly Row[]> {
+    return this.#retried(({ lists }) => lists.session((session) => session.query<Row>(this.#placed(text), values)))
+  }
+
+  #transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#retried((source) => source.work.transaction(work))
   }
 
   /** The statement with its schema's name in it. */
@@ -293,19 +426,17 @@ class PostgresStore implements Store {
     return placed
   }
 
-  /** Runs a statement that is prepared under its name; without one, it is planned for these very values. */
-  async #query<Row extends object>(name: string | null, text: string, values: readonly unknown[]): Promise<Row[]> {
-    const query = { text: this.#placed(text), values: [...values], ...(name === null ? {} : { name }) }
-    const on = name === null ? 'lists' : 'work'
-    return this.#retried(async (pools) => (await pools[on].query<Row>(query)).rows)
+  #opened(): Source {
+    if (this.#source === null) throw new StoreError('unavailable', 'The PostgreSQL store is closed.')
+    return this.#source
   }
 
   /** Runs again what lost a race with another process and has therefore changed nothing. */
-  async #retried<T>(work: (pools: Pools) => Promise<T>): Promise<T> {
+  async #retried<T>(work: (source: Source) => Promise<T>): Promise<T> {
     for (let races = 1; ; races++) {
-      if (this.#pools === null) throw new StoreError('unavailable', 'The PostgreSQL store is closed.')
+      const source = this.#opened()
       try {
-        return await work(this.#pools)
+        return await work(source)
       } catch (error) {
         if (!isRace(error) || races === mostRaces) throw retryLater(describeError(error))
       }
@@ -313,20 +444,32 @@ class PostgresStore implements Store {
   }
 }
 
-async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect()
-  try {
-    await client.query('begin')
-    const result = await work(client)
-    await client.query('commit')
-    client.release()
-    return result
-  } catch (error) {
-    client.release(true)
-    throw error
-  }
+type Named = keyof typeof prepared
+
+interface Holder {
+  readonly id: string
+  readonly key: string | null
+  readonly fingerprint: string
 }
 
-const end = async ({ work, lists }: Pools): Promise<void> => {
-  await Promise.all([work.end(), lists.end()])
+const idsAndKeys = (sagas: readonly StoredSaga[]): unknown[] => [
+  sagas.map(({ id }) => id),
+  sagas.map(({ key }) => key).filter((key) => key !== null),
+]
+
+/** The saga that holds the key of one that was not started, or its id. */
+function existing({ id, key }: StoredSaga, holders: readonly Holder[]): StartResult {
+  const byKey = key === null ? undefined : holders.find((holder) => holder.key === key)
+  const holder = byKey ?? holders.find((each) => each.id === id)
+  if (holder === undefined)
+    throw new StoreError(
+      'unavailable',
+      `Saga ${id} was neither stored nor found; the one that held its key is just being removed. Try again.`,
+    )
+  return { kind: 'exists', id: holder.id, fingerprint: holder.fingerprint }
 }
+
+const keyArrays = (inputs: readonly Omit<HandedInput, 'input'>[]): Buffer[] => [
+  textArray(inputs.map(({ sagaId }) => sagaId)),
+  textArray(inputs.map(({ inputId }) => inputId)),
+]

@@ -1,19 +1,22 @@
 /** One statement per job, plain arguments by position. `S` stands for the quoted schema name. */
-import { endedStatuses, readColumns, sagaColumns } from '../rows.ts'
-import { entryColumnTypes, moveColumnTypes, startColumnTypes } from './batch.ts'
+import type { Columns } from '../rows.ts'
+import { endedStatuses, entryColumns, namesOf, readColumns, sagaColumns } from '../rows.ts'
+import { moveColumns, startColumns } from './batch.ts'
 
 /** Rows from one array for each column; the first of them is argument `first`. */
-function rows(alias: string, types: Readonly<Record<string, string>>, first: number): string {
-  const names = Object.keys(types)
-  const args = Object.values(types).map((type, index) => `$${first + index}::${type}[]`)
-  return `unnest(${args.join(', ')}) as ${alias}(${names.join(', ')})`
+function rows<Item>(alias: string, table: Columns<Item>, first: number): string {
+  const args = Object.values(table).map(({ type }, index) => `$${first + index}::${type}[]`)
+  return `unnest(${args.join(', ')}) as ${alias}(${namesOf(table)})`
 }
+
+/** What a start brings, as the table takes it. */
+const sagaValues = Object.keys(sagaColumns).map((name) => (name === 'live' ? 'live = 1' : name))
 
 const columns = readColumns('S.saga_history')
 
-const firstEntry = 1 + Object.keys(moveColumnTypes).length
-const firstStart = firstEntry + Object.keys(entryColumnTypes).length
-const channel = firstStart + Object.keys(startColumnTypes).length
+const firstEntry = 1 + Object.keys(moveColumns).length
+const firstStart = firstEntry + Object.keys(entryColumns).length
+const channel = firstStart + Object.keys(startColumns).length
 
 /**
  * A whole batch in one round trip and one commit: moves, starts, their history, and hints to other processes.
@@ -27,20 +30,20 @@ with moved as (
   update S.saga s
   set seq = i.to_seq, state_seq = case when i.state is null then s.state_seq else i.to_seq end, status = i.status, business_key = i.business_key, owner = i.owner,
       live = i.live = 1, updated_at = i.updated_at
-  from ${rows('i', moveColumnTypes, 1)}
+  from ${rows('i', moveColumns, 1)}
   where s.id = i.id and s.seq = i.from_seq
   returning s.id, i.to_seq, i.at, i.input_id, i.events, i.state
 ), moved_history as (
   insert into S.saga_history (saga_id, seq, at, input_id, events, state)
   select id, to_seq, at, input_id, events, state from moved
   union all
-  select e.id, e.seq, e.at, e.input_id, e.events, null from ${rows('e', entryColumnTypes, firstEntry)}
-  where e.id in (select id from moved)
+  select e.saga_id, e.seq, e.at, e.input_id, e.events, null from ${rows('e', entryColumns, firstEntry)}
+  where e.saga_id in (select id from moved)
 ), fresh as materialized (
-  select * from ${rows('t', startColumnTypes, firstStart)}
+  select * from ${rows('t', startColumns, firstStart)}
   where not exists (select from S.saga s where s.id = t.id) and not exists (select from S.saga s where s.key = t.key)
 ), started as (
-  insert into S.saga (${sagaColumns}, status, live) select ${sagaColumns}, status, live = 1 from fresh
+  insert into S.saga (${namesOf(sagaColumns)}) select ${sagaValues.join(', ')} from fresh
 ), started_history as (
   insert into S.saga_history (saga_id, seq, at, input_id, events) select id, seq, at, input_id, events from fresh
 )
@@ -48,6 +51,20 @@ select
   (select json_agg(id) from moved) as moved,
   (select json_agg(id) from fresh) as started,
   (select count(pg_notify($${channel}, hint)) from unnest($${channel + 1}::text[]) as hint) as told`
+
+/**
+ * One start in a transaction that others may wait for: where id or key is taken, it is left out, and nothing fails.
+ */
+export const commitIn = `
+with given as (
+  select * from ${rows('t', startColumns, 1)}
+), started as (
+  insert into S.saga (${namesOf(sagaColumns)}) select ${sagaValues.join(', ')} from given on conflict do nothing returning id
+), started_history as (
+  insert into S.saga_history (saga_id, seq, at, input_id, events)
+  select id, seq, at, input_id, events from given where id in (select id from started)
+)
+select pg_notify($${1 + Object.keys(startColumns).length}, $${2 + Object.keys(startColumns).length}) from started`
 
 export const holders = `
 select id, key, fingerprint from S.saga where id = any($1::text[])
@@ -57,13 +74,13 @@ select id, key, fingerprint from S.saga where key = any($2::text[])`
 export const load = `select ${columns} from S.saga where id = any($1::text[])`
 
 export const history = `
-select seq, at, input_id, events from S.saga_history where saga_id = $1 and seq > $2 order by seq limit $3`
+select ${namesOf(entryColumns)} from S.saga_history where saga_id = $1 and seq > $2 order by seq limit $3`
 
-/** Says that the owner lives, on the database's clock, tells whether others do, and forgets those long silent. */
+/** Says that the owner lives and what it runs, on the database's clock, tells whether others live, and forgets those long silent. */
 export const heartbeat = `
 with beat as (
-  insert into S.saga_process (owner, beat_at) values ($1, clock_timestamp())
-  on conflict (owner) do update set beat_at = excluded.beat_at
+  insert into S.saga_process (owner, beat_at, runs) values ($1, clock_timestamp(), $2::text[])
+  on conflict (owner) do update set beat_at = excluded.beat_at, runs = excluded.runs
 ), forgotten as (
   delete from S.saga_process where beat_at < clock_timestamp() - interval '1 day' and owner <> $1
 )
@@ -71,7 +88,67 @@ select exists (
   select from S.saga_process where owner <> $1 and beat_at > clock_timestamp() - interval '30 seconds'
 ) as others`
 
-export const retire = `delete from S.saga_process where owner = $1`
+/** Removes a heartbeat, and says so: what the owner had is to be taken. */
+export const retire = `
+with gone as (delete from S.saga_process where owner = $1 returning owner)
+select pg_notify($2, $3) from gone`
+
+export const identity = `select identity from S.saga_store`
+
+/** Registrations exclude each other until the end of their transactions. */
+export const lock = `select pg_advisory_xact_lock($1)`
+
+export const definitions = `
+select definition, version, structure, cancellable from S.saga_definition order by definition, version`
+
+export const keep = `
+insert into S.saga_definition (definition, version, structure, cancellable)
+select * from unnest($1::text[], $2::int[], $3::text[], $4::boolean[])
+on conflict (definition, version) do update set structure = excluded.structure, cancellable = excluded.cancellable`
+
+/** How many sagas, and processes other than the owner, need what is kept of a definition. */
+export const needs = `
+select (
+  select count(*)::int from (
+    select definition, version from S.saga where live
+    union all
+    select definition, version from S.saga where status = 'PARKED' and not live
+    union all
+    select definition, version from S.saga where status = 'COMPLETED' and not live and $5::boolean
+  ) s where definition = $3 and version = $4
+) as sagas, (
+  select count(*)::int from S.saga_process
+  where owner <> $1 and beat_at > clock_timestamp() - $2 * interval '1 millisecond' and $4::int || ':' || $3 = any(runs)
+) as processes`
+
+/** Keeps inputs of sagas that exist; those are held, so that none is removed in this very moment and leaves its inputs behind. */
+export const hand = `
+with given as (
+  select s.id, i.input_id, i.input, i.place
+  from unnest($1::text[], $2::text[], $3::text[]) with ordinality as i(saga_id, input_id, input, place)
+  join S.saga s on s.id = i.saga_id
+  for key share of s
+), kept as (
+  insert into S.saga_handed (saga_id, input_id, input) select id, input_id, input from given order by place
+  on conflict do nothing
+)
+select pg_notify($4, $5)`
+
+/** Versions are given as `version:definition`. */
+export const handed = `
+select h.saga_id, h.input_id, h.input from S.saga_handed h join S.saga s on s.id = h.saga_id
+where s.version || ':' || s.definition = any($1::text[])
+order by h.place limit $2`
+
+/** The places of those that are still kept, from 1. */
+export const stillHanded = `
+select i.place from unnest($1::text[], $2::text[]) with ordinality as i(saga_id, input_id, place)
+where exists (select from S.saga_handed h where h.saga_id = i.saga_id and h.input_id = i.input_id)
+order by i.place`
+
+export const dropHanded = `
+delete from S.saga_handed h using unnest($1::text[], $2::text[]) as i(saga_id, input_id)
+where h.saga_id = i.saga_id and h.input_id = i.input_id`
 
 /**
  * Takes live sagas of silent owners, of the versions given. The owners are found by skipping from one to the next in the index, so that the
@@ -116,6 +193,8 @@ with old as (
   limit $2 for update skip locked
 ), forgotten as (
   delete from S.saga_history h using old where h.saga_id = old.id
+), handed as (
+  delete from S.saga_handed h using old where h.saga_id = old.id
 ), gone as (
   delete from S.saga s using old where s.id = old.id returning s.id
 )

@@ -10,7 +10,7 @@
  */
 import { Redis } from 'ioredis'
 import { StoreError } from '../store.ts'
-import type { Script } from './scripts.ts'
+import type { Script } from './script.ts'
 
 export interface ConnectionSettings {
   readonly url: URL

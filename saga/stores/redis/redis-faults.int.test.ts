@@ -14,7 +14,7 @@ import { suiteOn } from '../../../tests/parts.ts'
 import { startEngine, type Engine } from '../../hosts/engine/engine.ts'
 import { shopkeeper, shopSaga } from '../../hosts/engine/shop.testkit.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import { at, moveOf, startOf } from '../sagas.testkit.ts'
+import { at, moveOf, startOf, watcherOf } from '../sagas.testkit.ts'
 import type { Store, StoredSaga } from '../store.ts'
 import { StoreError } from '../store.ts'
 import type { RedisStoreOptions } from './redis-store.ts'
@@ -516,7 +516,7 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
     const prefix = newPrefix()
     const [here, there] = [await open({ prefix }), await open({ prefix })]
     const hints = new Set<string>()
-    const watching = await there.watch?.((ids) => ids.forEach((id) => hints.add(id)))
+    const watching = await there.watch?.(watcherOf((ids) => ids.forEach((id) => hints.add(id))))
     const saga = await startedIn(here)
     await server.kill()
     await server.start()

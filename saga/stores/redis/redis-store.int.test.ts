@@ -2,10 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { redisUrl, suiteOn } from '../../../tests/parts.ts'
-import { startEngine, type Engine } from '../../hosts/engine/engine.ts'
-import { shopkeeper, shopSaga } from '../../hosts/engine/shop.testkit.ts'
-import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import { at, moveOf, startOf, testVersions } from '../sagas.testkit.ts'
+import { at, moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
 import type { SagaFilter, Store } from '../store.ts'
 import { runScript } from './connection.ts'
@@ -48,7 +45,7 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
       open: () => open(prefix),
       drop: () => Promise.resolve(),
       async damage(sagaId) {
-        await admin.hset(`${prefix}:saga:${sagaId}`, 'state', '{"id":')
+        await admin.del(`${prefix}:history:${sagaId}`)
       },
     })
   })
@@ -140,9 +137,9 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
       const [owner, cursor, found] = run as [string, string, [string, string, number][]]
       expect([owner, cursor]).not.toContain('')
       expect(found.reduce((sum, [, , count]) => sum + count, 0)).toBeLessThan(6_000)
-      const [low] = (await runScript(admin, scripts.parkedVersions, [prefix, '-'])) as [string]
+      const [low] = (await runScript(admin, scripts.settledVersions, [prefix, 'status:PARKED', '-'])) as [string]
       expect(low).not.toBe('')
-      await store.heartbeat('heir')
+      await store.heartbeat('heir', testVersions)
       const taken = [
         await store.claim('heir', 60_000, 2, testVersions),
         await store.claim('heir', 60_000, 2, testVersions),
@@ -247,7 +244,7 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
     const prefix = newPrefix()
     const [here, there] = [await open(prefix), await open(prefix)]
     const hints: (readonly string[])[] = []
-    const watching = await there.watch?.((ids) => void hints.push(ids))
+    const watching = await there.watch?.(watcherOf((ids) => hints.push(ids)))
     for (const odd of ['', 'no json', '{}', '[]', '["other"]', '["other",1]', 'null'])
       await admin.publish(`${prefix}:moved`, odd)
     const { saga, ...start } = startOf()
@@ -393,59 +390,12 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
         const { saga, ...start } = startOf({ key: 'k', businessKey: 'b' })
         const moves = [moveOf(saga, { status: 'COMPLETED', live: false })]
         expect(await store.commit({ starts: [{ saga, ...start }], moves })).toMatchObject({ moves: ['moved'] })
-        await store.heartbeat('me')
+        await store.heartbeat('me', testVersions)
         await store.claim('me', 0, 1, testVersions)
         expect(await store.prune(at + 1, 1)).toBe(1)
-        const watching = await store.watch?.(() => undefined)
+        const watching = await store.watch?.(watcherOf())
         await watching?.close()
       })
-    })
-  })
-
-  describe('engines', () => {
-    const running: Engine[] = []
-    afterEach(async () => {
-      for (const engine of running.splice(0)) await engine.stop()
-    })
-
-    async function start(store: Store, transport: ReturnType<typeof memoryTransport>): Promise<Engine> {
-      const engine = await startEngine({ store, transport, definitions: [shopSaga], heartbeatMs: 200 })
-      running.push(engine)
-      return engine
-    }
-
-    test('run sagas from start to end, undo them, and show their lists and histories', async () => {
-      const transport = memoryTransport()
-      const shop = await shopkeeper(transport)
-      const engine = await start(redisStore({ url, prefix: newPrefix() }), transport)
-      const { saga } = await engine.start(shopSaga, { item: 'milk' }, { key: 'k' })
-      expect(await engine.result(saga.id)).toMatchObject({ status: 'COMPLETED' })
-      expect((await engine.start(shopSaga, { item: 'milk' }, { key: 'k' })).fresh).toBe(false)
-      shop.say.ship = 'refused'
-      const undone = await engine.start(shopSaga, { item: 'bread' })
-      expect(await engine.result(undone.saga.id)).toMatchObject({ status: 'COMPENSATED' })
-      expect((await engine.list({ businessKey: 'bread' })).items.map(({ id }) => id)).toEqual([undone.saga.id])
-      expect(await engine.count({ status: 'COMPLETED' })).toBe(1)
-    })
-
-    test('that share sagas finish each of them once, however their moves race', { timeout: 120_000 }, async () => {
-      const prefix = newPrefix()
-      const transport = memoryTransport()
-      await shopkeeper(transport, { pay: 'twice' })
-      const [one, other] = [
-        await start(redisStore({ url, prefix }), transport),
-        await start(redisStore({ url, prefix }), transport),
-      ]
-      const keys = Array.from({ length: 200 }, (_, index) => `key-${index}`)
-      // Both are asked for every saga at the same time.
-      const starts = await Promise.all(
-        keys.flatMap((key) => [one, other].map((engine) => engine.start(shopSaga, { item: key }, { key }))),
-      )
-      expect(starts.filter(({ fresh }) => fresh)).toHaveLength(keys.length)
-      const ends = await Promise.all(starts.map(({ saga }, index) => [one, other][index % 2]!.result(saga.id)))
-      expect(new Set(ends.map(({ status }) => status))).toEqual(new Set(['COMPLETED']))
-      expect(await one.count({ status: 'COMPLETED' })).toBe(keys.length)
-      expect(await other.count({})).toBe(keys.length)
     })
   })
 })

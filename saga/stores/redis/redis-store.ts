@@ -9,27 +9,38 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import type { Input } from '../../core/decide.ts'
+import { conflictOf } from '../definitions.ts'
+import { pass, readHint, waitingHint } from '../hints.ts'
+import { jsonOf } from '../json.ts'
+import { areStorable, isStorable, refuseOddDefinitions, refuseOddInputs, refuseOddNames } from '../names.ts'
+import { aFlag, checkOptions, milliseconds } from '../options.ts'
 import type { PageKey } from '../page.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
+import { versionKey } from '../processes.ts'
 import { readRows } from '../reading.ts'
 import { retryLater } from '../retry-later.ts'
-import { isStorable, refuseOddNames } from '../rows.ts'
 import type {
   DefinitionVersion,
   Found,
+  HandedInput,
   HistoryEntry,
+  KnownDefinition,
   PageRequest,
   SagaFilter,
   SagaPage,
   StartResult,
   Store,
+  StoreWatcher,
+  StructureConflict,
 } from '../store.ts'
 import { StoreError } from '../store.ts'
 import type { ConnectionSettings } from './connection.ts'
 import { Connection, describeError, runScript } from './connection.ts'
-import type { Batch, Row } from './rows.ts'
-import { batchArguments, marked, rangeOf, reading, toEntry } from './rows.ts'
-import type { Script } from './scripts.ts'
+import * as processes from './process-scripts.ts'
+import type { Answer, Batch, Row } from './rows.ts'
+import { batchArguments, marked, rangeOf, reading, rowOf, toEntry } from './rows.ts'
+import type { Script } from './script.ts'
 import * as scripts from './scripts.ts'
 import { checkRights, checkServer, checkVersion } from './server.ts'
 
@@ -76,6 +87,9 @@ type Walk<Found> = readonly [...Place, readonly Found[]]
 /** Most runs of a claim: with many sagas that only others can run it would take long, and goes on with the next instead. */
 const mostRuns = 8
 
+/** How often it is counted anew because others have registered meanwhile. */
+const mostRegistrations = 10
+
 type Tally = readonly [definition: string, version: string, count: number]
 
 class RedisStore implements Store {
@@ -95,9 +109,6 @@ class RedisStore implements Store {
   async open(): Promise<void> {
     if (this.#connection !== null) return
     const settings = settingsOf(this.#options)
-    // A colon would let keys of two prefixes meet; braces and wildcards mean something to Redis.
-    if (!/^[\w.-]+$/.test(this.#prefix))
-      throw new StoreError('unusable', `'${this.#prefix}' is no prefix: use letters, digits, '.', '_' and '-'.`)
     const connection = new Connection(settings, async (client) => {
       await checkServer(client, settings.url, this.#options.acceptLoss ?? false)
       await checkVersion(client, this.#prefix)
@@ -112,6 +123,75 @@ class RedisStore implements Store {
     }
   }
 
+  async identity(): Promise<string> {
+    const key = `${this.#prefix}:identity`
+    return this.#ask(async (client) => {
+      await client.setnx(key, randomUUID().replaceAll('-', ''))
+      return (await client.get(key)) ?? ''
+    })
+  }
+
+  async register(
+    owner: string,
+    definitions: readonly KnownDefinition[],
+    silentMs: number,
+  ): Promise<readonly StructureConflict[]> {
+    refuseOddDefinitions(owner, definitions)
+    /** Which no saga needs in another structure, as counted when `seen` had registered. */
+    let free: ReadonlySet<string> = new Set()
+    let seen = ''
+    for (let tries = 0; tries < mostRegistrations; tries++) {
+      const args = definitions.flatMap((each) => registration(each, free))
+      type Differing = readonly [name: string, known: string, processes: number]
+      const [count, differing] = await this.#run<readonly [count: string, readonly Differing[]]>(processes.register, [
+        owner,
+        String(silentMs),
+        seen,
+        ...args,
+      ])
+      const conflicts = await Promise.all(
+        differing.map(async ([name, known, running]) => {
+          const kept = knownDefinition(name, known)
+          return { name, conflict: conflictOf(kept, { sagas: await this.#needing(kept), processes: running }) }
+        }),
+      )
+      free = new Set(conflicts.filter(({ conflict }) => conflict === null).map(({ name }) => name))
+      if (free.size === 0) return conflicts.map(({ conflict }) => conflict).filter((conflict) => conflict !== null)
+      seen = count
+    }
+    throw new StoreError(
+      'unavailable',
+      'Others register their definitions at the same time, again and again. Try again.',
+    )
+  }
+
+  async definitions(): Promise<readonly KnownDefinition[]> {
+    const known = await this.#ask((client) => client.hgetall(`${this.#prefix}:definitions`))
+    return Object.entries(known).map(([name, text]) => knownDefinition(name, text))
+  }
+
+  async hand(inputs: readonly HandedInput[]): Promise<void> {
+    refuseOddInputs(inputs)
+    const args = inputs.flatMap(({ sagaId, inputId, input }) => [sagaId, inputId, jsonOf(sagaId, input)])
+    await this.#run(processes.hand, [waitingHint(this.#self), ...args])
+  }
+
+  async handed(versions: readonly DefinitionVersion[], limit: number): Promise<readonly HandedInput[]> {
+    type Texts = readonly [sagaId: string, inputId: string, text: string]
+    const inputs = await this.#run<readonly Texts[]>(processes.handed, [String(limit), ...versions.map(versionKey)])
+    return inputs.map(([sagaId, inputId, text]) => ({ sagaId, inputId, input: JSON.parse(text) as Input }))
+  }
+
+  async stillHanded<Key extends Omit<HandedInput, 'input'>>(inputs: readonly Key[]): Promise<readonly Key[]> {
+    const sound = inputs.filter(areStorable)
+    const digits = await this.#run<string>(processes.stillHanded, keysOf(sound))
+    return sound.filter((_, index) => digits[index] === '1')
+  }
+
+  async dropHanded(inputs: readonly Omit<HandedInput, 'input'>[]): Promise<void> {
+    await this.#run(processes.dropHanded, keysOf(inputs.filter(areStorable)))
+  }
+
   async commit(batch: Batch): ReturnType<Store['commit']> {
     refuseOddNames(batch)
     const { starts, moves } = batch
@@ -119,8 +199,8 @@ class RedisStore implements Store {
     const args = batchArguments(this.#self, batch)
     if (args.length > mostArguments)
       throw new StoreError('refused', `A batch of ${starts.length + moves.length} sagas is too large: split it.`)
-    type Answer = readonly [starts: readonly (1 | readonly [id: string, fingerprint: string])[], moves: string]
-    const [started, moved] = await this.#run<Answer>(scripts.commit, args)
+    type Results = readonly [starts: readonly (1 | readonly [id: string, fingerprint: string])[], moves: string]
+    const [started, moved] = await this.#run<Results>(scripts.commit, args)
     return {
       starts: started.map((held): StartResult => (held === 1 ? { kind: 'started' } : existing(...held))),
       moves: Array.from(moved, (digit) => (digit === '1' ? 'moved' : 'stale')),
@@ -129,15 +209,18 @@ class RedisStore implements Store {
 
   async load(ids: readonly string[]): Promise<Found> {
     const sound = ids.filter(isStorable)
-    return readRows(reading, sound.length === 0 ? [] : await this.#run<readonly Row[]>(scripts.load, sound))
+    return readRows(
+      reading,
+      sound.length === 0 ? [] : (await this.#run<readonly Answer[]>(scripts.load, sound)).map(rowOf),
+    )
   }
 
   async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
     const limit = pageLimit(page.limit)
     const after = page.after === undefined ? null : parseKey(page.after)
     const rows: Row[] = []
-    for await (const found of this.#find<readonly Row[]>(filter, after, 'rows', limit + 1)) {
-      rows.push(...found)
+    for await (const found of this.#find<readonly Answer[]>(filter, after, 'rows', limit + 1)) {
+      rows.push(...found.map(rowOf))
       if (rows.length > limit) break
     }
     return pageOf(reading, rows, limit)
@@ -156,22 +239,22 @@ class RedisStore implements Store {
     return entries.map((text) => toEntry(sagaId, text))
   }
 
-  async heartbeat(owner: string): Promise<void> {
-    await this.#run(scripts.heartbeat, [owner])
+  async heartbeat(owner: string, runs: readonly DefinitionVersion[]): Promise<void> {
+    await this.#run(processes.heartbeat, [owner, JSON.stringify(runs.map(versionKey))])
   }
 
   async retire(owner: string): Promise<void> {
-    await this.#ask((client) => client.zrem(`${this.#prefix}:beats`, owner))
+    await this.#run(processes.retire, [owner, waitingHint(this.#self)])
   }
 
   async claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found> {
-    const pairs = versions.map(({ definition, version }) => `${version}:${definition}`)
+    const pairs = versions.map(versionKey)
     const rows: Row[] = []
     for (let runs = 0; runs < mostRuns && rows.length < limit; runs++) {
       const from = this.#claimedTo
       const args = [...from, owner, String(silentMs), String(limit - rows.length), ...pairs]
-      const [heldBy, cursor, found] = await this.#run<Walk<Row>>(scripts.claim, args)
-      rows.push(...found)
+      const [heldBy, cursor, found] = await this.#run<Walk<Answer>>(scripts.claim, args)
+      rows.push(...found.map(rowOf))
       this.#claimedTo = cursor === '' ? start : [heldBy, cursor]
       if (from === start && cursor === '') break
     }
@@ -180,21 +263,10 @@ class RedisStore implements Store {
 
   async liveVersions(): ReturnType<Store['liveVersions']> {
     const counts = new Map<string, DefinitionVersion & { readonly count: number }>()
-    const add = (tallies: readonly Tally[]): void => {
-      for (const [definition, version, count] of tallies) {
-        const key = `${version}:${definition}`
-        counts.set(key, { definition, version: Number(version), count: count + (counts.get(key)?.count ?? 0) })
-      }
-    }
-    for (let place = start; place[1] !== '';) {
-      const [owner, cursor, tallies] = await this.#run<Walk<Tally>>(scripts.liveVersions, place)
-      add(tallies)
-      place = [owner, cursor]
-    }
-    for (let low = '-'; low !== '';) {
-      const [next, tallies] = await this.#run<readonly [string, readonly Tally[]]>(scripts.parkedVersions, [low])
-      add(tallies)
-      low = next
+    for await (const [definition, version, count] of this.#unfinished()) {
+      const known = { definition, version: Number(version) }
+      const before = counts.get(versionKey(known))?.count ?? 0
+      counts.set(versionKey(known), { ...known, count: before + count })
     }
     return [...counts.values()]
   }
@@ -210,10 +282,10 @@ class RedisStore implements Store {
     return removed
   }
 
-  async watch(onHint: (sagaIds: readonly string[]) => void): Promise<{ close(): Promise<void> }> {
+  async watch(watcher: StoreWatcher): Promise<{ close(): Promise<void> }> {
     const hear = (_channel: string, payload: string): void => {
-      const ids = idsOf(payload, this.#self)
-      if (ids.length > 0) onHint(ids)
+      const hint = readHint(payload)
+      if (hint !== null) pass(hint, this.#self, watcher)
     }
     const connection = new Connection(settingsOf(this.#options), async (client) => {
       client.off('message', hear).on('message', hear) // the client is the same after a break
@@ -246,6 +318,37 @@ class RedisStore implements Store {
     const connection = this.#connection
     this.#connection = null
     await connection?.close()
+  }
+
+  /** Live and parked sagas by version, in portions. */
+  async *#unfinished(): AsyncGenerator<Tally, void, undefined> {
+    for (let place = start; place[1] !== '';) {
+      const [owner, cursor, tallies] = await this.#run<Walk<Tally>>(scripts.liveVersions, place)
+      yield* tallies
+      place = [owner, cursor]
+    }
+    yield* this.#settled('status:PARKED')
+  }
+
+  /** Those of an index from which nothing follows by itself. */
+  async *#settled(index: string): AsyncGenerator<Tally, void, undefined> {
+    for (let low = '-'; low !== '';) {
+      const args = [index, low]
+      const [next, tallies] = await this.#run<readonly [string, readonly Tally[]]>(scripts.settledVersions, args)
+      yield* tallies
+      low = next
+    }
+  }
+
+  /** How many sagas need the structure that is kept. */
+  async #needing(kept: KnownDefinition): Promise<number> {
+    const indexes = [this.#unfinished()]
+    if (kept.cancellable) indexes.push(this.#settled(`status-definition:COMPLETED:${kept.definition}`))
+    let needing = 0
+    for (const index of indexes)
+      for await (const [definition, version, count] of index)
+        if (definition === kept.definition && Number(version) === kept.version) needing += count
+    return needing
   }
 
   /** What each run of the script finds; some need several. */
@@ -281,21 +384,46 @@ class RedisStore implements Store {
   }
 }
 
-const existing = (id: string, fingerprint: string): StartResult => ({ kind: 'exists', id, fingerprint })
+const keysOf = (inputs: readonly Omit<HandedInput, 'input'>[]): string[] =>
+  inputs.flatMap(({ sagaId, inputId }) => [sagaId, inputId])
 
-/** The sagas that another process has moved; none where it is no hint of ours: anybody may publish. */
-function idsOf(payload: string, self: string): readonly string[] {
-  try {
-    const parts: unknown = JSON.parse(payload)
-    if (!Array.isArray(parts) || !parts.every((part) => typeof part === 'string')) return []
-    return parts[0] === self ? [] : parts.slice(1)
-  } catch {
-    return []
+/** What the register script takes of a definition. */
+function registration(definition: KnownDefinition, free: ReadonlySet<string>): string[] {
+  const name = versionKey(definition)
+  return [name, definition.structure, definition.cancellable ? '1' : '0', free.has(name) ? '1' : '0']
+}
+
+function knownDefinition(name: string, text: string): KnownDefinition {
+  const [version = '', ...definition] = name.split(':')
+  return {
+    definition: definition.join(':'),
+    version: Number(version),
+    structure: text.slice(1),
+    cancellable: text.startsWith('1'),
   }
 }
 
+const existing = (id: string, fingerprint: string): StartResult => ({ kind: 'exists', id, fingerprint })
+
+const optionChecks: Parameters<typeof checkOptions>[2] = {
+  url: [() => true, ''], // has a word of its own
+  // A colon would let keys of two prefixes meet; braces and wildcards mean something to Redis.
+  prefix: [(value) => typeof value === 'string' && /^[\w.-]+$/.test(value), "of letters, digits, '.', '_' and '-'"],
+  acceptLoss: aFlag,
+  connectTimeoutMs: milliseconds,
+  commandTimeoutMs: milliseconds,
+  retry: [
+    (value) => [(value as RetryPauses | null)?.firstMs, (value as RetryPauses | null)?.mostMs].every(milliseconds[0]),
+    'two pauses in milliseconds: { firstMs, mostMs }',
+  ],
+}
+
+type RetryPauses = NonNullable<RedisStoreOptions['retry']>
+
 /** @throws StoreError where the URL is none, or says what this store does not take from it */
-function settingsOf({ url: text, connectTimeoutMs, commandTimeoutMs, retry }: RedisStoreOptions): ConnectionSettings {
+function settingsOf(options: RedisStoreOptions): ConnectionSettings {
+  checkOptions('redisStore', options, optionChecks)
+  const { url: text, connectTimeoutMs, commandTimeoutMs, retry } = options
   const url = URL.canParse(text) ? new URL(text) : null
   // The driver takes a query for options, and a database that is no number for the first one.
   const sound = url !== null && /^rediss?:$/.test(url.protocol) && url.search === '' && /^(\/\d*)?$/.test(url.pathname)

@@ -5,56 +5,15 @@
  */
 import { hasEnded } from '../../core/state.ts'
 import { jsonOf } from '../json.ts'
+import { foldSince, stateToKeep } from '../kept-state.ts'
 import type { PageKey } from '../page.ts'
 import type { Reading } from '../reading.ts'
 import { damageOf, stateOf } from '../reading.ts'
-import type { HistoryEntry, Move, SagaFilter, Start, StoredSaga } from '../store.ts'
+import type { HistoryEntry, Move, SagaFilter, Start } from '../store.ts'
 
 export interface Batch {
   readonly starts: readonly Start[]
   readonly moves: readonly Move[]
-}
-
-export const columns = [
-  'definition',
-  'version',
-  'seq',
-  'state',
-  'status',
-  'owner',
-  'key',
-  'fingerprint',
-  'business',
-  'live',
-  'created',
-  'updated',
-] as const
-
-type TextsOf<Columns extends readonly string[]> = { readonly [Column in keyof Columns]: string }
-
-/** In the order of `columns`, then the id. */
-export type Row = readonly [...TextsOf<typeof columns>, id: string]
-
-export const reading: Reading<Row> = {
-  keyOf: (row) => ({ id: row[12], createdAt: Number(row[10]) }),
-  toSaga,
-}
-
-function toSaga(row: Row): StoredSaga {
-  const [definition, version, seq, state, , owner, key, fingerprint, business, , created, updated, id] = row
-  return {
-    id,
-    definition,
-    version: Number(version),
-    seq: Number(seq),
-    state: stateOf(id, JSON.parse(state)),
-    owner,
-    key: unmarked(key),
-    fingerprint,
-    businessKey: unmarked(business),
-    createdAt: Number(created),
-    updatedAt: Number(updated),
-  }
 }
 
 export const marked = (text: string | null | undefined): string => (text == null ? '' : `=${text}`)
@@ -63,44 +22,103 @@ const unmarked = (text: string): string | null => (text === '' ? null : text.sli
 
 const flag = (is: boolean): string => (is ? '1' : '0')
 
+type Columns<Item> = Readonly<Record<string, (item: Item) => string>>
+
+/** Fields of a saga's hash, as a start fills them. */
+export const sagaColumns = {
+  definition: ({ saga }: Start) => saga.definition,
+  version: ({ saga }: Start) => String(saga.version),
+  seq: ({ saga }: Start) => String(saga.seq),
+  /** The state as it was kept last, and the move that it was kept with (`kept-state.ts`). */
+  kept: () => '',
+  kept_at: () => '0',
+  status: ({ saga }: Start) => saga.state.status,
+  owner: ({ saga }: Start) => saga.owner,
+  key: ({ saga }: Start) => marked(saga.key),
+  fingerprint: ({ saga }: Start) => saga.fingerprint,
+  business: ({ saga }: Start) => marked(saga.businessKey),
+  live: ({ live }: Start) => flag(live),
+  created: ({ saga }: Start) => String(saga.createdAt),
+  updated: ({ saga }: Start) => String(saga.updatedAt),
+} satisfies Columns<Start>
+
+/** What the commit script takes of a start. */
+export const startColumns = {
+  id: ({ saga }: Start) => saga.id,
+  ...sagaColumns,
+  over: ({ saga, live }: Start) => flag(!live && hasEnded(saga.state.status)),
+  entry: ({ entry }: Start) => entryText(entry),
+} satisfies Columns<Start>
+
+/** What the commit script takes of a move, before its entries. */
+export const moveColumns = {
+  id: ({ id }: Move) => id,
+  from: ({ fromSeq }: Move) => String(fromSeq),
+  to: ({ toSeq }: Move) => String(toSeq),
+  /** Empty where none is kept with this move. */
+  state: (move: Move) => stateToKeep(move) ?? '',
+  status: ({ state }: Move) => state.status,
+  business: ({ businessKey }: Move) => marked(businessKey),
+  owner: ({ owner }: Move) => owner,
+  live: ({ live }: Move) => flag(live),
+  updated: ({ updatedAt }: Move) => String(updatedAt),
+  over: ({ live, state }: Move) => flag(!live && hasEnded(state.status)),
+  entries: ({ entries }: Move) => String(entries.length),
+} satisfies Columns<Move>
+
+function push<Item>(args: string[], columns: Columns<Item>, item: Item): void {
+  for (const of of Object.values(columns)) args.push(of(item))
+}
+
 /** What the commit script takes after the prefix. */
 export function batchArguments(self: string, { starts, moves }: Batch): string[] {
   const args = [self, String(starts.length), String(moves.length)]
-  for (const { saga, entry, live } of starts)
-    args.push(
-      saga.id,
-      saga.definition,
-      String(saga.version),
-      String(saga.seq),
-      jsonOf(saga.id, saga.state),
-      saga.state.status,
-      saga.owner,
-      marked(saga.key),
-      saga.fingerprint,
-      marked(saga.businessKey),
-      flag(live),
-      String(saga.createdAt),
-      String(saga.updatedAt),
-      flag(!live && hasEnded(saga.state.status)),
-      entryText(entry),
-    )
-  for (const { id, fromSeq, toSeq, state, businessKey, owner, live, updatedAt, entries } of moves) {
-    args.push(
-      id,
-      String(fromSeq),
-      String(toSeq),
-      jsonOf(id, state),
-      state.status,
-      marked(businessKey),
-      owner,
-      flag(live),
-      String(updatedAt),
-      flag(!live && hasEnded(state.status)),
-      String(entries.length),
-    )
-    for (const entry of entries) args.push(entryText(entry))
+  for (const start of starts) push(args, startColumns, start)
+  for (const move of moves) {
+    push(args, moveColumns, move)
+    for (const entry of move.entries) args.push(entryText(entry))
   }
   return args
+}
+
+const names = Object.keys(sagaColumns) as (keyof typeof sagaColumns)[]
+
+/** The values of `sagaColumns` in order, then the id and the entries since the state was kept. */
+export type Answer = readonly [...string[], id: string, later: readonly string[]]
+
+export type Row = Readonly<Record<keyof typeof sagaColumns, string>> & {
+  readonly id: string
+  readonly later: readonly string[]
+}
+
+export function rowOf(answer: Answer): Row {
+  const values = Object.fromEntries(names.map((name, index) => [name, answer[index]])) as Record<
+    keyof typeof sagaColumns,
+    string
+  >
+  return { ...values, id: answer[names.length] as string, later: answer[names.length + 1] as readonly string[] }
+}
+
+export const reading: Reading<Row> = {
+  keyOf: ({ id, created }) => ({ id, createdAt: Number(created) }),
+  toSaga: (row) => ({
+    id: row.id,
+    definition: row.definition,
+    version: Number(row.version),
+    seq: Number(row.seq),
+    state: stateOf(row.id, folded(row)),
+    owner: row.owner,
+    key: unmarked(row.key),
+    fingerprint: row.fingerprint,
+    businessKey: unmarked(row.business),
+    createdAt: Number(row.created),
+    updatedAt: Number(row.updated),
+  }),
+}
+
+function folded({ kept, kept_at, seq, later }: Row): unknown {
+  const events = later.map((text) => (JSON.parse(text) as EntryParts)[3])
+  return foldSince(kept === '' ? null : kept, Number(kept_at), events, Number(seq))
 }
 
 type EntryParts = readonly [seq: number, at: number, inputId: string, events: HistoryEntry['events']]

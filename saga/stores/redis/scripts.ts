@@ -1,5 +1,5 @@
 /**
- * What the server does, as scripts: each is a whole job in one round trip. `K` stands for the prefix of all keys.
+ * What the server does with sagas, as scripts (`process-scripts.ts` has the rest): each is a whole job in one round trip. `K` stands for the prefix of all keys.
  *
  *   K:version                     of this layout
  *   K:saga:ID                     hash, the saga's row (`columns`)
@@ -10,7 +10,14 @@
  *                                 sorted sets of equal scores, ordered by their members, PLACE_ID: pages and times are ranges
  *   K:ended                       sorted set of ids by last move: what may be pruned
  *   K:live:OWNER  K:owners        sets, an owner's live sagas and the owners that have some
- *   K:beats                       sorted set of owners by their last heartbeat, Unix milliseconds of the server's clock
+ *   K:beats  K:runs               sorted set of owners by their last heartbeat, Unix milliseconds of the server's clock; hash,
+ *                                 the versions that each runs (JSON)
+ *   K:definitions                 hash, by VERSION:DEFINITION: 1 or 0 (cancellable), then the structure
+ *   K:registrations               how often somebody has registered
+ *   K:handed:ID                   hash, inputs that are kept for the saga, by their ids
+ *   K:handed-to:VERSION:DEFINITION  sorted set of those inputs in the order of their coming, LENGTH:ID and the input's id
+ *   K:handings                    how many inputs were kept so far
+ *   K:identity                    tells the sagas under this prefix from all others
  *   K:moved                       channel for hints
  *
  * Invariants:
@@ -19,36 +26,29 @@
  * - indexes are written with the row, never after it, so lists and counts are true at once;
  * - every script but those that count and remove may be run twice: seq makes a move stale, a start finds itself.
  */
-import { createHash } from 'node:crypto'
-import { columns } from './rows.ts'
+import { moveColumns, sagaColumns, startColumns } from './rows.ts'
+import { dropAll } from './process-scripts.ts'
+import { now, script } from './script.ts'
 
-export interface Script {
-  readonly text: string
-  readonly sha: string
-}
+const columns = Object.keys(sagaColumns)
+const place = (name: keyof typeof sagaColumns): number => columns.indexOf(name) + 1
 
-function script(...parts: readonly string[]): Script {
-  const text = [`local call, K = redis.call, ARGV[1]`, ...parts].join('\n')
-  return { text, sha: createHash('sha1').update(text).digest('hex') }
-}
-
-const quoted = columns.map((column) => `'${column}'`).join(', ')
-
-/** A saga's row in the order of `columns`, then its id; nil where there is none. */
+/**
+ * A saga's row in the order of `sagaColumns`, then its id and the entries of its history since the state was kept; nil where
+ * there is none. Until version 2 the whole state was kept with each move, as `state`: such a row becomes a new one when it moves.
+ */
 const readRow = `
 local function readRow(id)
-  local row = call('HMGET', K .. ':saga:' .. id, ${quoted})
+  local row = call('HMGET', K .. ':saga:' .. id, ${columns.map((column) => `'${column}'`).join(', ')}, 'state')
   if not row[1] then return nil end
-  row[#row + 1] = id
+  if row[${columns.length + 1}] then row[${place('kept')}], row[${place('kept_at')}] = row[${columns.length + 1}], row[${place('seq')}] end
+  row[${columns.length + 1}] = id
+  row[${columns.length + 2}] = call('LRANGE', K .. ':history:' .. id, tonumber(row[${place('kept_at')}]) or 0, -1)
   return row
 end`
 
 const placeOf = `
 local function placeOf(created, id) return string.rep('0', 16 - #created) .. created .. '_' .. id end`
-
-const now = `
-local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
 const own = `
 local function own(owner, id)
@@ -67,11 +67,16 @@ call('ZADD', key, 0, '')
 call('ZREM', key, '')
 call('SADD', key, '')
 call('SREM', key, '')
+call('INCR', key)
+call('DEL', key)
 call('PUBLISH', K .. ':moved', '')`)
 
+const startNames = Object.keys(startColumns)
+const moveNames = Object.keys(moveColumns)
+
 /**
- * A batch: starts of 15 arguments each, then moves of 11 and their entries. Answers, for each start, 1 or who holds its key or
- * id, and a digit for each move: 1 where it was written, 0 where it was stale.
+ * A batch: starts of `startColumns`, then moves of `moveColumns`, each with its entries. Answers, for each start, 1 or who
+ * holds its key or id, and a digit for each move: 1 where it was written, 0 where it was stale.
  */
 export const commit = script(
   placeOf,
@@ -80,18 +85,15 @@ export const commit = script(
 local hint, starts, moves = { ARGV[2] }, {}, {}
 local at = 5
 for n = 1, tonumber(ARGV[3]) do
-  local id, definition, version, seq, state, status, owner, key, fingerprint, business, live, created, updated, over, entry =
-    unpack(ARGV, at, at + 14)
-  at = at + 15
+  local ${startNames.join(', ')} = unpack(ARGV, at, at + ${startNames.length - 1})
+  at = at + ${startNames.length}
   local row, holder = K .. ':saga:' .. id, key ~= '' and call('HGET', K .. ':keys', key)
   if not holder and call('EXISTS', row) == 1 then holder = id end
   if holder then
     starts[n] = { holder, call('HGET', K .. ':saga:' .. holder, 'fingerprint') }
   else
     starts[n] = 1
-    call('HSET', row, 'definition', definition, 'version', version, 'seq', seq, 'state', state, 'status', status,
-      'owner', owner, 'key', key, 'fingerprint', fingerprint, 'business', business, 'live', live, 'created', created,
-      'updated', updated)
+    call('HSET', row, ${columns.map((column) => `'${column}', ${column}`).join(', ')})
     call('RPUSH', K .. ':history:' .. id, entry)
     if key ~= '' then call('HSET', K .. ':keys', key, id) end
     local place = placeOf(created, id)
@@ -105,16 +107,19 @@ for n = 1, tonumber(ARGV[3]) do
   end
 end
 for n = 1, tonumber(ARGV[4]) do
-  local id, from, to, state, status, business, owner, live, updated, over, entries = unpack(ARGV, at, at + 10)
-  at = at + 11 + entries
+  local ${moveNames.join(', ')} = unpack(ARGV, at, at + ${moveNames.length - 1})
+  at = at + ${moveNames.length} + entries
   local row = K .. ':saga:' .. id
-  local old = call('HMGET', row, 'seq', 'status', 'business', 'owner', 'live')
+  local old = call('HMGET', row, 'seq', 'status', 'business', 'owner', 'live', 'state')
   if old[1] ~= from then
     moves[n] = '0'
   else
     moves[n] = '1'
     hint[#hint + 1] = id
-    call('HSET', row, 'seq', to, 'state', state, 'updated', updated)
+    call('HSET', row, 'seq', to, 'updated', updated)
+    if state ~= '' then call('HSET', row, 'kept', state, 'kept_at', to)
+    elseif old[6] then call('HSET', row, 'kept', old[6], 'kept_at', from) end
+    if old[6] then call('HDEL', row, 'state') end
     for entry = at - entries, at - 1 do call('RPUSH', K .. ':history:' .. id, ARGV[entry]) end
     if old[2] ~= status or old[3] ~= business then
       local kept = call('HMGET', row, 'definition', 'created')
@@ -173,16 +178,20 @@ if business ~= '' then
   if exact or call('ZLEXCOUNT', other, low, high) < call('ZLEXCOUNT', index, low, high) then index = other end
 end
 if count and exact then return { '', call('ZLEXCOUNT', index, low, high) } end
+local function matches(id)
+  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'status', 'business')
+  return row[1] and (definition == '' or row[1] == definition:sub(2)) and (status == '' or row[2] == status:sub(2))
+    and (business == '' or row[3] == business)
+end
 local portion = math.min(math.max(limit, 100), 2000)
 local rows, found, looked, more = {}, 0, 0, true
 while more and found < limit and looked < ${mostLooked} do
   local places = call('ZREVRANGEBYLEX', index, high, low, 'LIMIT', 0, portion)
   for _, place in ipairs(places) do
-    local row = readRow(place:sub(18))
-    if row and (definition == '' or row[1] == definition:sub(2)) and (status == '' or row[5] == status:sub(2))
-      and (business == '' or row[9] == business) then
+    local id = place:sub(18)
+    if exact or matches(id) then
       found = found + 1
-      if not count then rows[found] = row end
+      if not count then rows[found] = readRow(id) end
       if found == limit then break end
     end
   end
@@ -191,13 +200,6 @@ while more and found < limit and looked < ${mostLooked} do
   if more then high = '(' .. places[#places] end
 end
 return { more and found < limit and high or '', count and found or rows }`,
-)
-
-export const heartbeat = script(
-  now,
-  `
-call('ZADD', K .. ':beats', now, ARGV[2])
-call('ZREMRANGEBYSCORE', K .. ':beats', '-inf', now - 86400000)`,
 )
 
 /**
@@ -280,11 +282,14 @@ local place = walkLive(ARGV[2], ARGV[3], function() return true end, function(id
 return { place[1], place[2], found }`,
 )
 
-/** The lower end of a range. Of the parked sagas that one run looks at, with the lower end of the next; empty at the end. */
-export const parkedVersions = script(
+/**
+ * An index and the lower end of a range in it. Of those sagas from which nothing follows by itself, as many as one run looks at,
+ * with the lower end of the next; empty at the end.
+ */
+export const settledVersions = script(
   tally,
   `
-local places = call('ZRANGEBYLEX', K .. ':status:PARKED', ARGV[2], '+', 'LIMIT', 0, ${mostLooked})
+local places = call('ZRANGEBYLEX', K .. ':' .. ARGV[2], ARGV[3], '+', 'LIMIT', 0, ${mostLooked})
 for _, place in ipairs(places) do
   local row = call('HMGET', K .. ':saga:' .. place:sub(18), 'definition', 'version', 'live')
   if row[3] == '0' then add(row) end
@@ -295,13 +300,15 @@ return { #places == ${mostLooked} and '(' .. places[#places] or '', found }`,
 /** Time, limit. */
 export const prune = script(
   placeOf,
+  dropAll,
   `
 local ids = call('ZRANGEBYSCORE', K .. ':ended', '-inf', '(' .. ARGV[2], 'LIMIT', 0, ARGV[3])
 for _, id in ipairs(ids) do
-  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'status', 'business', 'key', 'created')
+  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'status', 'business', 'key', 'created', 'version')
   local place = placeOf(row[5], id)
   call('ZREM', K .. ':ended', id)
   call('DEL', K .. ':saga:' .. id, K .. ':history:' .. id)
+  dropAll(id, row[6], row[1])
   if row[4] ~= '' then call('HDEL', K .. ':keys', row[4]) end
   call('ZREM', K .. ':all', place)
   call('ZREM', K .. ':definition:' .. row[1], place)

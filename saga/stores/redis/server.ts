@@ -143,14 +143,15 @@ export async function checkRights(client: Redis, { host }: URL, prefix: string):
   }
 }
 
-/** Of the layout of keys that `scripts.ts` describes. */
-const version = 1
+/** Of the layout of keys that `scripts.ts` describes. Under version 1, the whole state was written with each move. */
+const version = 2
 
 /** @throws StoreError where the keys under the prefix were made by a newer version, or are none of ours */
 export async function checkVersion(client: Redis, prefix: string): Promise<void> {
   const key = `${prefix}:version`
   const found = (await client.get(key)) ?? ((await client.setnx(key, version)) === 1 ? version : await client.get(key))
   if (Number(found) === version) return
+  if (Number(found) === 1) return void (await client.set(key, version))
   throw new StoreError(
     'unusable',
     Number(found) > version

@@ -36,4 +36,20 @@ export const migrations: readonly string[] = [
    alter table saga_history add column state text;
    update saga_history set state = (select s.state from saga s where s.id = saga_id and s.seq = saga_history.seq);
    alter table saga drop column state;`,
+  `create table saga_store (identity text not null);
+   insert into saga_store values (lower(hex(randomblob(16))));
+   create table saga_definition (
+     definition text not null,
+     version integer not null,
+     structure text not null,
+     cancellable integer not null,
+     primary key (definition, version)
+   );
+   create table saga_handed (
+     place integer primary key autoincrement,
+     saga_id text not null,
+     input_id text not null,
+     input text not null,
+     unique (saga_id, input_id)
+   );`,
 ]

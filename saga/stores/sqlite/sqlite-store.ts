@@ -4,28 +4,33 @@
  * The driver is synchronous; a batch is one transaction of prepared statements, so its size bounds how long the event
  * loop is held (256 moves take a few milliseconds).
  */
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
-import Libsql from 'libsql'
+import { conflictOf, differing, without } from '../definitions.ts'
 import { jsonOf } from '../json.ts'
+import { areStorable, isStorable, refuseOddDefinitions, refuseOddInputs, refuseOddNames } from '../names.ts'
+import { aFunction, aText, checkOptions, milliseconds } from '../options.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
+import { Processes } from '../processes.ts'
 import { readRows } from '../reading.ts'
-import type { HistoryRow, SagaRow } from '../rows.ts'
+import type { Columns, DefinitionRow, HandedRow, HistoryRow, SagaRow } from '../rows.ts'
 import {
   condition,
   endedStatuses,
-  isStorable,
+  entryColumns,
+  moveColumns,
+  namesOf,
   readColumns,
   reading,
-  refuseOddNames,
   sagaColumns,
-  stateToKeep,
+  toDefinition,
   toEntry,
+  toHanded,
 } from '../rows.ts'
 import type {
   DefinitionVersion,
   Found,
+  HandedInput,
   HistoryEntry,
+  KnownDefinition,
   Move,
   PageRequest,
   SagaFilter,
@@ -34,72 +39,162 @@ import type {
   StartResult,
   Store,
   StoredSaga,
+  StoreWatcher,
+  StructureConflict,
 } from '../store.ts'
 import { StoreError } from '../store.ts'
-import { migrations } from './migrations.ts'
+import type { SqliteTransaction } from './database.ts'
+import { Database } from './database.ts'
+
+export type { SqliteTransaction } from './database.ts'
 
 export interface SqliteStoreOptions {
   /** The file; its folder is made where it is missing. `:memory:` keeps nothing. */
   readonly file: string
   /** Unix milliseconds; heartbeats of the one process are kept by it. */
   readonly now?: () => number
+  /** How long a transaction of the caller's may be open, during which the store does nothing else; 5,000 where none is given. */
+  readonly transactionMs?: number
 }
 
-export function sqliteStore(options: SqliteStoreOptions): Store {
-  return new SqliteStore(options.file, options.now ?? Date.now)
+export interface SqliteStore extends Store {
+  /**
+   * Runs `work` in a transaction on the store's file, where tables of one's own may be, too (their names must not begin with
+   * `saga`): what it writes and the sagas that it starts (`commitIn`) are there together or not at all. It is committed when
+   * `work` is done, and rolled back where that throws.
+   *
+   * The store does nothing else meanwhile: wait in it for nothing but what is done with `tx`.
+   */
+  transaction<T>(work: (tx: SqliteTransaction) => T | Promise<T>): Promise<T>
+  /** @param tx what `transaction` hands over, while it is open */
+  commitIn(tx: SqliteTransaction, start: Start): Promise<StartResult>
 }
 
-type Database = InstanceType<typeof Libsql>
-/** Values are bound by position; as one array where it counts, since the driver flattens a list of them. */
-type Statement = Libsql.Statement
+/** @throws StoreError `unusable` where an option is wrong */
+export function sqliteStore(options: SqliteStoreOptions): SqliteStore {
+  checkOptions('sqliteStore', options, { file: aText, now: aFunction, transactionMs: milliseconds })
+  if ((options as SqliteStoreOptions | undefined)?.file === undefined)
+    throw new StoreError('unusable', `sqliteStore needs the file to keep sagas in: sqliteStore({ file: 'sagas.db' }).`)
+  return new FileStore(options)
+}
+
+type Value = string | number | null
 
 const columns = readColumns('saga_history')
 
+const marks = (count: number): string => `(${Array.from({ length: count }, () => '?').join()})`
+
+function valuesOf<Item>(table: Columns<Item>, item: Item): Value[] {
+  return Object.values(table).map(({ of }) => of(item))
+}
+
 // Made once: a text put together for each row would be hashed for each row.
-const insertSaga = `insert into saga (${sagaColumns}, status, live) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict do nothing`
-const insertEntry = 'insert into saga_history (saga_id, seq, at, input_id, events, state) values (?,?,?,?,?,?)'
+const insertSaga = `insert into saga (${namesOf(sagaColumns)}) values ${marks(Object.keys(sagaColumns).length)} on conflict do nothing`
+const entryMarks = marks(Object.keys(entryColumns).length + 1)
+const insertEntry = `insert into saga_history (${namesOf(entryColumns)}, state) values ${entryMarks}`
 /** A call of the driver costs as much as a row: history goes in by several rows a call. */
 const rowsAtOnce = 8
-const insertEntries = `${insertEntry}${',(?,?,?,?,?,?)'.repeat(rowsAtOnce - 1)}`
-const updateSaga = `update saga set seq = ?, state_seq = coalesce(?, state_seq), status = ?, business_key = ?, owner = ?,
-  live = ?, updated_at = ? where id = ? and seq = ?`
+const insertEntries = `${insertEntry}${`,${entryMarks}`.repeat(rowsAtOnce - 1)}`
+const argument = (name: keyof typeof moveColumns): string => `?${Object.keys(moveColumns).indexOf(name) + 1}`
+const updateSaga = `update saga set
+  seq = ${argument('to_seq')}, state_seq = iif(${argument('state')} is null, state_seq, ${argument('to_seq')}),
+  status = ${argument('status')}, business_key = ${argument('business_key')}, owner = ${argument('owner')},
+  live = ${argument('live')}, updated_at = ${argument('updated_at')}
+  where id = ${argument('id')} and seq = ${argument('from_seq')}`
 
-type EntryValues = readonly (string | number | null)[]
+const entryValues = (entry: HistoryEntry, state: Value): Value[] => [...valuesOf(entryColumns, entry), state]
 
-const entryValues = (entry: HistoryEntry, state: string | null): EntryValues => [
-  entry.sagaId,
-  entry.seq,
-  entry.at,
-  entry.inputId,
-  jsonOf(entry.sagaId, entry.events),
-  state,
-]
-
-class SqliteStore implements Store {
+class FileStore implements SqliteStore {
   readonly exclusive = true
-  readonly #file: string
-  readonly #now: () => number
-  readonly #heartbeats = new Map<string, number>()
-  readonly #statements = new Map<string, Statement>()
-  #database: Database | null = null
+  readonly #database: Database
+  readonly #transactionMs: number
+  readonly #processes: Processes
+  readonly #watchers = new Set<StoreWatcher>()
 
-  constructor(file: string, now: () => number) {
-    this.#file = file
-    this.#now = now
+  constructor({ file, now = Date.now, transactionMs = 5_000 }: SqliteStoreOptions) {
+    this.#database = new Database(file)
+    this.#transactionMs = transactionMs
+    this.#processes = new Processes(now)
   }
 
-  async open(): Promise<void> {
-    if (this.#database !== null) return
-    await this.#guard(() => {
-      if (this.#file !== ':memory:') mkdirSync(dirname(this.#file), { recursive: true })
-      const database = new Libsql(this.#file, { timeout: 0 })
-      try {
-        prepareFile(database, this.#file)
-      } catch (error) {
-        database.close()
-        throw error
-      }
-      this.#database = database
+  open(): Promise<void> {
+    return this.#database.open()
+  }
+
+  use(owner: string): () => void {
+    return this.#processes.use(owner)
+  }
+
+  identity(): Promise<string> {
+    return this.#database.alone(
+      () => (this.#one('select identity from saga_store') as { readonly identity: string }).identity,
+    )
+  }
+
+  async register(
+    owner: string,
+    definitions: readonly KnownDefinition[],
+    silentMs: number,
+  ): Promise<readonly StructureConflict[]> {
+    refuseOddDefinitions(owner, definitions)
+    return this.#database.atomically(() => {
+      const conflicts = differing(definitions, this.#definitions())
+        .map((kept) =>
+          conflictOf(kept, {
+            sagas: this.#needing(kept),
+            processes: this.#processes.othersRunning(kept, owner, silentMs),
+          }),
+        )
+        .filter((conflict) => conflict !== null)
+      const kept = without(definitions, conflicts)
+      for (const { definition, version, structure, cancellable } of kept)
+        this.#sql('insert or replace into saga_definition values (?, ?, ?, ?)').run([
+          definition,
+          version,
+          structure,
+          cancellable ? 1 : 0,
+        ])
+      this.#processes.beat(owner, kept)
+      return conflicts
+    })
+  }
+
+  definitions(): Promise<readonly KnownDefinition[]> {
+    return this.#database.alone(() => this.#definitions())
+  }
+
+  async hand(inputs: readonly HandedInput[]): Promise<void> {
+    refuseOddInputs(inputs)
+    const rows = inputs.map(({ sagaId, inputId, input }) => [inputId, jsonOf(sagaId, input), sagaId])
+    return this.#database.atomically(() => {
+      const insert = this.#sql(
+        `insert into saga_handed (saga_id, input_id, input) select id, ?, ? from saga where id = ? on conflict do nothing`,
+      )
+      for (const row of rows) insert.run(row)
+    })
+  }
+
+  handed(versions: readonly DefinitionVersion[], limit: number): Promise<readonly HandedInput[]> {
+    return this.#database.alone(() =>
+      this.#all<HandedRow>(
+        `select saga_id, input_id, input from saga_handed cross join saga on saga.id = saga_id
+         where (definition, version) in (select value ->> 0, value ->> 1 from json_each(?)) order by place limit ?`,
+        [pairsOf(versions), limit],
+      ).map(toHanded),
+    )
+  }
+
+  stillHanded<Key extends Omit<HandedInput, 'input'>>(inputs: readonly Key[]): Promise<readonly Key[]> {
+    return this.#database.alone(() => {
+      const one = this.#sql('select 1 from saga_handed where saga_id = ? and input_id = ?')
+      return inputs.filter((each) => areStorable(each) && one.get([each.sagaId, each.inputId]) !== undefined)
+    })
+  }
+
+  dropHanded(inputs: readonly Omit<HandedInput, 'input'>[]): Promise<void> {
+    return this.#database.atomically(() => {
+      const drop = this.#sql('delete from saga_handed where saga_id = ? and input_id = ?')
+      for (const each of inputs.filter(areStorable)) drop.run([each.sagaId, each.inputId])
     })
   }
 
@@ -107,20 +202,35 @@ class SqliteStore implements Store {
     readonly starts: readonly Start[]
     readonly moves: readonly Move[]
   }): ReturnType<Store['commit']> {
-    return this.#guard(() => {
-      refuseOddNames(batch)
-      return this.#transaction(() => {
-        const written: EntryValues[] = []
-        const starts = batch.starts.map((start) => this.#start(start, written))
-        const moves = batch.moves.map((move) => this.#move(move, written))
-        this.#append(written)
-        return { starts, moves }
-      })
+    refuseOddNames(batch)
+    return this.#database.atomically(() => {
+      const written: Value[][] = []
+      const starts = batch.starts.map((start) => this.#start(start, written))
+      const moves = batch.moves.map((move) => this.#move(move, written))
+      this.#append(written)
+      return { starts, moves }
     })
   }
 
-  async load(ids: readonly string[]): Promise<Found> {
-    return this.#guard(() => this.#read(ids.filter(isStorable)))
+  async transaction<T>(work: (tx: SqliteTransaction) => T | Promise<T>): Promise<T> {
+    const result = await this.#database.transaction(work, this.#transactionMs)
+    for (const watcher of this.#watchers) watcher.waiting()
+    return result
+  }
+
+  async commitIn(tx: SqliteTransaction, { saga, ...rest }: Start): Promise<StartResult> {
+    const start = { ...rest, saga: { ...saga, owner: '' } }
+    refuseOddNames({ starts: [start], moves: [] })
+    return this.#database.joined(tx, () => {
+      const written: Value[][] = []
+      const result = this.#start(start, written)
+      this.#append(written)
+      return result
+    })
+  }
+
+  load(ids: readonly string[]): Promise<Found> {
+    return this.#database.alone(() => this.#read(ids.filter(isStorable)))
   }
 
   async list(filter: SagaFilter, page: PageRequest = {}): Promise<SagaPage> {
@@ -128,108 +238,112 @@ class SqliteStore implements Store {
     const { where, values } = condition(filter, () => '?')
     const after = page.after === undefined ? null : parseKey(page.after)
     const from = after === null ? '' : 'and (created_at, id) < (?, ?)'
-    return this.#guard(() => {
-      const rows = this.#sql(
+    return this.#database.alone(() => {
+      const rows = this.#all<SagaRow>(
         // Which they are comes from an index alone; only the rows of the page are read.
         `select ${columns} from saga where rowid in (
            select rowid from saga where ${where} ${from} order by created_at desc, id desc limit ?
          ) order by created_at desc, id desc`,
-      ).all(...values, ...(after === null ? [] : [after.createdAt, after.id]), limit + 1) as SagaRow[]
+        [...values, ...(after === null ? [] : [after.createdAt, after.id]), limit + 1],
+      )
       return pageOf(reading, rows, limit)
     })
   }
 
   async count(filter: SagaFilter): Promise<number> {
     const { where, values } = condition(filter, () => '?')
-    return this.#guard(
-      () => (this.#sql(`select count(*) as n from saga where ${where}`).get(...values) as { n: number }).n,
+    return this.#database.alone(() => this.#counted(`select count(*) as n from saga where ${where}`, values))
+  }
+
+  history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
+    return this.#database.alone(() =>
+      this.#all<HistoryRow>(
+        `select ${namesOf(entryColumns)} from saga_history where saga_id = ? and seq > ? order by seq limit ?`,
+        [sagaId, afterSeq, limit],
+      ).map(toEntry),
     )
   }
 
-  async history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
-    return this.#guard(() => {
-      const rows = this.#sql(
-        'select seq, at, input_id, events from saga_history where saga_id = ? and seq > ? order by seq limit ?',
-      ).all(sagaId, afterSeq, limit) as HistoryRow[]
-      return rows.map((row) => toEntry(sagaId, row))
-    })
-  }
-
-  async heartbeat(owner: string): Promise<void> {
-    this.#heartbeats.set(owner, this.#now())
-    return Promise.resolve()
+  async heartbeat(owner: string, runs: readonly DefinitionVersion[]): Promise<void> {
+    this.#processes.beat(owner, runs)
   }
 
   async retire(owner: string): Promise<void> {
-    this.#heartbeats.delete(owner)
-    return Promise.resolve()
+    this.#processes.retire(owner)
   }
 
-  async claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found> {
-    const pairs = versions.map(({ definition, version }) => [definition, version])
-    const alive = [...this.#heartbeats].filter(([, at]) => this.#now() - at < silentMs).map(([id]) => id)
-    return this.#guard(() =>
-      this.#transaction(() => {
-        const rows = this.#sql(
-          // Others' sagas lie on both sides of one's own in the index; those are not looked at, however many they are.
-          `update saga set owner = ?1 where rowid in (
-             select rowid from (
-               select rowid, owner, definition, version from saga where live = 1 and owner < ?1
-               union all select rowid, owner, definition, version from saga where live = 1 and owner > ?1
-             ) where owner not in (select value from json_each(?2))
-               and (definition, version) in (select value ->> 0, value ->> 1 from json_each(?4)) limit ?3
-           ) returning id`,
-        ).all(owner, JSON.stringify(alive), limit, JSON.stringify(pairs)) as { id: string }[]
-        return this.#read(rows.map(({ id }) => id))
-      }),
+  claim(owner: string, silentMs: number, limit: number, versions: readonly DefinitionVersion[]): Promise<Found> {
+    return this.#database.atomically(() => {
+      const rows = this.#all<{ id: string }>(
+        // Others' sagas lie on both sides of one's own in the index; those are not looked at, however many they are.
+        `update saga set owner = ?1 where rowid in (
+           select rowid from (
+             select rowid, owner, definition, version from saga where live = 1 and owner < ?1
+             union all select rowid, owner, definition, version from saga where live = 1 and owner > ?1
+           ) where owner not in (select value from json_each(?2))
+             and (definition, version) in (select value ->> 0, value ->> 1 from json_each(?4)) limit ?3
+         ) returning id`,
+        [owner, JSON.stringify(this.#processes.alive(silentMs)), limit, pairsOf(versions)],
+      )
+      return this.#read(rows.map(({ id }) => id))
+    })
+  }
+
+  liveVersions(): ReturnType<Store['liveVersions']> {
+    return this.#database.alone(() =>
+      this.#all<DefinitionVersion & { readonly count: number }>(
+        `select definition, version, count(*) as count from (
+           select definition, version from saga where live = 1
+           union all select definition, version from saga where status = 'PARKED' and live = 0
+         ) group by definition, version order by definition, version`,
+      ),
     )
   }
 
-  async liveVersions(): ReturnType<Store['liveVersions']> {
-    return this.#guard(
-      () =>
-        this.#sql(
-          `select definition, version, count(*) as count from (
-             select definition, version from saga where live = 1
-             union all select definition, version from saga where status = 'PARKED' and live = 0
-           ) group by definition, version order by definition, version`,
-        ).all() as { definition: string; version: number; count: number }[],
-    )
+  prune(before: number, limit: number): Promise<number> {
+    return this.#database.atomically(() => {
+      const ids = this.#all<{ id: string }>(
+        // A saga is never moved before it was made: its age in the index says where to look.
+        `select id from saga
+         where status in ${endedStatuses} and created_at < ?1 and live = 0 and updated_at < ?1
+         limit ?2`,
+        [before, limit],
+      )
+      for (const { id } of ids) {
+        this.#sql('delete from saga_history where saga_id = ?').run(id)
+        this.#sql('delete from saga_handed where saga_id = ?').run(id)
+        this.#sql('delete from saga where id = ?').run(id)
+      }
+      return ids.length
+    })
   }
 
-  async prune(before: number, limit: number): Promise<number> {
-    return this.#guard(() =>
-      this.#transaction(() => {
-        const ids = this.#sql(
-          // A saga is never moved before it was made: its age in the index says where to look.
-          `select id from saga
-           where status in ${endedStatuses} and created_at < ?1 and live = 0 and updated_at < ?1
-           limit ?2`,
-        ).all(before, limit) as { id: string }[]
-        for (const { id } of ids) {
-          this.#sql('delete from saga_history where saga_id = ?').run(id)
-          this.#sql('delete from saga where id = ?').run(id)
-        }
-        return ids.length
-      }),
-    )
+  /** Nobody else moves sagas here, but a transaction of the caller's may have started some. */
+  async watch(watcher: StoreWatcher): Promise<{ close(): Promise<void> }> {
+    this.#watchers.add(watcher)
+    return { close: async () => void this.#watchers.delete(watcher) }
   }
 
-  async ready(): Promise<boolean> {
-    return this.#guard(() => this.#sql('select 1').get() !== undefined).catch(() => false)
+  ready(): Promise<boolean> {
+    return this.#database.alone(() => this.#sql('select 1').get() !== undefined).catch(() => false)
   }
 
   async close(): Promise<void> {
-    const database = this.#database
-    this.#statements.clear()
-    this.#database = null
-    return this.#guard(() => {
-      if (database === null) return
-      // The driver keeps a closed file, and so its lock, until the last statement is garbage: the lock is given up first,
-      // which takes leaving the write-ahead log.
-      database.exec('pragma journal_mode = delete; pragma locking_mode = normal; select 1 from sqlite_master')
-      database.close()
-    })
+    await this.#database.close()
+    this.#processes.free()
+  }
+
+  #definitions(): readonly KnownDefinition[] {
+    return this.#all<DefinitionRow>('select * from saga_definition order by definition, version').map(toDefinition)
+  }
+
+  /** How many sagas need the structure that is kept. */
+  #needing({ definition, version, cancellable }: KnownDefinition): number {
+    return this.#counted(
+      `select count(*) as n from saga where definition = ? and version = ?
+       and (live = 1 or status = 'PARKED' or (status = 'COMPLETED' and ?))`,
+      [definition, version, cancellable ? 1 : 0],
+    )
   }
 
   #read(ids: readonly string[]): Found {
@@ -241,124 +355,55 @@ class SqliteStore implements Store {
     )
   }
 
-  #start({ saga, entry, live }: Start, written: EntryValues[]): StartResult {
-    const { changes } = this.#sql(insertSaga).run([
-      saga.id,
-      saga.definition,
-      saga.version,
-      saga.seq,
-      0,
-      saga.owner,
-      saga.key,
-      saga.fingerprint,
-      saga.businessKey,
-      saga.createdAt,
-      saga.updatedAt,
-      saga.state.status,
-      live ? 1 : 0,
-    ])
-    if (changes === 0) return this.#holder(saga)
-    written.push(entryValues(entry, null))
+  #start(start: Start, written: Value[][]): StartResult {
+    const { changes } = this.#sql(insertSaga).run(valuesOf(sagaColumns, start))
+    if (changes === 0) return this.#holder(start.saga)
+    written.push(entryValues(start.entry, null))
     return { kind: 'started' }
   }
 
   /** The saga that holds the id or the key of a start that was refused. */
-  #holder(saga: StoredSaga): StartResult {
-    const row = this.#sql('select id, fingerprint from saga where id = ? or key = ? order by key = ? desc limit 1').get(
-      saga.id,
-      saga.key,
-      saga.key,
-    ) as { id: string; fingerprint: string }
-    return { kind: 'exists', id: row.id, fingerprint: row.fingerprint }
+  #holder({ id, key }: StoredSaga): StartResult {
+    const held = this.#one('select id, fingerprint from saga where id = ? or key = ? order by key = ? desc limit 1', [
+      id,
+      key,
+      key,
+    ]) as { readonly id: string; readonly fingerprint: string }
+    return { kind: 'exists', id: held.id, fingerprint: held.fingerprint }
   }
 
-  #move(move: Move, written: EntryValues[]): 'moved' | 'stale' {
-    const state = stateToKeep(move)
-    const { changes } = this.#sql(updateSaga).run([
-      move.toSeq,
-      state === null ? null : move.toSeq,
-      move.state.status,
-      move.businessKey,
-      move.owner,
-      move.live ? 1 : 0,
-      move.updatedAt,
-      move.id,
-      move.fromSeq,
-    ])
+  #move(move: Move, written: Value[][]): 'moved' | 'stale' {
+    const values = valuesOf(moveColumns, move)
+    const { changes } = this.#sql(updateSaga).run(values)
     if (changes === 0) return 'stale'
+    const state = values.at(-1) ?? null
     for (const entry of move.entries) written.push(entryValues(entry, entry.seq === move.toSeq ? state : null))
     return 'moved'
   }
 
-  #append(entries: readonly EntryValues[]): void {
+  #append(entries: readonly Value[][]): void {
     const whole = entries.length - (entries.length % rowsAtOnce)
     for (let from = 0; from < whole; from += rowsAtOnce)
       this.#sql(insertEntries).run(entries.slice(from, from + rowsAtOnce).flat())
     for (const entry of entries.slice(whole)) this.#sql(insertEntry).run(entry)
   }
 
-  #sql(text: string): Statement {
-    const known = this.#statements.get(text)
-    if (known !== undefined) return known
-    if (this.#database === null) throw new StoreError('unavailable', `The store ${this.#file} is closed.`)
-    const statement = this.#database.prepare(text)
-    this.#statements.set(text, statement)
-    return statement
+  #sql(text: string): ReturnType<Database['sql']> {
+    return this.#database.sql(text)
   }
 
-  #transaction<T>(work: () => T): T {
-    this.#sql('begin immediate').run()
-    try {
-      const result = work()
-      this.#sql('commit').run()
-      return result
-    } catch (error) {
-      if (this.#database?.inTransaction === true) this.#sql('rollback').run() // SQLite may have done so itself
-      throw error
-    }
+  #all<Row>(text: string, values: readonly Value[] = []): Row[] {
+    return this.#sql(text).all(...values) as Row[]
   }
 
-  /** Runs synchronous work as a promise and says in our words what SQLite refused. */
-  #guard<T>(work: () => T): Promise<T> {
-    try {
-      return Promise.resolve(work())
-    } catch (error) {
-      return Promise.reject(describe(error, this.#file))
-    }
+  #counted(text: string, values: readonly Value[]): number {
+    return (this.#one(text, values) as { readonly n: number }).n
+  }
+
+  #one(text: string, values: readonly Value[] = []): unknown {
+    return this.#sql(text).get(...values)
   }
 }
 
-function prepareFile(database: Database, file: string): void {
-  // Two pages of a state in the usual 4,096 bytes leave half of them empty; a file that exists keeps its size.
-  database.exec('pragma page_size = 8192')
-  database.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full;')
-  database.exec('begin immediate')
-  const { user_version: at } = database.prepare<[]>('pragma user_version').get() as { user_version: number }
-  if (at > migrations.length)
-    throw new StoreError(
-      'unusable',
-      `${file} was made by a newer version (schema ${at}, known ${migrations.length}). Use that version.`,
-    )
-  for (const migration of migrations.slice(at)) database.exec(migration)
-  database.exec(`pragma user_version = ${migrations.length}`)
-  database.exec('commit')
-}
-
-function describe(error: unknown, file: string): unknown {
-  if (error instanceof StoreError || error instanceof RangeError) return error
-  const { code = '', message = String(error) } = error as { code?: string; message?: string }
-  if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED') || /is locked/.test(message))
-    return new StoreError('locked', `${file} is in use by another process. Stop it, or choose another folder.`, error)
-  if (code.startsWith('SQLITE_CONSTRAINT') || code === 'SQLITE_TOOBIG' || code === 'SQLITE_MISMATCH')
-    return new StoreError('refused', `SQLite refused the row: ${message}`, error)
-  if (
-    /^(SQLITE_CANTOPEN|SQLITE_READONLY|SQLITE_NOTADB|SQLITE_CORRUPT|EACCES|EROFS|ENOTDIR|EEXIST|EPERM)/.test(code) ||
-    /unable to open/i.test(message)
-  )
-    return new StoreError(
-      'unusable',
-      `${file} cannot be used: ${message}. Check the path and that this user may write there.`,
-      error,
-    )
-  return new StoreError('unavailable', `SQLite failed on ${file}: ${message}`, error)
-}
+const pairsOf = (versions: readonly DefinitionVersion[]): string =>
+  JSON.stringify(versions.map(({ definition, version }) => [definition, version]))
