@@ -259,6 +259,28 @@ export function transportContract(name: string, make: () => Promise<TransportPai
       await until(() => expect(read.ids()).toEqual(['m0', 'm1', 'm2']))
     })
 
+    fact('a group that comes late gets all that was published before, and what is published then', async (made) => {
+      const { sender, receiver } = made
+      const messages = numbered(120, (n) => ({ correlationId: `saga-${n % 7}` }))
+      const publish = (from: number, to: number): Promise<void> => sender.publish(channel, messages.slice(from, to))
+      const [first, second] = [reader(), reader()]
+      await publish(0, 40)
+      await receiver.subscribe(channel, 'first', first.handler)
+      await until(() => expect(new Set(first.ids()).size).toBe(40))
+      await publish(40, 80)
+      await until(() => expect(new Set(first.ids()).size).toBe(80))
+      await receiver.subscribe(channel, 'second', second.handler)
+      await publish(80, 120)
+      for (const each of [first, second]) {
+        await until(() => expect(new Set(each.ids()).size).toBe(120))
+        for (let saga = 0; saga < 7; saga++) {
+          const own = messages.map(({ id }) => id).filter((_id, n) => n % 7 === saga)
+          expect([...new Set(each.ids())].filter((id) => own.includes(id))).toEqual(own)
+        }
+      }
+      expect(await made.deadLetters()).toEqual([])
+    })
+
     fact(
       'a subscription that closes waits for its batch and gets no more; the next of its group does',
       async ({ sender, receiver }) => {
@@ -309,7 +331,7 @@ export function transportContract(name: string, make: () => Promise<TransportPai
       await until(() => expect(read.ids()).toEqual(['m0']))
       let closed = false
       const closing = receiver.close().then(() => (closed = true))
-      // A transport that waited for nothing would need as long for its farewell as others of its kind: twice that is enough.
+      // A transport that waited for nothing would need as long to leave as others of its kind: twice that is enough.
       for (const other of [await pair(), await pair()]) {
         const idle = reader()
         await other.receiver.subscribe(channel, 'g', idle.handler)
@@ -321,6 +343,18 @@ export function transportContract(name: string, make: () => Promise<TransportPai
       slow.open()
       await closing
       expect(read.ids()).toEqual(['m0'])
+    })
+
+    fact('a channel, a group and a handler that are none are refused with a sentence', async ({ sender, receiver }) => {
+      const given = (value: unknown): string => value as string
+      const sentence = /it must be a text that is not empty$/
+      for (const name of ['', ' ', undefined, 7].map(given)) {
+        await expect(sender.publish(name, [message('m')])).rejects.toThrow(sentence)
+        await expect(receiver.subscribe(name, 'g', reader().handler)).rejects.toThrow(sentence)
+        await expect(receiver.subscribe(channel, name, reader().handler)).rejects.toThrow(sentence)
+      }
+      await expect(sender.publish(channel, message('m') as never)).rejects.toThrow('was given no list of messages')
+      await expect(receiver.subscribe(channel, 'g', {} as never)).rejects.toThrow('was given no handler')
     })
 
     fact(

@@ -2,6 +2,7 @@
  * What moves messages between the engine and participants.
  *
  * Promises of every transport, held by `transport.contract.ts`:
+ * - every group gets every message, whenever it first subscribes (where nothing is durable: the newest ones);
  * - at least once: a message whose handler throws, or whose process dies, is delivered again;
  * - messages with the same `correlationId` on one channel arrive in the order of publishing (redeliveries aside);
  * - back pressure: no further batch is handed to a handler before the last one is settled;
@@ -12,7 +13,7 @@
 
 /** A command, a reply or an event on its way. Ids are text; the payload is plain JSON. */
 export interface Message {
-  /** Of a command: its derived id (design rule 4), the same on every repeat. Of others: any unique text. */
+  /** Of a command: its derived id, the same on every repeat. Of others: any unique text. */
   readonly id: string
   /** Such as `create_order` or `order.created`. */
   readonly type: string
@@ -85,7 +86,8 @@ export interface Transport {
   /** Hands messages over to a channel such as `order_commands` or `order_events`. */
   publish(channel: string, messages: readonly Message[]): Promise<void>
   /**
-   * Reads a channel. Subscribers with the same group share its messages; each group gets all of them.
+   * Reads a channel. Subscribers with the same group share its messages; each group gets all of them, also those that
+   * were published before it first subscribed.
    * A subscriber that is slow or absent loses nothing that a durable transport has accepted.
    */
   subscribe(channel: string, group: string, handler: BatchHandler): Promise<Subscription>
@@ -95,8 +97,13 @@ export interface Transport {
   close(): Promise<void>
 }
 
-/** Where commands to a participant go, by the contract's convention (contract 0.3). */
+/** Where commands to a participant go (docs/wire-contract.md). */
 export const commandChannel = (participant: string): string => `${participant}_commands`
 
-/** Where a participant's replies and events come from (contract 0.3). */
+/** Where a participant's replies and events come from (docs/wire-contract.md). */
 export const eventChannel = (participant: string): string => `${participant}_events`
+
+export const isCommandChannel = (channel: string): boolean => channel.endsWith('_commands')
+
+/** Where the replies to a channel's commands come: `order_commands` -> `order_events`. */
+export const replyChannel = (channel: string): string => channel.replace(/_commands$/, '_events')

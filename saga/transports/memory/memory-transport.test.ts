@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
-import type { Timer } from '../delivery.ts'
+import type { Problem } from '../../problem.ts'
+import { handClock } from '../hand-clock.testkit.ts'
 import { message, transportContract } from '../transport.contract.ts'
 import { UnavailableError } from '../transport.ts'
 import { memoryTransport } from './memory-transport.ts'
@@ -14,17 +15,6 @@ transportContract('memory', async () => {
   }
 })
 
-/** A clock that stands still until it is told to ring. */
-function handClock() {
-  const armed: { readonly ms: number; readonly work: () => void }[] = []
-  const timer: Timer = (work, ms) => {
-    const alarm = { ms, work }
-    armed.push(alarm)
-    return () => armed.splice(armed.indexOf(alarm), 1)
-  }
-  return { timer, armed, ring: () => armed.splice(0).forEach(({ work }) => work()) }
-}
-
 const turns = (count: number): Promise<void> =>
   Array.from({ length: count }).reduce<Promise<void>>(
     (before) => before.then(() => new Promise((resolve) => setImmediate(resolve))),
@@ -34,7 +24,7 @@ const turns = (count: number): Promise<void> =>
 describe('memory transport', () => {
   test('the pauses between tries grow, and the last try is followed by none', async () => {
     const clock = handClock()
-    const transport = memoryTransport({ timer: clock.timer })
+    const transport = memoryTransport({ clock: clock.clock })
     let tries = 0
     await transport.subscribe('c', 'g', async () => {
       tries++
@@ -43,19 +33,19 @@ describe('memory transport', () => {
     await transport.publish('c', [message('m')])
     const pauses: number[] = []
     for (let i = 1; i < 5; i++) {
-      await vi.waitFor(() => expect(clock.armed).toHaveLength(1))
-      pauses.push(clock.armed[0]?.ms ?? 0)
+      await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
+      pauses.push(clock.delays()[0] ?? 0)
       clock.ring()
     }
     await vi.waitFor(() => expect(transport.deadLetters()).toHaveLength(1))
     expect(pauses).toEqual([100, 400, 1_600, 6_400])
     expect(transport.deadLetters()).toEqual([{ channel: 'c', reason: 'no 5', message: message('m') }])
-    expect(clock.armed).toHaveLength(0)
+    expect(clock.delays()).toHaveLength(0)
   })
 
   test('a handler that is unavailable is waited for, in order and with no try charged', async () => {
     const clock = handClock()
-    const transport = memoryTransport({ timer: clock.timer })
+    const transport = memoryTransport({ clock: clock.clock })
     let away = 30
     const batches: (readonly string[])[] = []
     await transport.subscribe('c', 'g', async (batch) => {
@@ -65,8 +55,8 @@ describe('memory transport', () => {
     await transport.publish('c', [message('a'), message('b')])
     const pauses: number[] = []
     for (let outage = 1; outage <= 30; outage++) {
-      await vi.waitFor(() => expect(clock.armed).toHaveLength(1))
-      pauses.push(clock.armed[0]?.ms ?? 0)
+      await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
+      pauses.push(clock.delays()[0] ?? 0)
       if (outage === 30) await transport.publish('c', [message('c')])
       clock.ring()
     }
@@ -77,14 +67,14 @@ describe('memory transport', () => {
 
   test('a message in its pause holds up nobody', async () => {
     const clock = handClock()
-    const transport = memoryTransport({ timer: clock.timer })
+    const transport = memoryTransport({ clock: clock.clock })
     const handled: string[] = []
     await transport.subscribe('c', 'g', async ([first]) => {
       if (first?.id === 'bad') throw new Error('no')
       handled.push(first?.id ?? '')
     })
     await transport.publish('c', [message('bad')])
-    await vi.waitFor(() => expect(clock.armed).toHaveLength(1))
+    await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
     await transport.publish('c', [message('good')])
     await vi.waitFor(() => expect(handled).toEqual(['good']))
   })
@@ -116,8 +106,8 @@ describe('memory transport', () => {
     await vi.waitFor(() => expect(got).toEqual(['in hand', 'm0', 'm1', 'm4']))
   })
 
-  test('of a channel that nobody has read yet, the newest are kept', async () => {
-    const transport = memoryTransport({ maxQueued: 2 })
+  test('a group that comes late gets the newest messages of the channel', async () => {
+    const transport = memoryTransport({ historyPerChannel: 2 })
     await transport.publish('c', [message('m0'), message('m1'), message('m2')])
     const got: string[] = []
     await transport.subscribe('c', 'g', async (batch) => void got.push(...batch.map(({ id }) => id)))
@@ -147,19 +137,19 @@ describe('memory transport', () => {
 
   test('closing calls off the pauses', async () => {
     const clock = handClock()
-    const transport = memoryTransport({ timer: clock.timer })
+    const transport = memoryTransport({ clock: clock.clock })
     await transport.subscribe('c', 'g', async () => {
       throw new Error('no')
     })
     await transport.publish('c', [message('m')])
-    await vi.waitFor(() => expect(clock.armed).toHaveLength(1))
+    await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
     await transport.close()
-    expect(clock.armed).toHaveLength(0)
+    expect(clock.delays()).toHaveLength(0)
   })
 
   test('closing begins no pause for a handler that is unavailable meanwhile', async () => {
     const clock = handClock()
-    const transport = memoryTransport({ timer: clock.timer })
+    const transport = memoryTransport({ clock: clock.clock })
     let fail = (_why: Error): void => undefined
     const inHand = new Promise<void>((_resolve, reject) => (fail = reject))
     let taken = 0
@@ -172,23 +162,111 @@ describe('memory transport', () => {
     const closing = transport.close()
     fail(new UnavailableError('asleep'))
     await closing
-    expect(clock.armed).toHaveLength(0)
+    expect(clock.delays()).toHaveLength(0)
   })
 
   test('a message that may be tried only once waits for its handler, and for a reader, all the same', async () => {
     const clock = handClock()
     const retry = { tries: 1, firstMs: 1, factor: 1, maxMs: 1, jitter: 0 }
-    const transport = memoryTransport({ timer: clock.timer, retry })
+    const transport = memoryTransport({ clock: clock.clock, retry })
     const first = await transport.subscribe('c', 'g', async () => {
       throw new UnavailableError('asleep')
     })
     await transport.publish('c', [message('m')])
-    await vi.waitFor(() => expect(clock.armed).toHaveLength(1))
+    await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
     await first.close()
     clock.ring()
     const seen: string[] = []
     await transport.subscribe('c', 'g', async (batch) => void seen.push(...batch.map(({ id }) => id)))
     await vi.waitFor(() => expect(seen).toEqual(['m']))
     expect(transport.deadLetters()).toEqual([])
+  })
+
+  test('of a channel, no more of the newest are kept for late groups than it was told, a repeat once', async () => {
+    const transport = memoryTransport({ historyPerChannel: 3 })
+    await transport.subscribe('c', 'first', async () => undefined)
+    await transport.publish(
+      'c',
+      ['m0', 'm1', 'm2', 'm2', 'm3', 'm4', 'm0'].map((id) => message(id)),
+    )
+    const got: string[] = []
+    await transport.subscribe('c', 'late', async (batch) => void got.push(...batch.map(({ id }) => id)))
+    await vi.waitFor(() => expect(got).toEqual(['m3', 'm4', 'm0']))
+  })
+
+  describe('reports', () => {
+    const reporting = () => {
+      const [clock, problems] = [handClock(), [] as Problem[]]
+      const onProblem = (problem: Problem): number => problems.push(problem)
+      const retry = { tries: 1 }
+      return { clock, problems, transport: memoryTransport({ clock: clock.clock, onProblem, retry }) }
+    }
+
+    test('a dead letter, with its message and reason', async () => {
+      const { problems, transport } = reporting()
+      await transport.subscribe('c', 'g', async () => {
+        throw new Error('a bitter pill')
+      })
+      await transport.publish('c', [message('m')])
+      await vi.waitFor(() => expect(problems).toHaveLength(1))
+      expect(problems).toEqual([
+        {
+          what: 'create_order on c is given up: it is a dead letter of this process',
+          needsPerson: true,
+          sagaId: 'saga-of-m',
+          messageId: 'm',
+          cause: 'a bitter pill',
+        },
+      ])
+    })
+
+    test('a channel that nobody reads, once and not at once; commands need a person', async () => {
+      const { clock, problems, transport } = reporting()
+      for (const channel of ['order_commands', 'order_events', 'order_commands']) {
+        await transport.publish(channel, [message('m')])
+      }
+      expect([clock.delays(), problems]).toEqual([[5_000, 5_000], []])
+      clock.ring()
+      await transport.publish('order_commands', [message('m')])
+      expect(clock.delays()).toEqual([])
+      expect(problems).toEqual([
+        {
+          what: 'Nobody reads order_commands, which messages are published to: attach its participant, or mend the name of the channel',
+          needsPerson: true,
+        },
+        {
+          what: 'Nobody reads order_events, which messages are published to: subscribe to it, if it matters',
+          needsPerson: false,
+        },
+      ])
+    })
+
+    test('nothing of a channel whose reader comes in time', async () => {
+      const { clock, transport } = reporting()
+      await transport.publish('c', [message('m')])
+      await transport.subscribe('c', 'g', async () => undefined)
+      expect(clock.delays()).toEqual([])
+    })
+
+    test('to a hook that throws, and goes on', async () => {
+      const stderr = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+      const handled: string[] = []
+      const transport = memoryTransport({
+        retry: { tries: 1 },
+        onProblem() {
+          throw new Error('the pager is away')
+        },
+      })
+      await transport.subscribe('c', 'g', async ([first]) => {
+        if (first?.id === 'bad') throw new Error('a bitter pill')
+        handled.push(first?.id ?? '')
+      })
+      await transport.publish('c', [message('bad')])
+      await vi.waitFor(() => expect(transport.deadLetters()).toHaveLength(1))
+      await transport.publish('c', [message('good')])
+      await vi.waitFor(() => expect(handled).toEqual(['good']))
+      expect(stderr).toHaveBeenCalledWith(expect.stringContaining('the pager is away'))
+      stderr.mockRestore()
+    })
   })
 })

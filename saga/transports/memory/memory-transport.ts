@@ -7,21 +7,28 @@
  *   would wait for each other for ever. The engine's own queue bounds what is under way; should more than `maxQueued`
  *   messages gather for a group all the same, `publish` rejects, and the sender repeats later.
  */
+import { systemClock, type Clock } from '../../clock.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
-import { delivery, systemTimer, type Timer } from '../delivery.ts'
+import { problemReporter, type OnProblem } from '../../problem.ts'
+import { DeadLetterList } from '../dead-letters.ts'
+import { delivery } from '../delivery.ts'
+import { Lifecycle } from '../lifecycle.ts'
+import { readOptions } from '../options.ts'
 import type { DeadLetter, Transport } from '../transport.ts'
+import { UnreadChannels } from '../unread-channels.ts'
 
 export interface MemoryTransportOptions {
   /** Most messages in one batch; 500 where none is given. */
   readonly maxBatch?: number
-  /**
-   * Most messages that wait for one group; 100,000 where none is given. Of a channel or group without a reader, the newest
-   * so many are kept for the one that comes.
-   */
+  /** Most messages that wait for one group; 100,000 where none is given. Of a group without a reader, the newest. */
   readonly maxQueued?: number
+  /** Of each channel, so many of the newest messages are kept for groups that come later; 10,000 where none is given. */
+  readonly historyPerChannel?: number
   /** Deliveries of a message that fails; five within about nine seconds where none is given. */
-  readonly retry?: RetryPolicy
-  readonly timer?: Timer
+  readonly retry?: Partial<RetryPolicy>
+  readonly clock?: Clock
+  /** Hears of dead letters and of channels that nobody reads. Without it, what needs a person goes to stderr. */
+  readonly onProblem?: OnProblem
 }
 
 export interface MemoryTransport extends Transport {
@@ -32,42 +39,45 @@ export interface MemoryTransport extends Transport {
 const defaults = {
   maxBatch: 500,
   maxQueued: 100_000,
+  historyPerChannel: 10_000,
   retry: { tries: 5, firstMs: 100, factor: 4, maxMs: 10_000, jitter: 0 },
-  timer: systemTimer,
+  clock: systemClock,
 }
 
-const deadLettersKept = 1_000
-
-export function memoryTransport(options: MemoryTransportOptions = {}): MemoryTransport {
-  const dead: DeadLetter[] = []
-  let state: 'open' | 'closing' | 'closed' = 'open'
-  const subscribers = delivery({
-    ...defaults,
-    ...options,
-    onDead(channel, message, reason) {
-      dead.push({ channel, reason, message })
-      if (dead.length > deadLettersKept) dead.shift()
-    },
+/** @throws TypeError for an option that is unknown, or that no value fits */
+export function memoryTransport(given: MemoryTransportOptions = {}): MemoryTransport {
+  const options = readOptions('memoryTransport', given, defaults, {
+    maxBatch: 'count',
+    maxQueued: 'count',
+    historyPerChannel: 'countOrNone',
+    retry: 'retry',
+    clock: 'clock',
+    onProblem: 'hook',
   })
-  const closed = (what: string, channel: string): Error =>
-    new Error(`cannot ${what} ${channel}: the in-process transport is closed`)
+  const report = problemReporter(options.onProblem)
+  const dead = new DeadLetterList(report)
+  const lifecycle = new Lifecycle('in-process')
+  const subscribers = delivery({
+    ...options,
+    unread: new UnreadChannels(options.clock, report),
+    onDead: (channel, message, reason) => dead.add(channel, message, reason),
+  })
 
   return {
     async publish(channel, messages) {
-      // While it closes, the handlers in hand still publish their replies.
-      if (state === 'closed') throw closed('publish to', channel)
+      lifecycle.checkPublish(channel, messages)
       subscribers.offer(channel, messages)
     },
     async subscribe(channel, group, handler) {
-      if (state !== 'open') throw closed('subscribe to', channel)
+      lifecycle.checkSubscribe(channel, group, handler)
       return subscribers.subscribe(channel, group, handler)
     },
-    ready: async () => state === 'open',
-    async close() {
-      state = 'closing'
-      await subscribers.close()
-      state = 'closed'
-    },
-    deadLetters: () => [...dead],
+    ready: async () => lifecycle.open,
+    close: () =>
+      lifecycle.close(
+        () => subscribers.close(),
+        async () => undefined,
+      ),
+    deadLetters: () => dead.all(),
   }
 }
