@@ -1,5 +1,5 @@
 /**
- * A message as JSON on the wire: the envelope of contract 0.3, with our ids in fields of their own beside it. Foreign
+ * A message as JSON on the wire (docs/wire-contract.md): the envelope, with our ids in fields of their own beside it. Foreign
  * producers leave those out, and foreign consumers overlook them.
  */
 import type { Checked } from '../core/contract.ts'
@@ -31,6 +31,8 @@ export function toEnvelope(message: Message): Envelope {
 
 /** What the reader knows besides the envelope, for fields that it lacks. */
 export interface Known {
+  /** When it was received, ISO 8601. */
+  readonly received: string
   readonly id?: string | undefined
   readonly correlationId?: string | undefined
   readonly causationId?: string | undefined
@@ -59,7 +61,7 @@ export function fromEnvelope(value: unknown, known: Known): Checked<Message> {
       id,
       type,
       correlationId,
-      timestamp: text('timestamp') ?? new Date().toISOString(),
+      timestamp: text('timestamp') ?? known.received,
       payload: fields['payload'] ?? null,
       ...present('source', text('source')),
       ...present('causationId', text('causation_id') ?? known.causationId),

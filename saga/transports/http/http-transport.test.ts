@@ -4,10 +4,12 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { participantContract, type Schema } from '../../core/contract.ts'
 import { memoryInbox, type MemoryTx } from '../../participant/memory-inbox.ts'
 import { done, handle, participant } from '../../participant/participant.ts'
-import type { Timer } from '../delivery.ts'
+import { systemClock } from '../../clock.ts'
+import type { Problem } from '../../problem.ts'
+import { handClock } from '../hand-clock.testkit.ts'
 import { message, transportContract } from '../transport.contract.ts'
 import { UnavailableError, type Message } from '../transport.ts'
-import { httpTransport, type HttpProblem, type HttpTransport, type HttpTransportOptions } from './http-transport.ts'
+import { httpTransport, type HttpTransport, type HttpTransportOptions } from './http-transport.ts'
 import { nodeHttpHandler } from './node-http-handler.ts'
 
 interface Served {
@@ -41,7 +43,7 @@ const until = (assertion: () => void | Promise<void>): Promise<void> =>
 
 /** A transport with its own server; `self` is known only once that listens. */
 async function node(options: Partial<HttpTransportOptions> = {}) {
-  const problems: HttpProblem[] = []
+  const problems: Problem[] = []
   const requests: IncomingMessage[] = []
   let transport: HttpTransport | null = null
   const served = await serve((request, response) => {
@@ -126,20 +128,16 @@ const post = (url: string, body: string, headers: Record<string, string> = {}): 
 
 const bare = JSON.stringify({ type: 'create_order', correlation_id: 's1', timestamp: 'now', payload: { a: 1 } })
 
-/** Alarms that ring when the test says so. */
-function handClock() {
-  const armed = new Set<() => void>()
-  const timer: Timer = (work) => {
-    armed.add(work)
-    return () => armed.delete(work)
-  }
-  const ring = (): void => {
-    const due = [...armed]
-    armed.clear()
-    for (const work of due) work()
-  }
-  return { timer, armed, ring }
-}
+/** Holds what a transport waits for, but not the time limit of its requests. */
+const waitClock = () => handClock((ms) => ms !== requestMs)
+const requestMs = 10_000
+
+/** Holds the wait for a reply; pauses between tries are none. */
+const replyClock = () =>
+  handClock(
+    (ms) => ms === 2_000,
+    (ms, callback) => systemClock.after(ms === requestMs ? ms : 0, callback),
+  )
 
 describe('a command by HTTP', () => {
   test('is the envelope of the contract, its ids in headers', async () => {
@@ -176,8 +174,8 @@ describe('a command by HTTP', () => {
   })
 
   test('gets a reply that is not ready in time by a POST of its own', async () => {
-    const clock = handClock()
-    const service = await node({ timer: clock.timer })
+    const clock = waitClock()
+    const service = await node({ clock: clock.clock })
     const commands: Message[] = []
     let publishReply = (): void => undefined
     await service.transport.subscribe('order_commands', 'orders', async (batch) => {
@@ -188,7 +186,7 @@ describe('a command by HTTP', () => {
     const engine = await engineFor(service.served.url)
     const command = message('c1')
     await engine.transport.publish('order_commands', [command])
-    await until(() => expect([commands.length, clock.armed.size]).toEqual([1, 1]))
+    await until(() => expect([commands.length, clock.delays().length]).toEqual([1, 1]))
     clock.ring()
     publishReply()
     await until(() => expect(engine.replies).toEqual([replyOf(command)]))
@@ -200,8 +198,8 @@ describe('a command by HTTP', () => {
   })
 
   test('gets a late reply again and again until somebody takes it', async () => {
-    const clock = handClock()
-    const service = await node({ timer: (work, ms) => (ms === 2_000 ? clock.timer(work, ms) : soon(work)) })
+    const clock = replyClock()
+    const service = await node({ clock: clock.clock })
     let publishReply = (): void => undefined
     await service.transport.subscribe('order_commands', 'orders', async (batch) => {
       await new Promise<void>((resolve) => (publishReply = resolve))
@@ -212,7 +210,7 @@ describe('a command by HTTP', () => {
       'idempotency-key': 'c1',
       'ordersaga-reply-to': `${taker.url}/messages/order_events`,
     })
-    await until(() => expect(clock.armed.size).toBe(1))
+    await until(() => expect(clock.delays().length).toBe(1))
     clock.ring()
     const answer = await answering
     expect([answer.status, await answer.json()]).toEqual([202, { messages: [] }])
@@ -243,7 +241,7 @@ describe('a command by HTTP', () => {
     await post(orders.url, bare, headers)
     await post(orders.url, bare, { 'idempotency-key': 'c2' })
     await orders.transport.publish('order_events', [replyOf(message('c1'))])
-    expect(orders.problems).toMatchObject([{ messageId: 'c1:reply', cause: null }])
+    expect(orders.problems).toMatchObject([{ messageId: 'c1:reply', needsPerson: false }])
   })
 
   test('served by the participant kit takes effect once, however often it is sent', async () => {
@@ -280,11 +278,6 @@ describe('a command by HTTP', () => {
   })
 })
 
-const soon = (work: () => void): (() => void) => {
-  const handle = setImmediate(work)
-  return () => clearImmediate(handle)
-}
-
 describe('an event that answers no command', () => {
   const event = message('e1', { type: 'ORDER_TIMEOUT' })
 
@@ -302,8 +295,8 @@ describe('an event that answers no command', () => {
   }
 
   test('is published once the peer has handled it, and never before', async () => {
-    const clock = handClock()
-    const reader = await node({ timer: (work, ms) => (ms === 2_000 ? clock.timer(work, ms) : soon(work)) })
+    const clock = replyClock()
+    const reader = await node({ clock: clock.clock })
     let handle = (): void => undefined
     const handled = new Promise<void>((resolve) => (handle = resolve))
     const seen: Message[] = []
@@ -315,7 +308,7 @@ describe('an event that answers no command', () => {
     let published = false
     const publishing = transport.publish('timer_events', [event]).then(() => (published = true))
     await until(() => expect(seen).toEqual([event]))
-    expect([clock.armed.size, published]).toEqual([0, false]) // nothing ends the request before the handler
+    expect([clock.delays().length, published]).toEqual([0, false]) // nothing ends the request before the handler
     handle()
     await publishing
   })
@@ -375,16 +368,16 @@ describe('an event that answers no command', () => {
     await until(() => expect(busy.seen).toHaveLength(1))
     const closing = transport.close()
     await new Promise(setImmediate)
-    await expect(transport.publish('timer_events', [message('e2')])).rejects.toThrow('this process is closing')
+    await expect(transport.publish('timer_events', [message('e2')])).rejects.toThrow('the HTTP transport is closed')
     await closing
   })
 
   test('published again while it waits is sent once, and both are told', async () => {
-    const clock = handClock()
+    const clock = waitClock()
     const peer = await stranger((response, count) => response.writeHead(count === 1 ? 503 : 200).end())
-    const { transport } = await timers(peer.url, { timer: clock.timer })
+    const { transport } = await timers(peer.url, { clock: clock.clock })
     const first = transport.publish('timer_events', [event])
-    await until(() => expect(clock.armed.size).toBe(1))
+    await until(() => expect(clock.delays().length).toBe(1))
     const second = transport.publish('timer_events', [event])
     clock.ring()
     await Promise.all([first, second])
@@ -392,11 +385,11 @@ describe('an event that answers no command', () => {
   })
 
   test('is given back where the transport closes before it is taken', async () => {
-    const clock = handClock()
+    const clock = waitClock()
     const peer = await stranger((response) => response.writeHead(503).end())
-    const { transport } = await timers(peer.url, { timer: clock.timer })
+    const { transport } = await timers(peer.url, { clock: clock.clock })
     const outcome = transport.publish('timer_events', [event]).catch((error: unknown) => error)
-    await until(() => expect(clock.armed.size).toBe(1))
+    await until(() => expect(clock.delays().length).toBe(1))
     await transport.close()
     expect(String(await outcome)).toContain('this process is closing')
   })
@@ -420,10 +413,10 @@ describe('a sender', () => {
   test('reaches a peer that is absent at the start and comes later', async () => {
     const absent = await serve(() => undefined)
     await absent.close()
-    const clock = handClock()
-    const engine = await engineFor(absent.url, { timer: clock.timer })
+    const clock = waitClock()
+    const engine = await engineFor(absent.url, { clock: clock.clock })
     await engine.transport.publish('order_commands', [message('c1')])
-    await until(() => expect(clock.armed.size).toBe(1))
+    await until(() => expect(clock.delays().length).toBe(1))
     const orders = httpTransport({ peers: {}, self: absent.url })
     await orders.subscribe('order_commands', 'orders', (batch) => orders.publish('order_events', batch.map(replyOf)))
     const present = await serve(nodeHttpHandler(orders), absent.port)
@@ -463,7 +456,13 @@ describe('a sender', () => {
     const reason = `${peer.url}/messages/order_commands: it answered 422: no such dish`
     expect(engine.transport.deadLetters()).toEqual([{ channel: 'order_commands', reason, message: message('c1') }])
     expect(engine.problems).toEqual([
-      { what: 'create_order on order_commands is given up', messageId: 'c1', cause: reason },
+      {
+        what: 'create_order on order_commands is given up: it is a dead letter of this process',
+        needsPerson: true,
+        sagaId: 'saga-of-c1',
+        messageId: 'c1',
+        cause: reason,
+      },
     ])
     expect(peer.seen).toHaveLength(1)
   })
@@ -526,11 +525,11 @@ describe('a sender', () => {
   })
 
   test('does not queue a repeat while the first still waits', async () => {
-    const clock = handClock()
+    const clock = waitClock()
     const peer = await stranger((response, count) => response.writeHead(count === 1 ? 503 : 200).end())
-    const engine = await engineFor(peer.url, { timer: clock.timer })
+    const engine = await engineFor(peer.url, { clock: clock.clock })
     await engine.transport.publish('order_commands', [message('c1')])
-    await until(() => expect(clock.armed.size).toBe(1))
+    await until(() => expect(clock.delays().length).toBe(1))
     await engine.transport.publish('order_commands', [message('c1'), message('c2', { correlationId: 'saga-of-c1' })])
     clock.ring()
     await until(() => expect(peer.seen).toHaveLength(3))
@@ -538,11 +537,11 @@ describe('a sender', () => {
   })
 
   test('counts a command that is repeated while it waits, and then given up, as one dead letter', async () => {
-    const clock = handClock()
+    const clock = waitClock()
     const peer = await stranger((response) => response.writeHead(503).end())
-    const engine = await engineFor(peer.url, { timer: clock.timer, retry: { ...shortPauses, tries: 2 } })
+    const engine = await engineFor(peer.url, { clock: clock.clock, retry: { ...shortPauses, tries: 2 } })
     await engine.transport.publish('order_commands', [message('c1')])
-    await until(() => expect(clock.armed.size).toBe(1))
+    await until(() => expect(clock.delays().length).toBe(1))
     await engine.transport.publish('order_commands', [message('c1')])
     clock.ring()
     await until(() => expect(engine.transport.deadLetters()).not.toEqual([]))
@@ -597,14 +596,122 @@ describe('a sender', () => {
 
   test('reports a reply that has nowhere to go, and goes on', async () => {
     const service = await node()
-    await service.transport.publish('order_events', [message('e1', { type: 'ORDER_CREATED' })])
+    await service.transport.publish('order_events', [replyOf(message('c1'))])
     expect(service.problems).toEqual([
       {
-        what: 'ORDER_CREATED on order_events goes nowhere: no request waits for it, no peer reads it',
-        messageId: 'e1',
-        cause: null,
+        what: 'order.created on order_events goes nowhere: no request waits for it, no peer reads it',
+        needsPerson: false,
+        sagaId: 'saga-of-c1',
+        messageId: 'c1:reply',
       },
     ])
+  })
+
+  test('reports events that no peer reads once for their channel, and not at once', async () => {
+    const clock = waitClock()
+    const service = await node({ clock: clock.clock })
+    const event = message('e1', { type: 'ORDER_CREATED' })
+    await service.transport.publish('order_events', [event, message('e2')])
+    await service.transport.publish('order_events', [message('e3')])
+    expect([clock.delays(), service.problems]).toEqual([[5_000], []])
+    clock.ring()
+    await service.transport.publish('order_events', [message('e4')])
+    expect(clock.delays()).toEqual([])
+    expect(service.problems).toEqual([
+      {
+        what: 'Nobody reads order_events, which messages are published to: subscribe to it, if it matters',
+        needsPerson: false,
+      },
+    ])
+  })
+
+  describe('calls a peer of its own kind', () => {
+    test('at its own address, with its headers, which are asked for before each request', async () => {
+      const peer = await stranger((response, count) => response.writeHead(count === 1 ? 503 : 200).end())
+      let tokens = 0
+      const url = `${peer.url}/api/commands?tenant=7`
+      const headers = () => ({ authorization: `Bearer ${++tokens}`, 'Content-Type': 'text/plain' })
+      const { transport } = await node({ peers: { order_commands: { url, headers } } })
+      await transport.publish('order_commands', [message('c1')])
+      await until(() => expect(peer.seen).toHaveLength(2))
+      expect(peer.seen.map(({ request }) => [request.url, request.headers.authorization])).toEqual([
+        ['/api/commands?tenant=7', 'Bearer 1'],
+        ['/api/commands?tenant=7', 'Bearer 2'],
+      ])
+      expect(peer.seen[0]?.request.headers).toMatchObject({
+        'content-type': 'application/json',
+        'idempotency-key': 'c1',
+      })
+    })
+
+    test('with its headers also for late replies, and nobody else', async () => {
+      const clock = replyClock()
+      const [sagas, other] = [
+        await stranger((response) => response.end()),
+        await stranger((response) => response.end()),
+      ]
+      const peers = {
+        order_events: { url: `${sagas.url}/events`, headers: { authorization: 'Bearer x' } },
+      }
+      const service = await node({ peers, clock: clock.clock })
+      let publishReplies = (): void => undefined
+      await service.transport.subscribe('order_commands', 'orders', async (batch) => {
+        await new Promise<void>((resolve) => (publishReplies = resolve))
+        await service.transport.publish('order_events', batch.map(replyOf))
+      })
+      for (const { url } of [sagas, other]) {
+        const answering = post(service.url, bare, { 'idempotency-key': url, 'ordersaga-reply-to': `${url}/late` })
+        await until(() => expect(clock.delays()).toEqual([2_000]))
+        clock.ring()
+        await answering
+        publishReplies()
+        publishReplies = () => undefined
+      }
+      await until(() => expect([sagas.seen.length, other.seen.length]).toEqual([1, 1]))
+      const sent = [sagas, other].map(({ seen }) => [seen[0]?.request.url, seen[0]?.request.headers.authorization])
+      expect(sent).toEqual([
+        ['/late', 'Bearer x'],
+        ['/late', undefined],
+      ])
+    })
+
+    test('with the fetch that it was given', async () => {
+      const asked: unknown[] = []
+      const engine = await engineFor('http://orders.invalid', {
+        async fetch(url, init) {
+          asked.push(url, init?.method, init?.redirect)
+          return Response.json({ messages: [{ type: 'order.created', payload: {} }] })
+        },
+      })
+      await engine.transport.publish('order_commands', [message('c1')])
+      await until(() => expect(engine.replies).toMatchObject([{ type: 'order.created', causationId: 'c1' }]))
+      expect(asked).toEqual(['http://orders.invalid/messages/order_commands', 'POST', 'error'])
+    })
+
+    test('and tries again where its headers cannot be had', async () => {
+      const peer = await stranger((response) => response.end())
+      let asked = 0
+      const headers = async () => {
+        if (++asked === 1) throw new Error('the token service is away')
+        return { authorization: 'Bearer x' }
+      }
+      const { transport } = await node({ peers: { order_commands: { url: peer.url, headers } } })
+      await transport.publish('order_commands', [message('c1')])
+      await until(() => expect(peer.seen).toHaveLength(1))
+    })
+  })
+
+  test.each<[unknown, string]>([
+    [{ url: 'orders' }, 'the peer of order_commands needs a url such as https://orders:3002/commands'],
+    [{ address: 'http://orders' }, 'the peer of order_commands needs a url such as https://orders:3002/commands'],
+    [null, 'the peer of order_commands needs a url such as https://orders:3002/commands'],
+    [{ url: 'http://orders', header: {} }, 'the peer of order_commands has no option header: it has url, headers'],
+    [
+      { url: 'http://orders', headers: 'token' },
+      'the headers of the peer of order_commands must be an object, or a function that gives one',
+    ],
+  ])('refuses the peer %j', (peer, why) => {
+    expect(() => httpTransport({ peers: { order_commands: peer as string } })).toThrow(why)
   })
 
   test.each(['orders:3002', 'ftp://orders', 'http://orders?x=1', ''])('refuses %j as the address of a peer', (base) => {
@@ -678,13 +785,19 @@ describe('a receiver', () => {
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1'])
     expect(await answer.json()).toEqual({ error: 'the message could not be handled: the kitchen burns' })
     expect(service.problems).toEqual([
-      { what: 'create_order on order_commands could not be handled', messageId: 'c1', cause: 'the kitchen burns' },
+      {
+        what: 'create_order on order_commands could not be handled',
+        needsPerson: false,
+        sagaId: 's1',
+        messageId: 'c1',
+        cause: 'the kitchen burns',
+      },
     ])
   })
 
   test('answers 503 where too many messages wait', async () => {
-    const clock = handClock()
-    const service = await node({ maxQueued: 1, timer: clock.timer })
+    const clock = waitClock()
+    const service = await node({ maxQueued: 1, clock: clock.clock })
     const taken: Message[] = []
     let goOn = (): void => undefined
     await service.transport.subscribe('order_commands', 'orders', (batch) => {
@@ -694,7 +807,7 @@ describe('a receiver', () => {
     const first = post(service.url, bare, { 'idempotency-key': 'c1' })
     await until(() => expect(taken).toHaveLength(1))
     const second = post(service.url, bare, { 'idempotency-key': 'c2' })
-    await until(() => expect(clock.armed.size).toBe(2))
+    await until(() => expect(clock.delays().length).toBe(2))
     const third = await post(service.url, bare, { 'idempotency-key': 'c3' })
     expect(third.status).toBe(503)
     expect(await third.json()).toMatchObject({ error: expect.stringContaining('1 messages wait') as string })
@@ -703,6 +816,25 @@ describe('a receiver', () => {
     goOn()
     await until(() => expect(taken).toHaveLength(2))
     goOn()
+  })
+
+  test('keeps what it has accepted for groups that come later, a repeat once', async () => {
+    const { transport, url } = await orderService()
+    for (const id of ['c1', 'c2', 'c1']) await post(url, bare, { 'idempotency-key': id })
+    const late: string[] = []
+    await transport.subscribe('order_commands', 'audit', async (batch) => void late.push(...batch.map(({ id }) => id)))
+    await until(() => expect(late).toEqual(['c1', 'c2']))
+  })
+
+  test('keeps what it has accepted for a group that is away', async () => {
+    const { transport, url } = await orderService()
+    const audited: string[] = []
+    const audit = () =>
+      transport.subscribe('order_commands', 'audit', async (batch) => void audited.push(...batch.map(({ id }) => id)))
+    await (await audit()).close()
+    await post(url, bare, { 'idempotency-key': 'c1' })
+    await audit()
+    await until(() => expect(audited).toEqual(['c1']))
   })
 
   test('takes a body that a web framework has parsed already', async () => {

@@ -16,33 +16,31 @@
  * - a late reply goes only to addresses at a configured peer (or on this machine, where this process is itself reached by
  *   loopback): a stranger cannot make it call any address he likes. Who may call this process is for its web framework.
  */
+import { systemClock, type Clock } from '../../clock.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
-import { delivery, QueueFullError, systemTimer, type Timer } from '../delivery.ts'
-import { RefusedError, UnavailableError, type DeadLetter, type Message, type Transport } from '../transport.ts'
+import { problemReporter, type OnProblem } from '../../problem.ts'
+import { DeadLetterList } from '../dead-letters.ts'
+import { delivery } from '../delivery.ts'
+import { QueueFullError } from '../group.ts'
+import { Lifecycle } from '../lifecycle.ts'
+import { readOptions } from '../options.ts'
+import { replyChannel, type DeadLetter, type Transport } from '../transport.ts'
+import { UnreadChannels } from '../unread-channels.ts'
+import { AddressBook, type HttpPeer } from './address-book.ts'
 import { Inbound } from './inbound.ts'
-import { Peer, SendError, type Parcel } from './peer.ts'
-import {
-  baseUrl,
-  describe,
-  isCommandChannel,
-  messagesUrl,
-  readAnswer,
-  readRequest,
-  refused,
-  replyChannel,
-  replyGuard,
-  replyToIn,
-  toPosting,
-  unavailable,
-  type HttpAnswer,
-  type HttpRequest,
-} from './wire.ts'
+import { Outbound } from './outbound.ts'
+import { readRequest, refused, replyToIn, unavailable, type HttpAnswer, type HttpRequest } from './wire.ts'
 
 export interface HttpTransportOptions {
-  /** Who serves a channel: `{ order_commands: 'http://orders:3002' }` posts to `http://orders:3002/messages/order_commands`. */
-  readonly peers: Readonly<Record<string, string>>
+  /**
+   * Who serves a channel: `{ order_commands: 'http://orders:3002' }` posts to `http://orders:3002/messages/order_commands`.
+   * Another path, and headers such as a token, are for an `HttpPeer`.
+   */
+  readonly peers: Readonly<Record<string, string | HttpPeer>>
   /** Where others reach this process, such as `http://sagas:3101`. Without it late replies have no way back. */
   readonly self?: string
+  /** What requests are made with, such as one with a proxy or a client certificate; the global `fetch` where none is given. */
+  readonly fetch?: typeof globalThis.fetch
   /** Most open requests per address; 64 where none is given. */
   readonly concurrency?: number
   /** How long a request may take, in milliseconds; 10,000 where none is given. Longer than the peers' `replyWaitMs`. */
@@ -53,16 +51,13 @@ export interface HttpTransportOptions {
   readonly maxBatch?: number
   /** Most messages that wait for one address or one group; 100,000 where none is given. */
   readonly maxQueued?: number
+  /** Of each channel, so many of the newest messages are kept for groups that come later; 10,000 where none is given. */
+  readonly historyPerChannel?: number
   /** Tries to deliver one message; five within about nine seconds where none is given. */
-  readonly retry?: RetryPolicy
-  readonly timer?: Timer
-  readonly onProblem?: (problem: HttpProblem) => void
-}
-
-export interface HttpProblem {
-  readonly what: string
-  readonly messageId: string
-  readonly cause: unknown
+  readonly retry?: Partial<RetryPolicy>
+  readonly clock?: Clock
+  /** Hears of dead letters, failures and channels that nobody reads. Without it, what needs a person goes to stderr. */
+  readonly onProblem?: OnProblem
 }
 
 export interface HttpTransport extends Transport {
@@ -73,18 +68,19 @@ export interface HttpTransport extends Transport {
 }
 
 const defaults = {
+  fetch: (...request: Parameters<typeof globalThis.fetch>) => globalThis.fetch(...request),
   concurrency: 64,
   timeoutMs: 10_000,
   replyWaitMs: 2_000,
   maxBatch: 500,
   maxQueued: 100_000,
+  historyPerChannel: 10_000,
   retry: { tries: 5, firstMs: 100, factor: 4, maxMs: 10_000, jitter: 0.5 },
-  timer: systemTimer,
+  clock: systemClock,
 }
 
-const deadLettersKept = 1_000
-
 /**
+ * @throws TypeError for an option that is unknown, or that no value fits
  * @throws Error where an address in the options is no base URL
  *
  * @example
@@ -95,126 +91,57 @@ const deadLettersKept = 1_000
  * })
  */
 export function httpTransport(given: HttpTransportOptions): HttpTransport {
-  const options = { ...defaults, ...given }
-  const bases = new Map(Object.entries(options.peers).map(([channel, base]) => [channel, baseUrl(base)]))
-  const self = options.self === undefined ? null : baseUrl(options.self)
-  const mayReplyTo = replyGuard([...bases.values()], self)
-  const addresses = new Map<string, Peer>()
-  const dead: DeadLetter[] = []
-  let state: 'open' | 'closing' | 'closed' = 'open'
-
-  const problem = (what: string, { id }: Message, cause: unknown): void =>
-    options.onProblem?.({ what, messageId: id, cause })
-
-  function bury(channel: string, message: Message, reason: string): void {
-    problem(`${message.type} on ${channel} is given up`, message, reason)
-    dead.push({ channel, reason, message })
-    if (dead.length > deadLettersKept) dead.shift()
-  }
-
-  const subscribers = delivery({ ...options, onDead: bury })
-  const inbound = new Inbound({
-    ...options,
-    subscribers,
-    onFailure: (channel, message, reason) =>
-      problem(`${message.type} on ${channel} could not be handled`, message, reason),
+  const options = readOptions('httpTransport', given, defaults, {
+    peers: 'object',
+    self: 'text',
+    fetch: 'hook',
+    concurrency: 'count',
+    timeoutMs: 'milliseconds',
+    replyWaitMs: 'milliseconds',
+    maxBatch: 'count',
+    maxQueued: 'count',
+    historyPerChannel: 'countOrNone',
+    retry: 'retry',
+    clock: 'clock',
+    onProblem: 'hook',
   })
-
-  function peerAt(address: string): Peer {
-    const peer =
-      addresses.get(address) ??
-      new Peer(address, {
-        ...options,
-        send: (parcel) => send(address, parcel),
-        onGivenUp({ channel, message }, cause) {
-          if (!isAwaited(channel, message) || isRefusal(cause)) bury(channel, message, `${address}: ${describe(cause)}`)
-        },
-      })
-    addresses.set(address, peer)
-    return peer
-  }
-
-  async function send(address: string, { channel, message, posting }: Parcel): Promise<void> {
-    const signal = AbortSignal.timeout(options.timeoutMs)
-    const response = await fetch(address, { method: 'POST', redirect: 'error', ...posting, signal })
-    const replies = await readAnswer(response, message)
-    if (replies.length > 0) subscribers.offer(replyChannel(channel), replies)
-  }
-
-  /** Those that no open request waits for, each as it is posted; and those that can never be sent, with the reason. */
-  function write(channel: string, messages: readonly Message[]) {
-    const replyTo = self !== null && isCommandChannel(channel) ? messagesUrl(self, replyChannel(channel)) : null
-    const [parcels, unsendable]: [Parcel[], Unsendable[]] = [[], []]
-    for (const message of messages) {
-      try {
-        if (inbound.reply(message)) continue
-        parcels.push({ channel, message, posting: toPosting(message, replyTo) })
-      } catch (why) {
-        unsendable.push({ id: message.id, why })
-      }
-    }
-    return { parcels, unsendable }
-  }
-
-  /** By the address that they go to. */
-  function route(channel: string, parcels: readonly Parcel[]): ReadonlyMap<string, readonly Parcel[]> {
-    const routed = new Map<string, Parcel[]>()
-    for (const parcel of parcels) {
-      const { message } = parcel
-      const base = bases.get(channel)
-      const address = inbound.replyTo(message) ?? (base === undefined ? null : messagesUrl(base, channel))
-      if (address !== null) routed.set(address, [...(routed.get(address) ?? []), parcel])
-      else
-        problem(`${message.type} on ${channel} goes nowhere: no request waits for it, no peer reads it`, message, null)
-    }
-    return routed
-  }
-
-  /** Queues them; what is waited for is in the promises. */
-  function hand(address: string, parcels: readonly Parcel[]): readonly Promise<void>[] {
-    const taken: Promise<void>[] = []
-    const handed = parcels.map((parcel): Parcel => {
-      const { channel, message } = parcel
-      if (!isAwaited(channel, message)) return parcel
-      const { promise, resolve, reject } = settledOnce()
-      taken.push(promise)
-      const ended = (failure: unknown): void => {
-        // What the peer will never take as it is must not hold up what comes after it.
-        if (failure === null || isRefusal(failure)) return resolve()
-        const what = `${message.type} was not taken by ${address}: ${describe(failure)}: publish it again`
-        reject(new Error(what, { cause: failure }))
-      }
-      return { ...parcel, ended }
-    })
-    peerAt(address).add(handed)
-    return taken
-  }
-
-  const closed = (what: string, channel: string): Error =>
-    new UnavailableError(`cannot ${what} ${channel}: the HTTP transport is closed`)
+  const { clock } = options
+  const report = problemReporter(options.onProblem)
+  const addresses = new AddressBook(options.peers, options.self)
+  const lifecycle = new Lifecycle('HTTP')
+  const dead = new DeadLetterList(report)
+  const unread = new UnreadChannels(clock, report)
+  const subscribers = delivery({
+    ...options,
+    unread,
+    onDead: (channel, message, reason) => dead.add(channel, message, reason),
+  })
+  const inbound = new Inbound({ ...options, subscribers, report })
+  const outbound = new Outbound({
+    ...options,
+    addresses,
+    dead,
+    unread,
+    report,
+    inbound,
+    onReplies: (channel, replies) => subscribers.offer(replyChannel(channel), replies),
+  })
 
   return {
     async publish(channel, messages) {
-      // While it closes, the handlers in hand still publish their replies.
-      if (state === 'closed') throw closed('publish to', channel)
-      if (isCommandChannel(channel) && !bases.has(channel)) {
-        throw new UnavailableError(`no peer serves ${channel}: add its base URL to peers`)
-      }
-      const { parcels, unsendable } = write(channel, messages)
-      const routed = [...route(channel, parcels)]
-      await Promise.all(routed.flatMap(([address, some]) => hand(address, some)))
-      if (unsendable.length > 0) throw refusalOf(channel, unsendable)
+      lifecycle.checkPublish(channel, messages)
+      await outbound.publish(channel, messages)
     },
     async subscribe(channel, group, handler) {
-      if (state !== 'open') throw closed('subscribe to', channel)
+      lifecycle.checkSubscribe(channel, group, handler)
       return subscribers.subscribe(channel, group, handler)
     },
     async receive(request) {
-      if (state !== 'open') return unavailable('this process is stopping: send the message again')
-      const read = readRequest(request)
+      if (!lifecycle.open) return unavailable('this process is stopping: send the message again')
+      const read = readRequest(request, clock.now())
       if (!read.ok) return read.answer
       const replyTo = replyToIn(request)
-      if (replyTo !== null && !mayReplyTo(replyTo)) {
+      if (replyTo !== null && !addresses.mayReplyTo(replyTo)) {
         return refused(400, `Ordersaga-Reply-To names an address that this process must not call: add a peer there`)
       }
       try {
@@ -224,43 +151,12 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
         throw error
       }
     },
-    ready: async () => state === 'open',
-    async close() {
-      state = 'closing'
-      await subscribers.close()
-      await Promise.all([...addresses.values()].map((peer) => peer.close()))
-      state = 'closed'
-    },
-    deadLetters: () => [...dead],
+    ready: async () => lifecycle.open,
+    close: () =>
+      lifecycle.close(
+        () => subscribers.close(),
+        () => outbound.close(),
+      ),
+    deadLetters: () => dead.all(),
   }
-}
-
-interface Unsendable {
-  readonly id: string
-  readonly why: unknown
-}
-
-function refusalOf(channel: string, unsendable: readonly Unsendable[]): RefusedError {
-  const cause = unsendable[0]?.why
-  const messages = `${unsendable.length} message${unsendable.length === 1 ? '' : 's'} to ${channel}`
-  return new RefusedError(
-    `${messages} can never be sent: ${describe(cause)}`,
-    unsendable.map(({ id }) => id),
-    { cause },
-  )
-}
-
-/** Nobody repeats an event that answers no command. */
-const isAwaited = (channel: string, { causationId }: Message): boolean =>
-  !isCommandChannel(channel) && causationId === undefined
-
-/** For good. */
-const isRefusal = (failure: unknown): boolean => failure instanceof SendError && !failure.again
-
-/** A promise for somebody who may have gone when it is settled. */
-function settledOnce(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
-  let [resolve, reject] = [(): void => undefined, (_error: Error): void => undefined]
-  const promise = new Promise<void>((done, failed) => ([resolve, reject] = [done, failed]))
-  promise.catch(() => undefined)
-  return { promise, resolve, reject }
 }

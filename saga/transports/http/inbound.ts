@@ -4,9 +4,12 @@
  * A command is known here from its coming until every handler has settled it: until then its reply goes into the answer
  * of an open request, or to the address that the command named.
  */
-import type { Delivery, Failure, Timer } from '../delivery.ts'
-import type { Message } from '../transport.ts'
-import { accepted, isCommandChannel, refused, unhandled, type HttpAnswer } from './wire.ts'
+import type { Clock } from '../../clock.ts'
+import type { OnProblem } from '../../problem.ts'
+import type { Delivery } from '../delivery.ts'
+import type { Failure } from '../group.ts'
+import { isCommandChannel, type Message } from '../transport.ts'
+import { accepted, refused, unhandled, type HttpAnswer } from './wire.ts'
 
 interface Waiting {
   replyTo: string | null
@@ -19,8 +22,8 @@ interface Waiting {
 export interface InboundOptions {
   readonly subscribers: Delivery
   readonly replyWaitMs: number
-  readonly timer: Timer
-  readonly onFailure: (channel: string, message: Message, reason: string) => void
+  readonly clock: Clock
+  readonly report: OnProblem
 }
 
 export class Inbound {
@@ -46,7 +49,7 @@ export class Inbound {
       left--
       this.#forget(message, waiting)
       if (failure !== null) {
-        this.#options.onFailure(channel, message, failure.reason)
+        this.#report(channel, message, failure)
         answer(unhandled(failure))
       } else if (left === 0) answer(accepted(200, []))
     }
@@ -56,13 +59,12 @@ export class Inbound {
     waiting.unsettled += left
     this.#commands.set(message.id, waiting)
     return new Promise((resolve) => {
-      const callOff = isCommandChannel(channel)
-        ? this.#options.timer(() => answer(accepted(202, [])), this.#options.replyWaitMs)
-        : () => undefined
+      const { clock, replyWaitMs } = this.#options
+      const wait = isCommandChannel(channel) ? clock.after(replyWaitMs, () => answer(accepted(202, []))) : null
       answer = (content) => {
         // At once, not after the promise: a second reply must not be given to a request that is answered.
         waiting.requests.delete(answer)
-        callOff()
+        wait?.cancel()
         resolve(content)
       }
       waiting.requests.add(answer)
@@ -85,6 +87,12 @@ export class Inbound {
   /** Where the command of this reply wants late replies; null where it did not say, or is not known any more. */
   replyTo(message: Message): string | null {
     return this.#waitingFor(message)?.replyTo ?? null
+  }
+
+  /** Its sender repeats it, so nobody needs to act. */
+  #report(channel: string, { id, type, correlationId }: Message, { reason }: Failure): void {
+    const what = `${type} on ${channel} could not be handled`
+    this.#options.report({ what, needsPerson: false, sagaId: correlationId, messageId: id, cause: reason })
   }
 
   #waitingFor(reply: Message): Waiting | undefined {

@@ -6,21 +6,22 @@
  * - at most `concurrency` requests are open; a message in its pause between tries takes none of them;
  * - a message that waits already is not queued a second time, and both are told what becomes of it.
  */
+import type { Clock } from '../../clock.ts'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
-import { QueueFullError, type Timer } from '../delivery.ts'
+import { QueueFullError } from '../group.ts'
 import type { Message } from '../transport.ts'
 
 /** A message as it is posted. */
-export interface Posting {
+export interface PostRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
 /** A message with its channel, on its way to a peer. */
-export interface Parcel {
+export interface OutgoingMessage {
   readonly channel: string
   readonly message: Message
-  readonly posting: Posting
+  readonly request: PostRequest
   /** Of one that somebody waits for, called once: with null when the peer has taken it, else with why it was given up. */
   readonly ended?: (failure: unknown) => void
 }
@@ -29,16 +30,16 @@ export interface PeerOptions {
   readonly concurrency: number
   readonly maxQueued: number
   readonly retry: RetryPolicy
-  readonly timer: Timer
+  readonly clock: Clock
   /** Sends once; throws a `SendError` or any other error where the peer has not accepted it. */
-  readonly send: (parcel: Parcel) => Promise<void>
+  readonly send: (outgoing: OutgoingMessage) => Promise<void>
   /** Called once per message, however often it was published while it waited. */
-  readonly onGivenUp: (parcel: Parcel, cause: unknown) => void
+  readonly onGivenUp: (outgoing: OutgoingMessage, cause: unknown) => void
 }
 
 /** Of a message that was published several times while it waited, everybody who waits is told. */
-interface Waiting extends Parcel {
-  readonly ends: NonNullable<Parcel['ended']>[]
+interface Waiting extends OutgoingMessage {
+  readonly ends: NonNullable<OutgoingMessage['ended']>[]
   /** Each try so far came to the peer's handler, which failed. */
   poison: boolean
 }
@@ -67,10 +68,10 @@ export class Peer {
   readonly #name: string
   readonly #options: PeerOptions
   /** Per saga, what waits; the first is being sent or in its pause. */
-  readonly #lanes = new Map<string, Waiting[]>()
+  readonly #queues = new Map<string, Waiting[]>()
   /** Sagas whose first message can be sent now. */
   readonly #ready: { readonly saga: string; readonly failures: number }[] = []
-  readonly #pauses = new Set<() => void>()
+  readonly #pauses = new Set<{ cancel(): void }>()
   readonly #sending = new Set<Promise<void>>()
   #queued = 0
   #closed = false
@@ -84,35 +85,35 @@ export class Peer {
    * @throws QueueFullError where there is no room for all of them; then none is queued
    * @throws SendError where it is closed
    */
-  add(parcels: readonly Parcel[]): void {
+  add(messages: readonly OutgoingMessage[]): void {
     if (this.#closed) throw closing()
-    if (this.#queued + parcels.length > this.#options.maxQueued) {
+    if (this.#queued + messages.length > this.#options.maxQueued) {
       throw new QueueFullError(this.#name, this.#options.maxQueued)
     }
-    for (const parcel of parcels) this.#queue(parcel)
+    for (const each of messages) this.#queue(each)
     this.#pump()
   }
 
   /** Waits for the open requests; gives up what waits. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const callOff of this.#pauses) callOff()
+    for (const pause of this.#pauses) pause.cancel()
     await Promise.all(this.#sending)
-    const left = [...this.#lanes.values()].flat()
-    this.#lanes.clear()
+    const left = [...this.#queues.values()].flat()
+    this.#queues.clear()
     for (const { ends } of left) for (const ended of ends) ended(closing())
   }
 
-  #queue(parcel: Parcel): void {
-    const { correlationId: saga, id } = parcel.message
-    const lane = this.#lanes.get(saga)
-    const same = lane?.find((waiting) => waiting.message.id === id && waiting.channel === parcel.channel)
-    const ends = parcel.ended === undefined ? [] : [parcel.ended]
+  #queue(outgoing: OutgoingMessage): void {
+    const { correlationId: saga, id } = outgoing.message
+    const queue = this.#queues.get(saga)
+    const same = queue?.find((waiting) => waiting.message.id === id && waiting.channel === outgoing.channel)
+    const ends = outgoing.ended === undefined ? [] : [outgoing.ended]
     if (same !== undefined) return void same.ends.push(...ends)
     this.#queued++
-    const waiting = { ...parcel, ends, poison: true }
-    if (lane !== undefined) return void lane.push(waiting)
-    this.#lanes.set(saga, [waiting])
+    const waiting = { ...outgoing, ends, poison: true }
+    if (queue !== undefined) return void queue.push(waiting)
+    this.#queues.set(saga, [waiting])
     this.#ready.push({ saga, failures: 0 })
   }
 
@@ -129,48 +130,48 @@ export class Peer {
   }
 
   async #sendFirst(saga: string, failures: number): Promise<void> {
-    const parcel = this.#lanes.get(saga)?.[0]
-    if (parcel === undefined) return
+    const outgoing = this.#queues.get(saga)?.[0]
+    if (outgoing === undefined) return
     try {
-      await this.#options.send(parcel)
-      this.#leave(saga, null)
+      await this.#options.send(outgoing)
+      this.#takeNext(saga, null)
     } catch (error) {
       const said = error instanceof SendError ? error : null
-      parcel.poison &&= said?.handlerFailed ?? false
+      outgoing.poison &&= said?.handlerFailed ?? false
       const again = said?.again ?? true
       if (again && failures + 1 < this.#options.retry.tries) return this.#pause(saga, failures + 1, error)
-      const failure = parcel.poison && said !== null ? new SendError(said.message, { again: false }) : error
-      this.#options.onGivenUp(parcel, failure)
-      this.#leave(saga, failure)
+      const failure = outgoing.poison && said !== null ? new SendError(said.message, { again: false }) : error
+      this.#options.onGivenUp(outgoing, failure)
+      this.#takeNext(saga, failure)
     }
   }
 
-  /** The first of the lane is done with; the next may go. */
-  #leave(saga: string, failure: unknown): void {
+  /** The first of its queue is done with; the next may go. */
+  #takeNext(saga: string, failure: unknown): void {
     this.#queued--
-    const lane = this.#lanes.get(saga)
-    const first = lane?.shift()
-    if (lane?.length === 0) this.#lanes.delete(saga)
+    const queue = this.#queues.get(saga)
+    const first = queue?.shift()
+    if (queue?.length === 0) this.#queues.delete(saga)
     else this.#ready.push({ saga, failures: 0 })
     for (const ended of first?.ends ?? []) ended(failure)
   }
 
   #pause(saga: string, failures: number, error: unknown): void {
     if (this.#closed) return
-    const { retry, timer } = this.#options
+    const { retry, clock } = this.#options
     const asked = error instanceof SendError ? Math.min(error.pauseMs, retry.maxMs) : 0
     // Many sagas fail together when a peer is away; a seed for each keeps them from coming back together.
     const own = backoff(retry, failures, Math.trunc(Math.random() * 2 ** 32), 0)
-    const callOff = timer(
-      () => {
-        this.#pauses.delete(callOff)
-        this.#ready.push({ saga, failures })
-        this.#pump()
-      },
-      Math.max(asked, own),
-    )
-    this.#pauses.add(callOff)
+    const timer = clock.after(Math.max(asked, own), () => {
+      this.#pauses.delete(timer)
+      this.#ready.push({ saga, failures })
+      this.#pump()
+    })
+    this.#pauses.add(timer)
   }
 }
 
 const closing = (): SendError => new SendError('this process is closing', { again: true })
+
+/** For good. */
+export const isRefusal = (failure: unknown): boolean => failure instanceof SendError && !failure.again

@@ -2,9 +2,9 @@
 import type { Checked } from '../../core/contract.ts'
 import { fromEnvelope, toEnvelope, type Known } from '../envelope.ts'
 import { readTraceparent, traceparentOf } from '../trace.ts'
-import type { Failure } from '../delivery.ts'
+import type { Failure } from '../group.ts'
 import type { Message } from '../transport.ts'
-import { SendError, type Posting } from './peer.ts'
+import { SendError, type PostRequest } from './peer.ts'
 
 /** A request as any web framework has it. The body is unparsed text, or what a framework has parsed from JSON. */
 export interface HttpRequest {
@@ -27,38 +27,6 @@ export const maxBodyBytes = 1_048_576
 
 /** An answer may hold a message of the greatest size with what is around it. */
 const maxAnswerBytes = 2 * maxBodyBytes
-
-export const isCommandChannel = (channel: string): boolean => channel.endsWith('_commands')
-
-/** Where the replies to a channel's commands come: `order_commands` -> `order_events` (contract 0.3). */
-export const replyChannel = (channel: string): string => channel.replace(/_commands$/, '_events')
-
-export const messagesUrl = (base: string, channel: string): string => `${base}/messages/${encodeURIComponent(channel)}`
-
-/** @throws Error where it is no base URL */
-export function baseUrl(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : null
-  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') {
-    throw new Error(`${text} is not a base URL such as http://orders:3002`)
-  }
-  return text.replace(/\/+$/, '')
-}
-
-/**
- * Which addresses replies may be sent to: those at the origin of a peer, and while this process is itself reached by
- * loopback, any port of this machine.
- */
-export function replyGuard(peers: readonly string[], self: string | null): (address: string) => boolean {
-  const origins = new Set(peers.map((base) => new URL(base).origin))
-  const local = self !== null && isLoopback(new URL(self))
-  return (address) => {
-    if (!URL.canParse(address)) return false
-    const url = new URL(address)
-    return origins.has(url.origin) || (local && url.protocol === 'http:' && isLoopback(url))
-  }
-}
-
-const isLoopback = (url: URL): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname)
 
 function json(status: number, content: unknown, headers: Readonly<Record<string, string>> = {}): HttpAnswer {
   return {
@@ -97,7 +65,7 @@ export const unhandled = ({ reason, blamed }: Failure): HttpAnswer =>
 const failedHeader = 'ordersaga-handler-failed'
 
 /** @throws Error where no peer would ever take it */
-export function toPosting(message: Message, replyTo: string | null): Posting {
+export function toRequest(message: Message, replyTo: string | null): PostRequest {
   const body = JSON.stringify(toEnvelope(message))
   checkSize('its body', body, maxBodyBytes)
   return { headers: requestHeaders(message, replyTo), body }
@@ -125,7 +93,8 @@ export function replyToIn(request: HttpRequest): string | null {
 export type ReadRequest =
   { readonly ok: true; readonly message: Message } | { readonly ok: false; readonly answer: HttpAnswer }
 
-export function readRequest(request: HttpRequest): ReadRequest {
+/** @param now Unix milliseconds */
+export function readRequest(request: HttpRequest, now: number): ReadRequest {
   const { body, headers } = request
   const raw = typeof body === 'string' || body instanceof Uint8Array
   if (raw && Buffer.byteLength(body) > maxBodyBytes) return { ok: false, answer: tooLarge() }
@@ -134,7 +103,7 @@ export function readRequest(request: HttpRequest): ReadRequest {
     const why = 'the body is not JSON: send one message as a JSON object, with content-type application/json'
     return { ok: false, answer: refused(400, why) }
   }
-  const read = fromEnvelope(parsed.value, idsIn(headers))
+  const read = fromEnvelope(parsed.value, { ...idsIn(headers), received: isoTime(now) })
   if (!read.ok) return { ok: false, answer: refused(400, read.why) }
   const message = { ...read.value, ...readTraceparent(header(headers, 'traceparent'), read.value) }
   return { ok: true, message }
@@ -143,7 +112,7 @@ export function readRequest(request: HttpRequest): ReadRequest {
 export const tooLarge = (): HttpAnswer =>
   refused(413, `the body has more than ${maxBodyBytes} bytes, which is the most allowed`)
 
-function idsIn(headers: Headers): Known {
+function idsIn(headers: Headers): Omit<Known, 'received'> {
   return {
     id: header(headers, 'idempotency-key'),
     causationId: header(headers, 'ordersaga-causation-id'),
@@ -157,6 +126,8 @@ function header(headers: Headers, name: string): string | undefined {
   return first === '' ? undefined : first
 }
 
+const isoTime = (ms: number): string => new Date(ms).toISOString()
+
 function parse(text: string): Checked<unknown> {
   try {
     return { ok: true, value: JSON.parse(text) as unknown }
@@ -168,9 +139,10 @@ function parse(text: string): Checked<unknown> {
 /**
  * The replies in the answer to a POST. What a foreign participant leaves out follows from the message that it answers.
  *
+ * @param now Unix milliseconds
  * @throws SendError where it was not taken, or the answer cannot be read
  */
-export async function readAnswer(response: Response, asked: Message): Promise<readonly Message[]> {
+export async function readAnswer(response: Response, asked: Message, now: number): Promise<readonly Message[]> {
   const text = await textOf(response)
   if (!response.ok) throw refusedBy(response, text)
   if (text === '') return []
@@ -183,6 +155,7 @@ export async function readAnswer(response: Response, asked: Message): Promise<re
       id: `${asked.id}:reply${index === 0 ? '' : index + 1}`,
       correlationId: asked.correlationId,
       causationId: asked.id,
+      received: isoTime(now),
     })
     if (!reply.ok) throw unreadable(response, reply.why)
     return reply.value
