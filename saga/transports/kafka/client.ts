@@ -7,6 +7,7 @@
  */
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import type { OnProblem, Problem } from '../../problem.ts'
 import { Kafka, logLevel, type ISocketFactoryArgs, type KafkaConfig, type LogEntry } from 'kafkajs'
 
 export interface ClientOptions {
@@ -14,7 +15,7 @@ export interface ClientOptions {
   readonly clientId: string
   readonly ssl?: KafkaConfig['ssl']
   readonly sasl?: KafkaConfig['sasl']
-  readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
+  readonly report: OnProblem
 }
 
 export interface Client {
@@ -23,7 +24,7 @@ export interface Client {
   cut(): void
 }
 
-export function openClient({ brokers, clientId, ssl, sasl, onProblem }: ClientOptions): Client {
+export function openClient({ brokers, clientId, ssl, sasl, report }: ClientOptions): Client {
   const sockets = new Set<Socket>()
   let gone = false
   const kafka = new Kafka({
@@ -36,7 +37,7 @@ export function openClient({ brokers, clientId, ssl, sasl, onProblem }: ClientOp
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, multiplier: 1.5, retries: 5 },
     logLevel: logLevel.ERROR,
     logCreator: () => (entry) => {
-      if (!gone && !isRoutine(entry)) onProblem(...problemOf(entry))
+      if (!gone && !isRoutine(entry)) report(problemOf(entry))
     },
     socketFactory(where) {
       if (gone) throw new Error('this client was given up')
@@ -71,10 +72,7 @@ function open({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
 const isRoutine = ({ log: { message } }: LogEntry): boolean =>
   /^(Response |Failed to send messages|Crash: |The coordinator is not aware of this member)/.test(message)
 
-function problemOf({
-  namespace,
-  log: { message, ...more },
-}: LogEntry): [what: string, messageId: null, cause: unknown] {
-  const error: unknown = more['error'] ?? more['broker'] ?? null
-  return [`The Kafka client (${namespace}): ${message}`, null, error]
+function problemOf({ namespace, log: { message, ...more } }: LogEntry): Problem {
+  const cause: unknown = more['error'] ?? more['broker']
+  return { what: `The Kafka client (${namespace}): ${message}`, needsPerson: false, cause }
 }

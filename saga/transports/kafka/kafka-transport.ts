@@ -9,8 +9,13 @@
  * - repeats are normal, after a crash, or when the partitions of a group are dealt anew.
  */
 import type { KafkaConfig } from 'kafkajs'
+import { systemClock, type Clock } from '../../clock.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
-import type { Subscription, Transport } from '../transport.ts'
+import { problemReporter, type OnProblem } from '../../problem.ts'
+import { Lifecycle } from '../lifecycle.ts'
+import { readOptions } from '../options.ts'
+import { Readers } from '../readers.ts'
+import type { Transport } from '../transport.ts'
 import { openClient } from './client.ts'
 import { Publisher } from './publisher.ts'
 import { Reader } from './reader.ts'
@@ -35,18 +40,15 @@ export interface KafkaTransportOptions {
   /** Most messages of one partition in hand, and in one batch; 500 where none is given. */
   readonly prefetch?: number
   /** Tries of a message that a handler fails; fourteen within about three minutes where none is given. */
-  readonly retry?: RetryPolicy
+  readonly retry?: Partial<RetryPolicy>
   /** A member of a group that is not heard of for so long loses its partitions; 6,000 ms where none is given. */
   readonly sessionTimeoutMs?: number
   /** How long `publish` may take; 12,000 ms where none is given. */
   readonly timeoutMs?: number
-  readonly onProblem?: (problem: KafkaProblem) => void
-}
-
-export interface KafkaProblem {
-  readonly what: string
-  readonly messageId: string | null
-  readonly cause: unknown
+  /** For all waits but those of the Kafka client itself. */
+  readonly clock?: Clock
+  /** Hears of dead letters and of what hinders. Without it, what needs a person goes to stderr. */
+  readonly onProblem?: OnProblem
 }
 
 const defaults = {
@@ -60,6 +62,7 @@ const defaults = {
   // The least that brokers allow by default: others have a killed member's partitions within ten seconds.
   sessionTimeoutMs: 6_000,
   timeoutMs: 12_000,
+  clock: systemClock,
 }
 
 /** A cluster that has not answered by then is not ready. */
@@ -73,89 +76,66 @@ const sameProblemMs = 60_000
  * is read as soon and as long as that can be; `ready` is true when all of it is. Nothing is missed meanwhile: a new group
  * reads from the beginning.
  *
- * @throws Error where no broker is named
+ * @throws TypeError for an option that is unknown, or that no value fits
  *
  * @example
  * const transport = kafkaTransport({ brokers: ['localhost:9092'] })
  */
 export function kafkaTransport(given: KafkaTransportOptions): Transport {
-  const options = { ...defaults, ...given }
-  if (options.brokers.length === 0) throw new Error('brokers names no broker: give at least one host:port')
-  const { prefix, timeoutMs } = options
-  const onProblem = (what: string, messageId: string | null, cause: unknown): void =>
-    options.onProblem?.({ what, messageId, cause })
-  const rarely = seldom(onProblem)
-  const open = () => openClient({ ...options, onProblem: rarely })
+  const options = readOptions('kafkaTransport', given, defaults, {
+    brokers: 'texts',
+    clientId: 'text',
+    ssl: 'any',
+    sasl: 'any',
+    prefix: 'text',
+    partitions: 'count',
+    replicationFactor: 'count',
+    prefetch: 'count',
+    retry: 'retry',
+    sessionTimeoutMs: 'milliseconds',
+    timeoutMs: 'milliseconds',
+    clock: 'clock',
+    onProblem: 'hook',
+  })
+  const { prefix, clock } = options
+  const report = problemReporter(options.onProblem)
+  const rarely = seldom(clock, report)
+  const open = () => openClient({ ...options, report: rarely })
   const topics = new Topics(open, options)
-  const publisher = new Publisher(open, topics, timeoutMs)
-  /** By topic and group. */
-  const readers = new Map<string, Reader>()
-  /** Also those that nobody reads any more, until they have left their group. */
-  const unclosed = new Set<Reader>()
-  let state: 'open' | 'closing' | 'closed' = 'open'
-  let closing: Promise<void> | null = null
-
-  const refuseClosed = (what: string, channel: string, allowed: boolean): void => {
-    if (!allowed) throw new Error(`cannot ${what} ${channel}: the Kafka transport is closed`)
-  }
-
-  function readerOf(key: string, topic: string, group: string): Reader {
-    const known = readers.get(key)
-    if (known !== undefined) return known
-    const reader = new Reader({ ...options, topic, group, open, topics, publisher, onProblem })
-    readers.set(key, reader)
-    unclosed.add(reader)
-    return reader
-  }
-
-  async function leave(key: string, reader: Reader, member: Subscription): Promise<void> {
-    await member.close()
-    if (!reader.idle) return
-    if (readers.get(key) === reader) readers.delete(key)
-    await reader.close()
-    unclosed.delete(reader)
-  }
-
-  async function close(): Promise<void> {
-    state = 'closing'
-    await Promise.all([...unclosed].map((reader) => reader.close()))
-    // Not later: with whoever goes on publishing it would never end.
-    state = 'closed'
-    await publisher.close()
-    await topics.close()
-  }
+  const publisher = new Publisher(open, topics, options)
+  const readers = new Readers<Reader>()
+  const lifecycle = new Lifecycle('Kafka')
 
   return {
     async publish(channel, messages) {
-      // While it closes, the handlers in hand still publish their replies.
-      refuseClosed('publish to', channel, state !== 'closed')
+      lifecycle.checkPublish(channel, messages)
       if (messages.length > 0) await publisher.publish(prefix + channel, messages, toRecord)
     },
     async subscribe(channel, group, handler) {
-      refuseClosed('subscribe to', channel, state === 'open')
-      const key = JSON.stringify([channel, group])
-      const reader = readerOf(key, prefix + channel, prefix + group)
-      const member = reader.join(handler)
-      let left: Promise<void> | null = null
-      return { close: () => (left ??= leave(key, reader, member)) }
+      lifecycle.checkSubscribe(channel, group, handler)
+      const [topic, fullGroup] = [prefix + channel, prefix + group]
+      const make = (): Reader => new Reader({ ...options, topic, group: fullGroup, open, topics, publisher, report })
+      return readers.join(JSON.stringify([channel, group]), make, handler).subscription
     },
-    async ready() {
-      const reading = [...readers.values()].every((reader) => reader.reading)
-      return state === 'open' && reading && (await topics.answers(readyMs))
-    },
-    close: () => (closing ??= close()),
+    ready: async () => lifecycle.open && readers.ready && (await topics.answers(readyMs)),
+    close: () =>
+      lifecycle.close(
+        () => readers.close(),
+        async () => {
+          await publisher.close()
+          await topics.close()
+        },
+      ),
   }
 }
 
-type Report = (what: string, messageId: string | null, cause: unknown) => void
-
-function seldom(report: Report): Report {
+function seldom(clock: Clock, report: OnProblem): OnProblem {
   const said = new Map<string, number>()
-  return (what, messageId, cause) => {
-    const now = performance.now()
-    if (now - (said.get(what) ?? -Infinity) < sameProblemMs) return
+  return (problem) => {
+    const now = clock.elapsed()
+    if (now - (said.get(problem.what) ?? -Infinity) < sameProblemMs) return
     if (said.size > 1_000) said.clear()
-    said.set(what, now)
-    report(what, messageId, cause)
+    said.set(problem.what, now)
+    report(problem)
   }
 }

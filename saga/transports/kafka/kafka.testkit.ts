@@ -1,15 +1,16 @@
 /** A corner of a Kafka cluster for one test: topics of its own, and an independent client to look and to write there. */
 import { randomUUID } from 'node:crypto'
 import { Kafka, logLevel, type Admin, type Consumer, type KafkaMessage, type Message as KafkaRecord } from 'kafkajs'
+import type { Problem } from '../../problem.ts'
 import { until } from '../../../tests/faults/until.ts'
 import { message } from '../transport.contract.ts'
 import type { DeadLetter, Message, Transport } from '../transport.ts'
-import { kafkaTransport, type KafkaProblem, type KafkaTransportOptions } from './kafka-transport.ts'
+import { kafkaTransport, type KafkaTransportOptions } from './kafka-transport.ts'
 
 export interface Corner {
   /** What its transports have in common. */
   readonly options: KafkaTransportOptions
-  readonly problems: KafkaProblem[]
+  readonly problems: Problem[]
   /** A transport with short pauses between tries, and five tries. */
   open(options?: Partial<KafkaTransportOptions>): Transport
   /** Makes a topic as its operator would. */
@@ -32,7 +33,7 @@ export function corner(brokers: string): Corner {
   const prefix = `test.${randomUUID().slice(0, 8)}.`
   const retry = { retries: 1 }
   const kafka = new Kafka({ brokers: brokers.split(','), clientId: 'foreign', logLevel: logLevel.NOTHING, retry })
-  const problems: KafkaProblem[] = []
+  const problems: Problem[] = []
   const transports: Transport[] = []
   const options: KafkaTransportOptions = { brokers: brokers.split(','), prefix, retry: shortPauses }
   const readers = new Map<string, { readonly consumer: Consumer; readonly records: KafkaMessage[] }>()
@@ -118,7 +119,8 @@ export function corner(brokers: string): Corner {
   return made
 }
 
-export interface Reading {
+/** What a subscriber has seen. */
+export interface Seen {
   /** In the order of their coming, repeats included. */
   readonly batches: (readonly Message[])[]
   /** Of what was handled. */
@@ -130,7 +132,7 @@ export interface Reading {
 export async function read(
   transport: Transport,
   handle: (batch: readonly Message[]) => Promise<void> = async () => undefined,
-): Promise<Reading> {
+): Promise<Seen> {
   const [batches, ids]: [(readonly Message[])[], Set<string>] = [[], new Set()]
   const subscription = await transport.subscribe('order_commands', 'g', async (batch) => {
     batches.push(batch)

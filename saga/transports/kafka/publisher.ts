@@ -9,20 +9,20 @@
  * - a producer that failed is not used again. Its sequence numbers are those of records that the broker may have, and it
  *   would take the next ones for repeats of these: acknowledged, and lost;
  * - one record that can never be sent holds up no other: what cannot be written is found before it joins a batch, what the
- *   broker refuses by halving the batch; the rest of its order goes out, and then the order rejects with the refused ones.
+ *   broker refuses by halving the batch; the rest of its call goes out, and then the call rejects with the refused ones.
  */
-import { setTimeout as pause } from 'node:timers/promises'
 import { Partitioners, type Message as KafkaRecord, type Producer } from 'kafkajs'
+import type { Clock } from '../../clock.ts'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { RefusedError } from '../transport.ts'
+import { pause, settledWithin, within } from '../within.ts'
 import type { Client } from './client.ts'
 import { PublishError } from './publish-error.ts'
 import type { Topics } from './topics.ts'
 import { sizeOf } from './wire.ts'
-import { within } from './within.ts'
 
 /** What one `publish` was given. */
-interface Order {
+interface PublishCall {
   readonly topic: string
   readonly count: number
   /** Records that are neither acknowledged nor refused. */
@@ -35,14 +35,19 @@ interface Order {
   end(error: Error | null): void
 }
 
-interface Parcel {
-  readonly order: Order
+interface PendingRecord {
+  readonly call: PublishCall
   readonly id: string
   readonly record: KafkaRecord
   readonly bytes: number
 }
 
-interface Link {
+interface PublisherOptions {
+  readonly timeoutMs: number
+  readonly clock: Clock
+}
+
+interface Connection {
   readonly client: Client
   readonly producer: Producer
   readonly connected: Promise<void>
@@ -69,22 +74,24 @@ const denial = 'TOPIC_AUTHORIZATION_FAILED'
 
 const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 1_000, jitter: 0.5 }
 
-/** A cluster that does not answer a farewell is left. */
-const farewellMs = 2_000
+/** A cluster that does not answer when it is left is cut off. */
+const disconnectMs = 2_000
 
 export class Publisher {
   readonly #open: () => Client
   readonly #topics: Topics
   readonly #timeoutMs: number
+  readonly #clock: Clock
   readonly #unanswered = new Set<Promise<void>>()
-  #waiting: Parcel[] = []
+  #waiting: PendingRecord[] = []
   #sending: Promise<void> | null = null
-  #link: Link | null = null
+  #connection: Connection | null = null
 
-  constructor(open: () => Client, topics: Topics, timeoutMs: number) {
+  constructor(open: () => Client, topics: Topics, { timeoutMs, clock }: PublisherOptions) {
     this.#open = open
     this.#topics = topics
     this.#timeoutMs = timeoutMs
+    this.#clock = clock
   }
 
   /**
@@ -98,7 +105,7 @@ export class Publisher {
     encode: (item: Item) => KafkaRecord,
   ): Promise<void> {
     const published = new Promise<void>((resolve, reject) => {
-      const order: Order = {
+      const call: PublishCall = {
         topic,
         count: items.length,
         left: items.length,
@@ -107,18 +114,18 @@ export class Publisher {
         over: false,
         cause: null,
         end: (error) => {
-          clearTimeout(timer)
-          order.over = true
+          timer.cancel()
+          call.over = true
           if (error === null) resolve()
           else reject(error)
         },
       }
-      const timer = setTimeout(() => fail(order, order.cause ?? noAnswer(this.#timeoutMs)), this.#timeoutMs)
-      const parcels = items.flatMap((item) => parcelOf(order, item, encode) ?? [])
-      if (parcels.length === 0) return
+      const timer = this.#clock.after(this.#timeoutMs, () => fail(call, call.cause ?? noAnswer(this.#timeoutMs)))
+      const records = items.flatMap((item) => pendingOf(call, item, encode) ?? [])
+      if (records.length === 0) return
       this.#topics.ensure(topic).then(
-        () => this.#enqueue(order, parcels),
-        (error: unknown) => fail(order, error),
+        () => this.#enqueue(call, records),
+        (error: unknown) => fail(call, error),
       )
     })
     this.#unanswered.add(published)
@@ -129,15 +136,15 @@ export class Publisher {
   async close(): Promise<void> {
     await Promise.allSettled(this.#unanswered)
     await this.#sending
-    const link = this.#link
-    this.#link = null
-    await within(farewellMs, 'leaving Kafka', link?.producer.disconnect() ?? Promise.resolve()).catch(() => undefined)
-    link?.client.cut()
+    const connection = this.#connection
+    this.#connection = null
+    await settledWithin(this.#clock, disconnectMs, connection?.producer.disconnect() ?? Promise.resolve())
+    connection?.client.cut()
   }
 
-  #enqueue(order: Order, parcels: readonly Parcel[]): void {
-    if (order.over) return
-    for (const parcel of parcels) this.#waiting.push(parcel)
+  #enqueue(call: PublishCall, records: readonly PendingRecord[]): void {
+    if (call.over) return
+    for (const pending of records) this.#waiting.push(pending)
     this.#sending ??= this.#run().finally(() => (this.#sending = null))
   }
 
@@ -148,57 +155,58 @@ export class Publisher {
     }
   }
 
-  #take(): readonly Parcel[] {
+  #take(): readonly PendingRecord[] {
     let bytes = 0
-    const tooMuch = this.#waiting.findIndex((parcel, index) => (bytes += parcel.bytes) > mostBytes && index > 0)
+    const tooMuch = this.#waiting.findIndex((pending, index) => (bytes += pending.bytes) > mostBytes && index > 0)
     return this.#waiting.splice(0, tooMuch === -1 ? this.#waiting.length : tooMuch)
   }
 
-  /** Ends when each of the parcels is acknowledged, refused, or no longer waited for. */
-  async #deliver(parcels: readonly Parcel[]): Promise<void> {
+  /** Ends when each of the records is acknowledged, refused, or no longer waited for. */
+  async #deliver(records: readonly PendingRecord[]): Promise<void> {
     for (let failures = 1; ; failures++) {
-      const open = parcels.filter(({ order }) => !order.over)
+      const open = records.filter(({ call }) => !call.over)
       if (open.length === 0) return
       try {
         await this.#send(open)
-        for (const { order } of open) settle(order)
+        for (const { call } of open) settle(call)
         return
       } catch (error) {
         if (refusals.has(typeOf(error)) || typeOf(error) === denial) return this.#divide(open, error)
-        for (const { order } of open) order.cause = error
+        for (const { call } of open) call.cause = error
       }
-      await pause(backoff(again, failures, 0, 0))
+      await pause(this.#clock, backoff(again, failures, 0, 0))
       if (failures > 1) await this.#lookForTopics(open)
     }
   }
 
-  async #divide(parcels: readonly Parcel[], refusal: unknown): Promise<void> {
-    const [first, ...others] = parcels
+  async #divide(records: readonly PendingRecord[], refusal: unknown): Promise<void> {
+    const [first, ...others] = records
     if (first !== undefined && others.length === 0) {
-      if (typeOf(refusal) === denial) fail(first.order, refusal)
-      else refuse(first.order, first.id, refusal)
+      if (typeOf(refusal) === denial) fail(first.call, refusal)
+      else refuse(first.call, first.id, refusal)
       return
     }
-    const half = Math.ceil(parcels.length / 2)
-    await this.#deliver(parcels.slice(0, half))
-    await this.#deliver(parcels.slice(half))
+    const half = Math.ceil(records.length / 2)
+    await this.#deliver(records.slice(0, half))
+    await this.#deliver(records.slice(half))
   }
 
-  async #send(parcels: readonly Parcel[]): Promise<void> {
-    const link = (this.#link ??= this.#connect())
+  async #send(records: readonly PendingRecord[]): Promise<void> {
+    const connection = (this.#connection ??= this.#connect())
     try {
-      await within(this.#timeoutMs, 'connecting to Kafka', link.connected)
-      for (const { order } of parcels) order.sent = true
-      await within(this.#timeoutMs, 'sending', link.producer.sendBatch({ acks: -1, topicMessages: byTopic(parcels) }))
+      await within(this.#clock, this.#timeoutMs, connection.connected, 'connecting to Kafka')
+      for (const { call } of records) call.sent = true
+      const sending = connection.producer.sendBatch({ acks: -1, topicMessages: byTopic(records) })
+      await within(this.#clock, this.#timeoutMs, sending, 'sending')
     } catch (error) {
-      this.#link = null
-      link.producer.disconnect().catch(() => undefined)
-      link.client.cut()
+      this.#connection = null
+      connection.producer.disconnect().catch(() => undefined)
+      connection.client.cut()
       throw error
     }
   }
 
-  #connect(): Link {
+  #connect(): Connection {
     const client = this.#open()
     const producer = client.kafka.producer({
       idempotent: true,
@@ -210,8 +218,8 @@ export class Publisher {
   }
 
   /** One may have been deleted. */
-  async #lookForTopics(parcels: readonly Parcel[]): Promise<void> {
-    for (const topic of new Set(parcels.map(({ order }) => order.topic))) {
+  async #lookForTopics(records: readonly PendingRecord[]): Promise<void> {
+    for (const topic of new Set(records.map(({ call }) => call.topic))) {
       this.#topics.forget(topic)
       await this.#topics.ensure(topic).catch(() => undefined)
     }
@@ -219,43 +227,43 @@ export class Publisher {
 }
 
 /** All that the client reads of a record is read here first: it fails for a whole batch, and in no way that tells why. */
-function parcelOf<Item extends { readonly id: string }>(
-  order: Order,
+function pendingOf<Item extends { readonly id: string }>(
+  call: PublishCall,
   item: Item,
   encode: (item: Item) => KafkaRecord,
-): Parcel | null {
+): PendingRecord | null {
   try {
     const record = encode(item)
     const bytes = sizeOf(record)
     if (bytes > mostRecordBytes) throw new RangeError(`it has more than ${mostRecordBytes} bytes`)
-    return { order, id: item.id, record, bytes }
+    return { call, id: item.id, record, bytes }
   } catch (error) {
-    refuse(order, item.id, error)
+    refuse(call, item.id, error)
     return null
   }
 }
 
-/** One of the order is acknowledged, or refused. */
-function settle(order: Order): void {
-  order.left--
-  if (order.left === 0 && !order.over) order.end(order.refused.length === 0 ? null : refusalOf(order))
+/** One record of the call is acknowledged, or refused. */
+function settle(call: PublishCall): void {
+  call.left--
+  if (call.left === 0 && !call.over) call.end(call.refused.length === 0 ? null : refusalOf(call))
 }
 
-function refuse(order: Order, id: string, why: unknown): void {
-  order.refused.push({ id, why })
-  settle(order)
+function refuse(call: PublishCall, id: string, why: unknown): void {
+  call.refused.push({ id, why })
+  settle(call)
 }
 
-function fail(order: Order, error: unknown): void {
-  if (!order.over) order.end(failureOf(order, error))
+function fail(call: PublishCall, error: unknown): void {
+  if (!call.over) call.end(failureOf(call, error))
 }
 
-function byTopic(parcels: readonly Parcel[]): { topic: string; messages: KafkaRecord[] }[] {
+function byTopic(records: readonly PendingRecord[]): { topic: string; messages: KafkaRecord[] }[] {
   const topics = new Map<string, KafkaRecord[]>()
-  for (const { order, record } of parcels) {
-    const records = topics.get(order.topic)
-    if (records === undefined) topics.set(order.topic, [record])
-    else records.push(record)
+  for (const { call, record } of records) {
+    const known = topics.get(call.topic)
+    if (known === undefined) topics.set(call.topic, [record])
+    else known.push(record)
   }
   return [...topics].map(([topic, messages]) => ({ topic, messages }))
 }
@@ -270,7 +278,7 @@ const noAnswer = (ms: number): Error => new Error(`no answer within ${ms} ms`)
 
 const counted = (count: number): string => `${count} message${count === 1 ? '' : 's'}`
 
-function refusalOf({ topic, count, refused }: Order): RefusedError {
+function refusalOf({ topic, count, refused }: PublishCall): RefusedError {
   const cause = refused[0]?.why
   const of = refused.length === count ? '' : ` of ${count}`
   const what = `${counted(refused.length)}${of} to ${topic} can never be sent: ${remedyOf(cause)}`
@@ -289,7 +297,7 @@ function remedyOf(refusal: unknown): string {
   return reasonOf(refusal)
 }
 
-function failureOf({ topic, count, sent }: Order, cause: unknown): PublishError {
+function failureOf({ topic, count, sent }: PublishCall, cause: unknown): PublishError {
   const [messages, why] = [`${counted(count)} to ${topic}`, reasonOf(cause)]
   return sent
     ? new PublishError('outcome_unknown', `${messages} were sent but not confirmed (${why}): publish again`, cause)

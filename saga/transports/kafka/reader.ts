@@ -8,18 +8,22 @@
  * - a partition without room is paused, so that what waits for its next try, or for its database, holds up no other;
  * - no handler is ever awaited inside the client, and nothing of ours is thrown into it: it would start all over.
  */
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload, KafkaMessage } from 'kafkajs'
-import { backoff, type RetryPolicy } from '../../core/retry.ts'
-import { delivery, systemTimer, type Delivery } from '../delivery.ts'
-import { RefusedError, type BatchHandler, type Message, type Subscription } from '../transport.ts'
+import type { Clock } from '../../clock.ts'
+import type { RetryPolicy } from '../../core/retry.ts'
+import type { OnProblem } from '../../problem.ts'
+import { DeadLetterWriter } from '../dead-letters.ts'
+import { Handlers } from '../handlers.ts'
+import type { GroupReader } from '../readers.ts'
+import { Sessions } from '../sessions.ts'
+import type { BatchHandler, FailedMessage, Message, Subscription } from '../transport.ts'
+import { pause, settledWithin, within } from '../within.ts'
 import { assignBySubscription } from './assigner.ts'
 import type { Client } from './client.ts'
 import { Partition } from './partition.ts'
 import type { Publisher } from './publisher.ts'
 import { deadTopic, type Topics } from './topics.ts'
 import { fromRecord, toDeadNotice, toDeadRecord, type Origin } from './wire.ts'
-import { within } from './within.ts'
 
 export interface ReaderOptions {
   readonly topic: string
@@ -31,7 +35,8 @@ export interface ReaderOptions {
   readonly prefetch: number
   readonly retry: RetryPolicy
   readonly sessionTimeoutMs: number
-  readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
+  readonly clock: Clock
+  readonly report: OnProblem
 }
 
 /** A commit costs both sides about what a batch does; what is not committed comes again after a crash, which does no harm. */
@@ -46,13 +51,11 @@ const patienceMs = 1_000
 /** The client says that it lives, and hears that partitions are dealt anew, only between two fetches: they must be short. */
 const longPollMs = 500
 
-/** A broker that does not answer a farewell is left. */
-const farewellMs = 3_000
+/** A broker that does not answer when it is left is cut off. */
+const disconnectMs = 3_000
 
 /** Joining waits for all members, which have the session's time to come; and before that it may wait for a broker. */
 const joinMs = (sessionTimeoutMs: number): number => 15_000 + 2 * sessionTimeoutMs
-
-const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 2_000, jitter: 0.5 }
 
 /** A membership in the group, from its beginning to its end. */
 interface Session {
@@ -65,68 +68,53 @@ interface Session {
   committing: Promise<void> | null
 }
 
-/** Where a message came from. */
-interface Place {
+/** A record in hand. */
+interface HeldRecord {
   readonly session: Session
   readonly partition: Partition
   readonly record: KafkaMessage
   readonly origin: Origin
 }
 
-export class Reader {
+export class Reader implements GroupReader {
   readonly #options: ReaderOptions
-  readonly #delivery: Delivery
+  readonly #handlers: Handlers
+  readonly #deadLetters: DeadLetterWriter
+  readonly #sessions: Sessions
   readonly #partitions = new WeakMap<Message, Partition>()
-  readonly #burials = new Set<Promise<void>>()
   readonly #waiters = new Set<() => void>()
-  readonly #stop = new AbortController()
-  readonly #stopped: Promise<void>
-  readonly #running: Promise<void>
   #session: Session | null = null
-  #members = 0
-  #closing = false
   #closed: Promise<void> | null = null
-  #lastProblem: string | null = null
 
   constructor(options: ReaderOptions) {
+    const { topic, group } = options
     this.#options = options
-    this.#delivery = delivery({
-      maxBatch: options.prefetch,
-      maxQueued: Infinity, // `prefetch` is the bound
-      retry: options.retry,
-      timer: systemTimer,
-      onDead: () => undefined, // each message has its own answer
+    this.#handlers = new Handlers({
+      ...options,
+      source: topic,
+      hand: (batch, handler) => this.#hand(batch, handler),
+      onJoined: () => this.#resumeWhere(this.#session),
     })
-    this.#stopped = new Promise((resolve) => this.#stop.signal.addEventListener('abort', () => resolve()))
-    this.#running = this.#run()
+    this.#deadLetters = new DeadLetterWriter(options.clock, options.report)
+    this.#sessions = new Sessions({
+      ...options,
+      run: () => this.#run(),
+      explain: () => ({ what: `${topic} cannot be read for ${group}; it is tried again until it can` }),
+    })
+    this.#sessions.start()
   }
 
-  /** Nobody reads here any more. */
   get idle(): boolean {
-    return this.#members === 0
+    return this.#handlers.none
   }
 
   /** It is a member of the group now. */
-  get reading(): boolean {
+  get ready(): boolean {
     return this.#session?.memberId != null
   }
 
-  /** Adds a handler; closing it waits for its batch. The handlers of one reader share its messages. */
   join(handler: BatchHandler): Subscription {
-    const { topic, group } = this.#options
-    const isCurrent = (message: Message): boolean => this.#partitions.get(message)?.lost === false
-    const member = this.#delivery.subscribe(topic, group, async (batch) => {
-      const current = batch.filter(isCurrent)
-      return current.length === 0 ? undefined : handler(current)
-    })
-    this.#members++
-    this.#resumeWhere(this.#session)
-    return {
-      close: () => {
-        this.#members--
-        return member.close()
-      },
-    }
+    return this.#handlers.join(handler)
   }
 
   /** Waits for the batches in hand, commits what they settled, leaves the group. Ends within a bound, handlers aside. */
@@ -136,26 +124,23 @@ export class Reader {
   }
 
   async #close(): Promise<void> {
-    this.#closing = true
-    await this.#delivery.close()
-    await within(farewellMs, 'burying', Promise.all(this.#burials)).catch(() => undefined)
-    this.#stop.abort()
-    await this.#running
+    await this.#handlers.close()
+    await this.#deadLetters.close(disconnectMs)
+    await this.#sessions.stop()
   }
 
-  /** One membership after the other, with growing pauses where there is none to be had. */
+  async #hand(batch: readonly Message[], handler: BatchHandler): Promise<readonly FailedMessage[] | void> {
+    const current = batch.filter((message) => this.#partitions.get(message)?.lost === false)
+    return current.length === 0 ? undefined : handler(current)
+  }
+
+  /** One membership, from its beginning to its end. */
   async #run(): Promise<void> {
-    const { signal } = this.#stop
-    for (let failures = 1; !signal.aborted; failures++) {
-      const session = this.#begin()
-      try {
-        await this.#read(session)
-      } catch (error) {
-        this.#reportOnce(error)
-      }
-      if (session.memberId !== null) failures = 1
+    const session = this.#begin()
+    try {
+      await this.#read(session)
+    } finally {
       await this.#end(session)
-      await pause(backoff(again, failures, 0, 0), undefined, { signal }).catch(() => undefined)
     }
   }
 
@@ -178,7 +163,7 @@ export class Reader {
   /** Resolves when this reader stops. @throws Error where the membership cannot be had, or ends */
   async #read(session: Session): Promise<void> {
     const { consumer } = session
-    const { topic, sessionTimeoutMs } = this.#options
+    const { topic, sessionTimeoutMs, clock } = this.#options
     const crashed = new Promise<never>((_resolve, reject) => {
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
       // The client would go on with a connection that has gone silent.
@@ -197,26 +182,31 @@ export class Reader {
         eachBatch: (payload) => this.#take(session, payload),
       })
     }
-    await Promise.race([within(joinMs(sessionTimeoutMs), 'joining the group', start()), crashed, this.#stopped])
-    await Promise.race([crashed, this.#stopped])
+    const { stopped } = this.#sessions
+    const joined = within(clock, joinMs(sessionTimeoutMs), start(), 'joining the group')
+    await Promise.race([joined, crashed, stopped])
+    await Promise.race([crashed, stopped])
   }
 
   /** One that was there may have been deleted. Without a place for dead letters those wait, and all others are read. */
   async #findTopics(): Promise<void> {
-    const { topic, topics, onProblem } = this.#options
+    const { topic, topics, report } = this.#options
     const dead = deadTopic(topic)
     for (const each of [topic, dead]) topics.forget(each)
     await topics.ensure(topic)
-    await topics.ensure(dead).catch((cause: unknown) => onProblem(`${dead} is missing`, null, cause))
+    await topics
+      .ensure(dead)
+      .catch((cause: unknown) => report({ what: `${dead} is missing`, needsPerson: false, cause }))
   }
 
   async #end(session: Session): Promise<void> {
-    await within(farewellMs, 'the last commit', this.#commit(session)).catch(() => undefined)
+    const { clock } = this.#options
+    await settledWithin(clock, disconnectMs, this.#commit(session))
     session.alive = false
     this.#session = null
     for (const partition of session.partitions.values()) partition.lost = true
     this.#stir()
-    await within(farewellMs, 'leaving the group', session.consumer.disconnect()).catch(() => undefined)
+    await settledWithin(clock, disconnectMs, session.consumer.disconnect())
     session.client.cut()
   }
 
@@ -230,7 +220,7 @@ export class Reader {
     }
     session.memberId = memberId
     this.#session = session
-    this.#lastProblem = null
+    this.#sessions.works()
   }
 
   #lose(session: Session, partition: Partition): void {
@@ -242,10 +232,11 @@ export class Reader {
   async #take(session: Session, payload: EachBatchPayload): Promise<void> {
     const { partition: number, messages } = payload.batch
     const partition = this.#partition(session, number, Number(messages[0]?.offset))
-    const patience = performance.now() + patienceMs
+    const { clock } = this.#options
+    const patience = clock.elapsed() + patienceMs
     for (const record of messages) {
       for (; !this.#hasRoom(partition, 1); await payload.heartbeat()) {
-        if (performance.now() > patience) return this.#pause(session, partition)
+        if (clock.elapsed() > patience) return this.#pause(session, partition)
         await this.#stirred(patienceMs / 4)
       }
       if (partition.lost || !payload.isRunning() || payload.isStale()) return
@@ -266,7 +257,7 @@ export class Reader {
   /** @param share of the room that may be used at most */
   #hasRoom(partition: Partition, share: number): boolean {
     if (partition.lost) return true // for nothing: what is fetched of it is dropped
-    if (this.#closing || this.#members === 0) return false
+    if (!this.#handlers.taking) return false
     return partition.inHand < this.#options.prefetch * share && partition.width < mostWidth * share
   }
 
@@ -288,20 +279,20 @@ export class Reader {
   }
 
   #handOn(session: Session, partition: Partition, record: KafkaMessage): void {
-    const { topic, group, retry } = this.#options
+    const { topic, group } = this.#options
     const origin: Origin = { topic, partition: partition.number, offset: record.offset, group }
-    const place: Place = { session, partition, record, origin }
+    const held: HeldRecord = { session, partition, record, origin }
     const read = fromRecord(record, origin)
-    if (!read.ok) return this.#bury(place, null, read.why)
+    if (!read.ok) return this.#deadLetter(held, undefined, read.why)
     const message = read.value
     this.#partitions.set(message, partition)
-    this.#delivery.offerOne(topic, message, retry.tries, (failure) => {
-      if (failure === null) this.#settle(place)
-      else if (!partition.lost && !this.#closing) this.#bury(place, message.id, failure.reason)
+    this.#handlers.offer(message, (failure) => {
+      if (failure === null) this.#settle(held)
+      else if (!partition.lost && !this.#handlers.closing) this.#deadLetter(held, message.id, failure.reason)
     })
   }
 
-  #settle({ session, partition, record }: Place): void {
+  #settle({ session, partition, record }: HeldRecord): void {
     partition.settle(Number(record.offset))
     this.#stir()
     if (partition.lost) return
@@ -309,46 +300,36 @@ export class Reader {
     this.#commitSoon(session)
   }
 
-  #bury(place: Place, messageId: string | null, reason: string): void {
-    const { topic, onProblem } = this.#options
-    onProblem(`A message of ${topic} goes to ${deadTopic(topic)}`, messageId, reason)
-    const burial = this.#carry(place, messageId, reason).finally(() => this.#burials.delete(burial))
-    this.#burials.add(burial)
-  }
-
-  /** Publishes it there and then counts it as settled, as often as it takes; who loses its partition leaves it to others. */
-  async #carry(place: Place, messageId: string | null, reason: string): Promise<void> {
-    const { publisher, topic, onProblem } = this.#options
-    let letter = toDeadRecord(place.record, place.origin, reason)
-    for (let failures = 1; !place.partition.lost && !this.#stop.signal.aborted; failures++) {
-      try {
-        await publisher.publish(deadTopic(topic), [{ id: messageId ?? '' }], () => letter)
-        return this.#settle(place)
-      } catch (error) {
-        onProblem(`A message of ${topic} waits for its way to ${deadTopic(topic)}`, messageId, error)
-        if (error instanceof RefusedError) letter = toDeadNotice(place.origin, reason)
-      }
-      await pause(backoff(again, failures, 0, 0), undefined, { signal: this.#stop.signal }).catch(() => undefined)
-    }
+  /** Once it is there, it counts as settled. */
+  #deadLetter(held: HeldRecord, messageId: string | undefined, reason: string): void {
+    const { publisher, topic, clock } = this.#options
+    const { partition, record, origin } = held
+    const [to, cause] = [deadTopic(topic), { reason, at: clock.now() }]
+    const written = toDeadRecord(record, origin, cause)
+    this.#deadLetters.write({
+      from: topic,
+      to,
+      messageId,
+      reason,
+      isOurs: () => !partition.lost,
+      send: (bare) =>
+        publisher.publish(to, [{ id: messageId ?? '' }], () => (bare ? toDeadNotice(origin, cause) : written)),
+      done: () => this.#settle(held),
+    })
   }
 
   #commitSoon(session: Session): void {
     if (session.committing !== null || !session.alive) return
-    session.committing = pause(commitEveryMs)
-      .then(() => this.#commitNow(session))
+    session.committing = pause(this.#options.clock, commitEveryMs)
+      .then(() => this.#commit(session))
       .then((further) => {
         session.committing = null
         if (further) this.#commitSoon(session)
       })
   }
 
-  /** All that is settled by now. */
-  async #commit(session: Session): Promise<void> {
-    await this.#commitNow(session)
-  }
-
-  /** @returns whether there is more to commit: settled meanwhile, or because it failed */
-  async #commitNow(session: Session): Promise<boolean> {
+  /** Commits all that is settled. @returns whether there is more to commit: settled meanwhile, or because it failed */
+  async #commit(session: Session): Promise<boolean> {
     const { topic } = this.#options
     const due = [...session.partitions.values()]
       .map((partition) => ({ partition, offset: partition.position }))
@@ -361,7 +342,7 @@ export class Reader {
       for (const { partition, offset } of due) partition.committed = Math.max(partition.committed, offset)
     } catch {
       // Partitions are being dealt anew, or the broker is away. What is not committed comes again.
-      await pause(commitEveryMs)
+      await pause(this.#options.clock, commitEveryMs)
     }
     return session.alive
   }
@@ -374,23 +355,14 @@ export class Reader {
   /** Resolves when something is settled, and after a while in any case. */
   #stirred(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => waiter(), ms)
       const waiter = (): void => {
-        clearTimeout(timer)
+        timer.cancel()
         this.#waiters.delete(waiter)
         resolve()
       }
+      const timer = this.#options.clock.after(ms, waiter)
       this.#waiters.add(waiter)
     })
-  }
-
-  /** What hinders is told once, not with every attempt. */
-  #reportOnce(cause: unknown): void {
-    const problem = String(cause)
-    if (problem === this.#lastProblem || this.#closing) return
-    this.#lastProblem = problem
-    const { topic, group, onProblem } = this.#options
-    onProblem(`${topic} cannot be read for ${group}; it is tried again until it can`, null, cause)
   }
 }
 

@@ -2,15 +2,16 @@
  * The topics: made where they are missing, before they are used. (Sending to a missing topic may hang, and reading one
  * fails.) One that is there needs no right to make it.
  */
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Admin } from 'kafkajs'
+import type { Clock } from '../../clock.ts'
+import { pause, settledWithin, within } from '../within.ts'
 import type { Client } from './client.ts'
-import { within } from './within.ts'
 
 export interface TopicOptions {
   readonly partitions: number
   readonly replicationFactor: number
   readonly timeoutMs: number
+  readonly clock: Clock
 }
 
 export const deadTopic = (topic: string): string => `${topic}.dead`
@@ -18,14 +19,14 @@ export const deadTopic = (topic: string): string => `${topic}.dead`
 /** So often is looked whether a new topic is there: the brokers hear of it one after the other. */
 const looks = 8
 
-/** A cluster that does not answer a farewell is left. */
-const farewellMs = 2_000
+/** A cluster that does not answer when it is left is left. */
+const disconnectMs = 2_000
 
 export class Topics {
   readonly #open: () => Client
   readonly #options: TopicOptions
   readonly #known = new Map<string, Promise<void>>()
-  #link: { readonly client: Client; readonly admin: Admin; readonly connected: Promise<void> } | null = null
+  #connection: { readonly client: Client; readonly admin: Admin; readonly connected: Promise<void> } | null = null
 
   constructor(open: () => Client, options: TopicOptions) {
     this.#open = open
@@ -36,7 +37,8 @@ export class Topics {
   ensure(topic: string): Promise<void> {
     const known = this.#known.get(topic)
     if (known !== undefined) return known
-    const made = within(this.#options.timeoutMs, `creating ${topic}`, this.#make(topic))
+    const { clock, timeoutMs } = this.#options
+    const made = within(clock, timeoutMs, this.#make(topic), `creating ${topic}`)
     this.#known.set(topic, made)
     made.catch(() => this.#known.delete(topic))
     return made
@@ -51,8 +53,8 @@ export class Topics {
   async answers(withinMs: number): Promise<boolean> {
     try {
       const { brokers } = await within(
+        this.#options.clock,
         withinMs,
-        'a question to Kafka',
         this.#ask((admin) => admin.describeCluster()),
       )
       return brokers.length > 0
@@ -63,14 +65,14 @@ export class Topics {
   }
 
   async close(): Promise<void> {
-    const link = this.#link
-    this.#link = null
-    await within(farewellMs, 'leaving Kafka', link?.admin.disconnect() ?? Promise.resolve()).catch(() => undefined)
-    link?.client.cut()
+    const connection = this.#connection
+    this.#connection = null
+    await settledWithin(this.#options.clock, disconnectMs, connection?.admin.disconnect() ?? Promise.resolve())
+    connection?.client.cut()
   }
 
   async #make(topic: string): Promise<void> {
-    const { partitions: numPartitions, replicationFactor, timeoutMs } = this.#options
+    const { partitions: numPartitions, replicationFactor, timeoutMs, clock } = this.#options
     let refusal: unknown
     for (let look = 1; look <= looks; look++) {
       if ((await this.#ask((admin) => admin.listTopics())).includes(topic)) return
@@ -78,18 +80,18 @@ export class Topics {
       await this.#ask((admin) => admin.createTopics({ topics, timeout: timeoutMs })).catch((error: unknown) => {
         refusal = error
       })
-      await pause(look * 20)
+      await pause(clock, look * 20)
     }
     throw new Error(`${topic} could not be created: ${reasonOf(refusal)}`, { cause: refusal })
   }
 
   async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
-    const link = (this.#link ??= this.#connect())
+    const connection = (this.#connection ??= this.#connect())
     try {
-      await link.connected
-      return await question(link.admin)
+      await connection.connected
+      return await question(connection.admin)
     } catch (error) {
-      if (this.#link === link) this.#drop() // another connection the next time
+      if (this.#connection === connection) this.#drop() // another connection the next time
       throw error
     }
   }
@@ -101,10 +103,10 @@ export class Topics {
   }
 
   #drop(): void {
-    const link = this.#link
-    this.#link = null
-    link?.admin.disconnect().catch(() => undefined)
-    link?.client.cut()
+    const connection = this.#connection
+    this.#connection = null
+    connection?.admin.disconnect().catch(() => undefined)
+    connection?.client.cut()
   }
 }
 

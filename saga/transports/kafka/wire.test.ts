@@ -75,29 +75,32 @@ describe('a record', () => {
   })
 })
 
+const cause = (reason: string) => ({ reason, at: Date.UTC(2025, 3, 8) })
+
 describe('a dead letter', () => {
   test('is the record as it came, with a reason that is cut and the origin', () => {
-    const dead = toDeadRecord({ ...record('x'), key: Buffer.from('k') }, origin, 'y'.repeat(5_000))
+    const dead = toDeadRecord({ ...record('x'), key: Buffer.from('k') }, origin, cause('y'.repeat(5_000)))
     expect([dead.key, dead.value]).toEqual([Buffer.from('k'), Buffer.from('x')])
     expect(dead.headers).toMatchObject({ 'ordersaga-reason': 'y'.repeat(1_000), 'ordersaga-offset': '17' })
+    expect(dead.headers).toMatchObject({ 'ordersaga-died-at': '2025-04-08T00:00:00.000Z' })
   })
 
   test('keeps the foreign headers', () => {
-    expect(toDeadRecord(record('x', { trace: Buffer.from('abc') }), origin, 'why').headers).toMatchObject({
+    expect(toDeadRecord(record('x', { trace: Buffer.from('abc') }), origin, cause('why')).headers).toMatchObject({
       trace: Buffer.from('abc'),
     })
   })
 
   test('keeps no header without a value, which could not be written', () => {
     const none = null as unknown as Buffer
-    const dead = toDeadRecord(record('x', { empty: none, mixed: [Buffer.from('a'), none] }), origin, 'why')
+    const dead = toDeadRecord(record('x', { empty: none, mixed: [Buffer.from('a'), none] }), origin, cause('why'))
     expect(dead.headers).toMatchObject({ mixed: [Buffer.from('a')] })
     expect(dead.headers).not.toHaveProperty('empty')
     expect(sizeOf(dead)).toBeGreaterThan(0)
   })
 
   test('that is a notice only tells where the record is', () => {
-    const { key, value, headers } = toDeadNotice(origin, 'why')
+    const { key, value, headers } = toDeadNotice(origin, cause('why'))
     expect([key, value]).toEqual([null, null])
     expect(headers).toMatchObject({ 'ordersaga-topic': 'order_commands', 'ordersaga-partition': '2' })
   })

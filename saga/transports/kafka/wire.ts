@@ -1,6 +1,6 @@
 /**
- * Messages as Kafka carries them: the value is the envelope of contract 0.3 and nothing else, the key is the saga id, our
- * ids and the trace are in headers. Foreign producers leave key, headers and `source` out (contract 0.3, 1.5).
+ * Messages as Kafka carries them: the value is the envelope of docs/wire-contract.md and nothing else, the key is the saga id, our
+ * ids and the trace are in headers. Foreign producers leave key, headers and `source` out.
  *
  * A foreign message has an id by its place in the log, and by its time, since a topic that was deleted and made again counts
  * from the beginning: the same whenever it is read, and never that of another.
@@ -17,6 +17,12 @@ export interface Origin {
   readonly partition: number
   readonly offset: string
   readonly group: string
+}
+
+/** Why a record goes to the dead letters, and when (Unix milliseconds). */
+export interface DeadLetterCause {
+  readonly reason: string
+  readonly at: number
 }
 
 type Headers = Record<string, string>
@@ -42,9 +48,16 @@ export function fromRecord(record: KafkaMessage, origin: Origin): Checked<Messag
     id: header('id') ?? `${origin.topic}/${origin.partition}/${origin.offset}@${record.timestamp}`,
     causationId: header('causation-id'),
     undoes: header('undoes'),
+    received: timeOf(record),
   })
   if (!read.ok) return read
   return { ok: true, value: { ...read.value, ...readTraceparent(textIn(record.headers, 'traceparent'), read.value) } }
+}
+
+/** When the broker, or its producer, wrote it. */
+function timeOf({ timestamp }: KafkaMessage): string {
+  const time = new Date(Number(timestamp))
+  return Number.isNaN(time.getTime()) ? new Date(0).toISOString() : time.toISOString()
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
@@ -72,8 +85,9 @@ function textIn(headers: KafkaMessage['headers'], name: string): string | undefi
 }
 
 /** The record as it came, with the reason and the origin in headers. */
-export function toDeadRecord({ key, value, headers }: KafkaMessage, origin: Origin, reason: string): KafkaRecord {
-  return { key, value, headers: { ...withoutNulls(headers), ...epitaph(origin, reason) } }
+export function toDeadRecord(record: KafkaMessage, origin: Origin, cause: DeadLetterCause): KafkaRecord {
+  const { key, value, headers } = record
+  return { key, value, headers: { ...withoutNulls(headers), ...causeHeaders(origin, cause) } }
 }
 
 /** Other producers write headers without a value; this client reads them as null, against its types, and writes none. */
@@ -87,21 +101,21 @@ function withoutNulls(headers: KafkaMessage['headers'] = {}): IHeaders {
 }
 
 /** Without the record, for one that cannot be copied: it is where it was, for as long as its topic keeps it. */
-export function toDeadNotice(origin: Origin, reason: string): KafkaRecord {
+export function toDeadNotice(origin: Origin, cause: DeadLetterCause): KafkaRecord {
   return {
     key: null,
     value: null,
-    headers: { ...epitaph(origin, reason), 'ordersaga-left-out': 'Kafka refused a copy' },
+    headers: { ...causeHeaders(origin, cause), 'ordersaga-left-out': 'Kafka refused a copy' },
   }
 }
 
-const epitaph = ({ topic, partition, offset, group }: Origin, reason: string): Headers => ({
+const causeHeaders = ({ topic, partition, offset, group }: Origin, { reason, at }: DeadLetterCause): Headers => ({
   'ordersaga-reason': reason.slice(0, mostReasonLength),
   'ordersaga-topic': topic,
   'ordersaga-partition': String(partition),
   'ordersaga-offset': offset,
   'ordersaga-group': group,
-  'ordersaga-died-at': new Date().toISOString(),
+  'ordersaga-died-at': new Date(at).toISOString(),
 })
 
 /** What a record takes in a request, in bytes; rather more than less. @throws TypeError where it cannot be written */
