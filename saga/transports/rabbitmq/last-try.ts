@@ -6,7 +6,10 @@
  */
 import type { ChannelModel } from 'amqplib'
 import { createHash } from 'node:crypto'
-import { inTime, type Link } from './link.ts'
+import type { Clock } from '../../clock.ts'
+import type { OnProblem } from '../../problem.ts'
+import { within } from '../within.ts'
+import type { Link } from './link.ts'
 import { isThere, onChannel } from './topology.ts'
 
 export interface LastTryOptions {
@@ -14,7 +17,8 @@ export interface LastTryOptions {
   /** The queue of the message. */
   readonly queue: string
   readonly timeoutMs: number
-  readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
+  readonly clock: Clock
+  readonly report: OnProblem
 }
 
 /** Nobody comes back to a note this old: its message was handled, and the process died before it could remove it. */
@@ -49,13 +53,14 @@ export class LastTry {
   }
 
   async #keep<T>(id: string, work: (model: ChannelModel, note: string) => Promise<T>): Promise<T | undefined> {
-    const { link, queue, timeoutMs, onProblem } = this.#options
+    const { link, queue, timeoutMs, clock, report } = this.#options
     try {
       const model = await link.model(timeoutMs)
       if (model === null) throw new Error('RabbitMQ is away')
-      return await inTime(timeoutMs, work(model, noteOn(queue, id)))
-    } catch (error) {
-      onProblem(`The note on the last try of a message of ${queue} could not be kept`, id, error)
+      return await within(clock, timeoutMs, work(model, noteOn(queue, id)))
+    } catch (cause) {
+      const what = `The note on the last try of a message of ${queue} could not be kept`
+      report({ what, needsPerson: false, messageId: id, cause })
       return undefined
     }
   }

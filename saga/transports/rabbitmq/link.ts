@@ -6,8 +6,10 @@
  */
 import { connect, type ChannelModel, type SocketOptions } from 'amqplib'
 import { Socket } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
+import type { Clock } from '../../clock.ts'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
+import type { OnProblem } from '../../problem.ts'
+import { pause, settledWithin } from '../within.ts'
 
 const reconnect: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 2_000, jitter: 0.5 }
 
@@ -18,7 +20,8 @@ export interface LinkOptions {
   readonly url: string
   /** What it is for: the broker's lists of connections show it. */
   readonly name: string
-  readonly onProblem: (what: string, cause: unknown) => void
+  readonly clock: Clock
+  readonly report: OnProblem
 }
 
 export class Link {
@@ -48,20 +51,20 @@ export class Link {
     if (this.usable || this.#closing.signal.aborted) return Promise.resolve(this.#model)
     return new Promise((resolve) => {
       const answer = (): void => {
-        clearTimeout(timer)
+        timer.cancel()
         this.#waiting.delete(answer)
         resolve(this.usable ? this.#model : null)
       }
-      const timer = setTimeout(answer, withinMs)
+      const timer = this.#options.clock.after(withinMs, answer)
       this.#waiting.add(answer)
     })
   }
 
-  /** Says goodbye where the server listens within the time; ends in any case. */
+  /** Disconnects in good order where the server answers within the time; ends in any case. */
   async close(withinMs: number): Promise<void> {
     this.#closing.abort()
     const model = this.#model
-    if (model !== null) await within(withinMs, Promise.allSettled([model.close()]))
+    if (model !== null) await settledWithin(this.#options.clock, withinMs, model.close())
     this.#cut.abort()
     await this.#running
     this.#wake()
@@ -73,7 +76,7 @@ export class Link {
       const model = await this.#connect()
       failures = model === null ? failures + 1 : 0
       if (model !== null) await this.#hold(model)
-      await pause(backoff(reconnect, failures + 1, this.#seed, 0), undefined, { signal }).catch(() => undefined)
+      await pause(this.#options.clock, backoff(reconnect, failures + 1, this.#seed, 0), signal)
     }
   }
 
@@ -128,7 +131,9 @@ export class Link {
   /** An outage is told once, not with every attempt. */
   #report(what: string, cause: unknown): void {
     const problem = `${what}: ${String(cause)}`
-    if (problem !== this.#lastProblem && !this.#closing.signal.aborted) this.#options.onProblem(what, cause)
+    if (problem !== this.#lastProblem && !this.#closing.signal.aborted) {
+      this.#options.report({ what, needsPerson: false, cause })
+    }
     this.#lastProblem = problem
   }
 }
@@ -149,25 +154,4 @@ function writingTogether(model: ChannelModel): ChannelModel {
     return write(...args)
   }) as typeof write
   return model
-}
-
-/** What the promise gives, or undefined after the time. */
-export async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const over = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), ms)))
-  try {
-    return await Promise.race([promise, over])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-/** @throws Error where it takes longer */
-export async function inTime<T>(ms: number, promise: Promise<T>): Promise<T> {
-  const boxed = await within(
-    ms,
-    promise.then((value) => ({ value })),
-  )
-  if (boxed === undefined) throw new Error(`RabbitMQ gave no answer within ${ms} ms`)
-  return boxed.value
 }

@@ -8,10 +8,12 @@
  * - a message that can never be sent is named by the error, once all else of its call is with the broker.
  */
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
+import type { Clock } from '../../clock.ts'
 import { RefusedError } from '../transport.ts'
-import { within, type Link } from './link.ts'
+import { within } from '../within.ts'
+import type { Link } from './link.ts'
 import { openConfirmChannel, type Target } from './topology.ts'
-import type { Parcel } from './wire.ts'
+import type { AmqpMessage } from './wire.ts'
 
 /** Where the messages of a rejected `publish` are. In every case publishing them again, under their ids, is right. */
 export type PublishErrorCode = 'not_sent' | 'outcome_unknown' | 'unroutable'
@@ -26,9 +28,9 @@ export class PublishError extends Error {
 }
 
 /** A message on its way out. It is written down only when it is sent: where that cannot be done, it alone is refused. */
-export interface Letter {
+export interface Outgoing {
   readonly id: string
-  readonly toParcel: () => Parcel
+  readonly write: () => AmqpMessage
 }
 
 interface Attempt {
@@ -37,42 +39,40 @@ interface Attempt {
 }
 
 /** What can never be sent, and why. */
-type Refused = Map<Letter, string>
+type Refused = Map<Outgoing, string>
 
 export class Publisher {
   readonly #link: Link
   readonly #timeoutMs: number
+  readonly #clock: Clock
   #session: { readonly model: ChannelModel; readonly opened: Promise<Session> } | null = null
   /** The largest message that the server takes, by connection: after a restart it may be set otherwise. */
   readonly #mostBytes = new WeakMap<ChannelModel, number>()
 
-  constructor(link: Link, timeoutMs: number) {
+  constructor(link: Link, { timeoutMs, clock }: { readonly timeoutMs: number; readonly clock: Clock }) {
     this.#link = link
     this.#timeoutMs = timeoutMs
+    this.#clock = clock
   }
 
   /**
    * @throws RefusedError with the ids of what can never be sent; all else is the broker's to deliver
    * @throws PublishError
    */
-  async publish(target: Target, letters: readonly Letter[]): Promise<void> {
+  async publish(target: Target, messages: readonly Outgoing[]): Promise<void> {
     const attempt: Attempt = { sent: false, over: false }
     const refused: Refused = new Map()
     try {
-      const done = await within(
-        this.#timeoutMs,
-        this.#send(target, letters, attempt, refused).then(() => true),
-      )
-      if (done === undefined) throw new Error(`no answer within ${this.#timeoutMs} ms`)
+      await within(this.#clock, this.#timeoutMs, this.#send(target, messages, attempt, refused))
     } catch (error) {
-      throw describe(error, target, letters.length, attempt.sent)
+      throw describe(error, target, messages.length, attempt.sent)
     } finally {
       attempt.over = true
     }
-    if (refused.size > 0) throw refusalOf(refused, target, letters.length)
+    if (refused.size > 0) throw refusalOf(refused, target, messages.length)
   }
 
-  async #send(target: Target, letters: readonly Letter[], attempt: Attempt, refused: Refused): Promise<void> {
+  async #send(target: Target, messages: readonly Outgoing[], attempt: Attempt, refused: Refused): Promise<void> {
     const model = await this.#link.model(this.#timeoutMs)
     if (model === null) throw new Error('RabbitMQ is away, or takes no messages now')
     const session = await this.#sessionOn(model)
@@ -80,20 +80,20 @@ export class Publisher {
     if (attempt.over) return
     attempt.sent = true
     const mostBytes = this.#mostBytes.get(model) ?? Infinity
-    const sendOne = async (letter: Letter): Promise<void> => {
+    const sendOne = async (outgoing: Outgoing): Promise<void> => {
       try {
-        await session.publish(target, letter, mostBytes)
+        await session.publish(target, outgoing, mostBytes)
       } catch (error) {
         if (!(error instanceof Unfit)) throw error
-        refused.set(letter, error.message)
+        refused.set(outgoing, error.message)
       }
     }
     try {
-      await Promise.all(letters.map(sendOne))
+      await Promise.all(messages.map(sendOne))
     } catch (error) {
       // The server ends the channel for a message that is too large, and says how large one may be: so the others go again.
       if ((this.#mostBytes.get(model) ?? Infinity) >= mostBytes) throw error
-      const rest = letters.filter((letter) => !refused.has(letter))
+      const rest = messages.filter((outgoing) => !refused.has(outgoing))
       await this.#send(target, rest, attempt, refused)
     }
   }
@@ -143,9 +143,9 @@ class Session {
     return declaring
   }
 
-  publish({ exchange, routingKey }: Target, letter: Letter, mostBytes: number): Promise<void> {
+  publish({ exchange, routingKey }: Target, outgoing: Outgoing, mostBytes: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const { content, properties } = fitting(letter.toParcel)
+      const { content, properties } = fitting(outgoing.write)
       if (content.length > mostBytes) {
         const sizes = `it has ${content.length} bytes, and the server takes ${mostBytes} (max_message_size)`
         throw new Unfit(`${sizes}: send less, or raise that`)

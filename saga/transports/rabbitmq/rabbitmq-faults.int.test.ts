@@ -427,7 +427,7 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
     expect(more).toEqual([])
     expect(problem?.what).toContain('payment_commands.g cannot be read; it is tried again until it can')
     expect(String(problem?.cause)).toContain("inequivalent arg 'x-queue-type'")
-    await expect(quorum.publish('payment_commands', [message('m')])).rejects.toMatchObject({ code: 'not_sent' })
+    await quorum.publish('payment_commands', [message('m')]) // whoever reads it, in whatever queue
   })
 
   describe('while the server is away', () => {

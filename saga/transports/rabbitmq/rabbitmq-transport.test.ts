@@ -1,7 +1,8 @@
 import { createServer, type AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
+import type { Problem } from '../../problem.ts'
 import { message } from '../transport.contract.ts'
-import { rabbitmqTransport, type RabbitmqProblem } from './rabbitmq-transport.ts'
+import { rabbitmqTransport } from './rabbitmq-transport.ts'
 
 test.each(['localhost:5672', 'http://user:secret@localhost', 'amqp//user:secret@host', ''])(
   'the address %j is refused without showing it',
@@ -13,7 +14,7 @@ test.each(['localhost:5672', 'http://user:secret@localhost', 'amqp//user:secret@
 )
 
 test('an absent server is a problem that is told once, without the password', async () => {
-  const problems: RabbitmqProblem[] = []
+  const problems: Problem[] = []
   const transport = rabbitmqTransport({
     url: 'amqp://user:secret@127.0.0.1:1',
     timeoutMs: 700,

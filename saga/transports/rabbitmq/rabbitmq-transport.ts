@@ -7,13 +7,19 @@
  *   in its queues can be acknowledged all the same;
  * - one consumer of a group is active at a time, and another takes over when it is gone (`topology.ts`).
  */
+import { systemClock, type Clock } from '../../clock.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
-import type { Subscription, Transport } from '../transport.ts'
-import { Link, within } from './link.ts'
+import { problemReporter, type OnProblem } from '../../problem.ts'
+import { Lifecycle } from '../lifecycle.ts'
+import { readOptions } from '../options.ts'
+import { Readers } from '../readers.ts'
+import type { Transport } from '../transport.ts'
+import { settledWithin } from '../within.ts'
+import { Link } from './link.ts'
 import { Publisher } from './publisher.ts'
 import { Reader } from './reader.ts'
 import { topology, type Source } from './topology.ts'
-import { toParcel } from './wire.ts'
+import { toAmqpMessage } from './wire.ts'
 
 export { PublishError } from './publisher.ts'
 
@@ -29,36 +35,40 @@ export interface RabbitmqTransportOptions {
   readonly queues?: Readonly<Record<string, string>>
   /** Goes before the names of exchanges and queues (but not those of `queues`), for systems that share a virtual host. */
   readonly prefix?: string
+  /**
+   * How much of what was published to a channel is kept for groups that subscribe later, in bytes; 256 MiB where none is
+   * given. It holds for streams that are not declared yet.
+   */
+  readonly historyBytes?: number
   /** Most messages that a reader has in hand, and in one batch; 500 where none is given. */
   readonly prefetch?: number
   /** Tries of a message that a handler fails; fourteen within about three minutes where none is given. */
-  readonly retry?: RetryPolicy
+  readonly retry?: Partial<RetryPolicy>
   /** A message that has come back so often from lost consumers (quorum queues) has one more try; 20 where none is given. */
   readonly maxReturns?: number
   /** How long `publish` may take, and how long `subscribe` waits for an absent server; 10,000 ms where none is given. */
   readonly timeoutMs?: number
-  readonly onProblem?: (problem: RabbitmqProblem) => void
-}
-
-export interface RabbitmqProblem {
-  readonly what: string
-  readonly messageId: string | null
-  readonly cause: unknown
+  /** For all waits but those of the RabbitMQ client itself. */
+  readonly clock?: Clock
+  /** Hears of dead letters and of what hinders. Without it, what needs a person goes to stderr. */
+  readonly onProblem?: OnProblem
 }
 
 const defaults = {
   queueType: 'quorum' as const,
   queues: {},
   prefix: '',
+  historyBytes: 268_435_456,
   prefetch: 500,
   // Longer than a database takes to come back: an outage is not to fill the dead letters.
   retry: { tries: 14, firstMs: 100, factor: 2, maxMs: 30_000, jitter: 0 },
   maxReturns: 20,
   timeoutMs: 10_000,
+  clock: systemClock,
 }
 
-/** A server that does not answer a farewell is left after this long. */
-const farewellMs = 2_000
+/** A server that does not answer when it is left is cut off after this long. */
+const disconnectMs = 2_000
 
 /** A silent connection is given up after two to three of these, here and by the server, which then lets another consumer read. */
 const heartbeatSeconds = '3'
@@ -66,87 +76,76 @@ const heartbeatSeconds = '3'
 /**
  * Connects in the background; an absent server is waited for.
  *
+ * @throws TypeError for an option that is unknown, or that no value fits
  * @throws Error where the address is none
  *
  * @example
  * const transport = rabbitmqTransport({ url: 'amqp://guest:guest@localhost:5672' })
  */
 export function rabbitmqTransport(given: RabbitmqTransportOptions): Transport {
-  const options = { ...defaults, ...given }
+  const options = readOptions('rabbitmqTransport', given, defaults, {
+    url: 'any', // checked below: an error must not show it
+    queueType: 'queueType',
+    queues: 'object',
+    prefix: 'text',
+    historyBytes: 'bytes',
+    prefetch: 'count',
+    retry: 'retry',
+    maxReturns: 'countOrNone',
+    timeoutMs: 'milliseconds',
+    clock: 'clock',
+    onProblem: 'hook',
+  })
   const url = addressOf(options.url)
+  const { clock, timeoutMs } = options
   const places = topology(options)
-  const problem = (what: string, messageId: string | null, cause: unknown): void =>
-    options.onProblem?.({ what, messageId, cause })
-  const link = (name: string): Link => new Link({ url, name, onProblem: (what, cause) => problem(what, null, cause) })
+  const report = problemReporter(options.onProblem)
+  const link = (name: string): Link => new Link({ url, name, clock, report })
 
   const [outgoing, incoming] = [link('ordersaga, publishing'), link('ordersaga, reading')]
-  const publisher = new Publisher(outgoing, options.timeoutMs)
-  /** By queue. */
-  const readers = new Map<string, Reader>()
-  /** Also those that nobody reads any more, until they have handed back what they had. */
-  const unclosed = new Set<Reader>()
-  let state: 'open' | 'closing' | 'closed' = 'open'
-  let closing: Promise<void> | null = null
+  const publisher = new Publisher(outgoing, options)
+  const readers = new Readers<Reader>()
+  const lifecycle = new Lifecycle('RabbitMQ')
 
-  const refuseClosed = (what: string, channel: string, allowed: boolean): void => {
-    if (!allowed) throw new Error(`cannot ${what} ${channel}: the RabbitMQ transport is closed`)
-  }
-
-  function readerOf(source: Source): Reader {
-    const known = readers.get(source.queue)
-    if (known !== undefined && known.group !== source.group) {
-      throw new Error(`${source.queue} has one group, ${known.group}: ${source.group} cannot read it besides`)
-    }
-    if (known !== undefined) return known
-    const dead = (queue: string) => places.dead(queue)
-    const reader = new Reader({ ...options, source, link: incoming, publisher, dead, onProblem: problem })
-    readers.set(source.queue, reader)
-    unclosed.add(reader)
-    return reader
-  }
-
-  async function leave(queue: string, reader: Reader, member: Subscription): Promise<void> {
-    await member.close()
-    if (!reader.idle) return
-    if (readers.get(queue) === reader) readers.delete(queue)
-    await reader.close()
-    unclosed.delete(reader)
-  }
-
-  async function close(): Promise<void> {
-    state = 'closing'
-    await Promise.all([...unclosed].map((reader) => reader.close()))
-    await incoming.close(farewellMs)
-    await outgoing.close(farewellMs)
-    state = 'closed'
+  /** A queue is read for one group. */
+  function checkGroup({ queue, group }: Source): void {
+    const known = readers.of(queue)?.group
+    if (known === undefined || known === group) return
+    throw new Error(`${queue} has one group, ${known}: ${group} cannot read it besides`)
   }
 
   return {
     async publish(channel, messages) {
-      // While it closes, the handlers in hand still publish their replies.
-      refuseClosed('publish to', channel, state !== 'closed')
-      const letters = messages.map((message) => ({ id: message.id, toParcel: () => toParcel(message) }))
-      if (letters.length > 0) await publisher.publish(places.target(channel), letters)
+      lifecycle.checkPublish(channel, messages)
+      const outgoings = messages.map((message) => ({ id: message.id, write: () => toAmqpMessage(message) }))
+      if (outgoings.length > 0) await publisher.publish(places.target(channel), outgoings)
     },
     async subscribe(channel, group, handler) {
-      refuseClosed('subscribe to', channel, state === 'open')
+      lifecycle.checkSubscribe(channel, group, handler)
       const source = places.source(channel, group)
-      const reader = readerOf(source)
-      const member = reader.join(handler)
+      checkGroup(source)
+      const dead = (queue: string) => places.dead(queue)
+      const make = (): Reader => new Reader({ ...options, source, link: incoming, publisher, dead, report })
+      const { reader, subscription } = readers.join(source.queue, make, handler)
       // Not there in time, it is read as soon as it can be.
-      await within(options.timeoutMs, reader.established)
-      let left: Promise<void> | null = null
-      return { close: () => (left ??= leave(source.queue, reader, member)) }
+      await settledWithin(clock, timeoutMs, reader.established)
+      return subscription
     },
-    ready: async () =>
-      state === 'open' && outgoing.usable && incoming.usable && [...readers.values()].every((reader) => reader.ready),
-    close: () => (closing ??= close()),
+    ready: async () => lifecycle.open && outgoing.usable && incoming.usable && readers.ready,
+    close: () =>
+      lifecycle.close(
+        () => readers.close(),
+        async () => {
+          await incoming.close(disconnectMs)
+          await outgoing.close(disconnectMs)
+        },
+      ),
   }
 }
 
 /** @throws Error without the address, which may hold a password */
-function addressOf(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : null
+function addressOf(text: unknown): string {
+  const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : null
   if (url?.protocol !== 'amqp:' && url?.protocol !== 'amqps:') {
     throw new Error('the address of RabbitMQ must be a URL such as amqp://user:password@host:5672/vhost')
   }

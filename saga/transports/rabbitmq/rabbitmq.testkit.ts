@@ -1,13 +1,14 @@
 /** A corner of a RabbitMQ server for one test: names of its own, and an independent client to look and to write there. */
 import { connect, type Channel, type ChannelModel, type GetMessage, type Options } from 'amqplib'
 import { randomUUID } from 'node:crypto'
+import type { Problem } from '../../problem.ts'
 import type { DeadLetter, Transport } from '../transport.ts'
-import { rabbitmqTransport, type RabbitmqProblem, type RabbitmqTransportOptions } from './rabbitmq-transport.ts'
+import { rabbitmqTransport, type RabbitmqTransportOptions } from './rabbitmq-transport.ts'
 
 export interface Corner {
   /** What its transports have in common. */
   readonly options: RabbitmqTransportOptions
-  readonly problems: RabbitmqProblem[]
+  readonly problems: Problem[]
   /** A transport that is ready, with short pauses between tries, and five tries. */
   open(options?: Partial<RabbitmqTransportOptions>): Promise<Transport>
   /** As `open`, of a server that need not be there. */
@@ -31,7 +32,7 @@ const shortPauses = { tries: 5, firstMs: 1, factor: 1, maxMs: 1, jitter: 0 }
 export function corner(url: string, plain: Readonly<Record<string, string>> = {}): Corner {
   const prefix = `test.${randomUUID().slice(0, 8)}.`
   const queues = Object.fromEntries(Object.entries(plain).map(([channel, queue]) => [channel, prefix + queue]))
-  const problems: RabbitmqProblem[] = []
+  const problems: Problem[] = []
   const transports: Transport[] = []
   const options = { url, prefix, queues, retry: shortPauses }
   const names = { exchanges: new Set<string>(), queues: new Set<string>(Object.values(queues)) }
@@ -93,7 +94,8 @@ export function corner(url: string, plain: Readonly<Record<string, string>> = {}
       }),
     remove: (queue) => client(async (channel) => void (await channel.deleteQueue(prefix + queue))),
     async deadLetters(queue) {
-      const found = await made.look(`${queue}.dead`)
+      // A group that has not read yet has none.
+      const found = await made.look(`${queue}.dead`).catch(() => [])
       return found.map(({ content, properties }) => ({
         channel: String(properties.headers?.['ordersaga-channel']),
         reason: String(properties.headers?.['ordersaga-reason']),
@@ -106,11 +108,11 @@ export function corner(url: string, plain: Readonly<Record<string, string>> = {}
         for (const exchange of names.exchanges) {
           await channel.deleteExchange(exchange)
           await channel.deleteExchange(`${exchange}.unrouted`)
-          names.queues.add(`${exchange}.unrouted`)
+          for (const queue of ['unrouted', 'history']) await channel.deleteQueue(`${exchange}.${queue}`)
         }
         for (const queue of names.queues) {
           await channel.deleteQueue(queue)
-          await channel.deleteQueue(`${queue}.dead`)
+          for (const more of ['dead', 'behind']) await channel.deleteQueue(`${queue}.${more}`)
         }
       })
     },

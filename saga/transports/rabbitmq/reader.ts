@@ -4,20 +4,37 @@
  * Invariants:
  * - a message is acknowledged after its handler has settled it, or after it is safe among the dead letters;
  * - when the connection is lost, so is what waits here: the broker hands it out again, and no handler sees the old copy;
+ * - a group that is new reads the history of its channel before its queue (`catch-up.ts`);
  * - a message that keeps coming back, because whoever has it dies, is tried alone, and given up only where it was the one
  *   in a handler's hands when its process was lost (`suspectReturns`). What came back with it is innocent.
  */
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
-import { setTimeout as pause } from 'node:timers/promises'
-import { backoff, type RetryPolicy } from '../../core/retry.ts'
-import { delivery, systemTimer, type Delivery, type Failure } from '../delivery.ts'
-import { RefusedError, type BatchHandler, type FailedMessage, type Message, type Subscription } from '../transport.ts'
+import type { Clock } from '../../clock.ts'
+import type { RetryPolicy } from '../../core/retry.ts'
+import type { OnProblem } from '../../problem.ts'
+import { DeadLetterWriter } from '../dead-letters.ts'
+import type { Failure } from '../group.ts'
+import { Handlers } from '../handlers.ts'
+import type { GroupReader } from '../readers.ts'
+import { Sessions } from '../sessions.ts'
+import type { BatchHandler, FailedMessage, Message, Subscription } from '../transport.ts'
+import { pause, settledWithin, within } from '../within.ts'
 import { Acknowledgements } from './acknowledgements.ts'
+import { CatchUp } from './catch-up.ts'
 import { LastTry } from './last-try.ts'
-import { inTime, within, type Link } from './link.ts'
+import type { Link } from './link.ts'
 import type { Publisher } from './publisher.ts'
-import { deadQueue, isTaken, openChannel, type Source, type Target } from './topology.ts'
-import { fromDelivery, timesReturned, toBareDeadParcel, toDeadParcel, type Parcel } from './wire.ts'
+import {
+  deadQueue,
+  isTaken,
+  isThere,
+  onChannel,
+  openChannel,
+  type History,
+  type Source,
+  type Target,
+} from './topology.ts'
+import { fromDelivery, timesReturned, toBareDeadLetter, toDeadLetter } from './wire.ts'
 
 export interface ReaderOptions {
   readonly source: Source
@@ -30,7 +47,8 @@ export interface ReaderOptions {
   /** After so many returns from lost consumers a message is tried for the last time. */
   readonly maxReturns: number
   readonly timeoutMs: number
-  readonly onProblem: (what: string, messageId: string | null, cause: unknown) => void
+  readonly clock: Clock
+  readonly report: OnProblem
 }
 
 /**
@@ -39,29 +57,39 @@ export interface ReaderOptions {
  * So the count proves nothing. So many returns make a message a suspect, which is tried with nothing after it in hand. A
  * suspect of `maxReturns` has its last try: it is handed to the handler by itself, with a note of that at the broker, which
  * is removed as soon as the handler has said anything, be it that it is unavailable. Only what comes back with its note
- * still there was in hand, alone, when its process was lost: it goes to the dead letters. (Classic queues do not count
- * returns, so nothing is given up there.)
+ * still there was in hand, alone, when its process was lost: it goes to the dead letters. (Classic queues and the history do
+ * not count returns, so nothing is given up there.)
  */
 const suspectReturns = 3
 
 /** Who stands by for a queue that another has for itself asks again after this long. */
 const standByMs = 1_000
 
-/** The group's own queue waits no longer than this for what was published before it. */
-const earlyMs = 5_000
+/** The group's own queue waits no longer than this for what an earlier release kept for the first group. */
+const unroutedMs = 5_000
 
-/** A broker that does not answer a farewell is left. */
-const farewellMs = 2_000
+/** A broker that does not answer when it is left is cut off. */
+const disconnectMs = 2_000
 
-const again: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 10_000, jitter: 0.5 }
+/** How long to wait for a connection before looking whether it is still wanted. */
+const connectionMs = 60_000
+
+/** A queue or stream that is read. */
+interface Place {
+  readonly name: string
+  /** Whose dead letters take what cannot be handled. */
+  readonly deadLettersOf: string
+  readonly catchUp: CatchUp | null
+}
 
 interface Held {
   readonly raw: ConsumeMessage
-  readonly queue: string
+  readonly place: Place
 }
 
 /** A channel, and what the broker has handed out on it. */
 interface Session {
+  readonly model: ChannelModel
   readonly channel: Channel
   readonly acknowledgements: Acknowledgements
   /** Not handed on yet, in the order of coming. */
@@ -75,67 +103,64 @@ interface Session {
   lastTry: Message | null
 }
 
-export class Reader {
+export class Reader implements GroupReader {
   readonly #options: ReaderOptions
-  readonly #delivery: Delivery
+  readonly #handlers: Handlers
+  readonly #deadLetters: DeadLetterWriter
+  readonly #broker: Sessions
   /** Which session a message came in. */
   readonly #sessions = new WeakMap<Message, Session>()
   readonly #lastTry: LastTry
-  readonly #burials = new Set<Promise<void>>()
-  readonly #stop = new AbortController()
-  readonly #stopped: Promise<null>
-  readonly #running: Promise<void>
   /** Resolves when it reads, or stands by, for the first time. */
   readonly established: Promise<void>
   #establish: () => void = () => undefined
   #session: Session | null = null
-  #members = 0
   #standsBy = false
-  #closing = false
   #closed: Promise<void> | null = null
-  #lastProblem: string | null = null
 
   constructor(options: ReaderOptions) {
+    const { queue, group } = options.source
     this.#options = options
-    this.#lastTry = new LastTry({ ...options, queue: options.source.queue })
-    this.#delivery = delivery({
-      maxBatch: options.prefetch,
-      maxQueued: Infinity, // prefetch is the bound
-      retry: options.retry,
-      timer: systemTimer,
-      onDead: () => undefined, // each message has its own answer
+    this.#lastTry = new LastTry({ ...options, queue })
+    this.#handlers = new Handlers({
+      ...options,
+      source: queue,
+      group,
+      hand: (batch, handler) => this.#hand(batch, handler),
+      onJoined: () => this.#feed(),
     })
-    this.#stopped = new Promise((resolve) => this.#stop.signal.addEventListener('abort', () => resolve(null)))
+    this.#deadLetters = new DeadLetterWriter(options.clock, options.report)
     this.established = new Promise((resolve) => (this.#establish = resolve))
-    this.#running = this.#run()
+    this.#broker = new Sessions({ ...options, run: () => this.#run(), explain: (error) => this.#explain(error) })
+    this.#broker.start()
   }
 
   get group(): string {
     return this.#options.source.group
   }
 
-  /** It reads, or stands by for another that does. */
   get ready(): boolean {
     return this.#standsBy || (this.#session?.alive === true && this.#session.reads)
   }
 
-  /** Nobody reads here any more. */
   get idle(): boolean {
-    return this.#members === 0
+    return this.#handlers.none
   }
 
-  /** Adds a handler; closing it waits for its batch. The handlers of one reader share its messages. */
   join(handler: BatchHandler): Subscription {
-    const { queue, group } = this.#options.source
-    const member = this.#delivery.subscribe(queue, group, (batch) => this.#hand(batch, handler))
-    this.#members++
-    if (this.#session !== null) this.#feed(this.#session)
-    return {
-      close: () => {
-        this.#members--
-        return member.close()
-      },
-    }
+    return this.#handlers.join(handler)
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    await this.#handlers.close()
+    if (this.#session !== null) await this.#deadLetters.close(disconnectMs)
+    this.#session?.acknowledgements.flush()
+    await this.#broker.stop()
   }
 
   async #hand(batch: readonly Message[], handler: BatchHandler): Promise<readonly FailedMessage[] | void> {
@@ -154,53 +179,31 @@ export class Reader {
     }
   }
 
-  /** Waits for the batches in hand and hands the rest back to the broker. */
-  close(): Promise<void> {
-    this.#closed ??= this.#close()
-    return this.#closed
-  }
-
-  async #close(): Promise<void> {
-    this.#closing = true
-    await this.#delivery.close()
-    if (this.#session !== null) await within(farewellMs, Promise.allSettled(this.#burials))
-    this.#session?.acknowledgements.flush()
-    this.#stop.abort()
-    await this.#running
-  }
-
   async #run(): Promise<void> {
-    const { signal } = this.#stop
-    for (let failures = 0; !signal.aborted;) {
-      let waitMs = again.firstMs
-      try {
-        const model = await Promise.race([this.#options.link.model(60_000), this.#stopped])
-        if (model !== null) await this.#read(model)
-        failures = 0
-      } catch (error) {
-        waitMs = isTaken(error) ? standByMs : backoff(again, ++failures, 0, 0)
-        this.#standsBy = isTaken(error)
-        if (this.#standsBy) this.#establish()
-        this.#reportOnce(
-          this.#standsBy
-            ? 'is read by a consumer that has it for itself; this one stands by until that is gone'
-            : 'cannot be read; it is tried again until it can',
-          error,
-        )
-      }
-      await pause(waitMs, undefined, { signal }).catch(() => undefined)
+    const model = await Promise.race([this.#options.link.model(connectionMs), this.#broker.stopped])
+    if (model) await this.#read(model)
+  }
+
+  #explain(error: unknown): { readonly what: string; readonly waitMs?: number } {
+    const { queue } = this.#options.source
+    this.#standsBy = isTaken(error)
+    if (!this.#standsBy) return { what: `${queue} cannot be read; it is tried again until it can` }
+    this.#establish()
+    return {
+      what: `${queue} is read by a consumer that has it for itself; this one stands by until that is gone`,
+      waitMs: standByMs,
     }
   }
 
   /** Reads until the channel ends: with its connection, by the broker's decision, or because this reader stops. */
   async #read(model: ChannelModel): Promise<void> {
-    const { source, timeoutMs } = this.#options
-    await inTime(timeoutMs, source.declare(model))
-    const channel = await inTime(timeoutMs, openChannel(model))
-    const acknowledgements = new Acknowledgements(channel)
+    const { source, clock } = this.#options
+    await this.#inTime(source.declare(model))
+    const channel = await this.#inTime(openChannel(model))
     const session: Session = {
+      model,
       channel,
-      acknowledgements,
+      acknowledgements: new Acknowledgements(channel),
       held: [],
       alive: true,
       reads: false,
@@ -217,55 +220,89 @@ export class Reader {
     ended.catch(() => undefined) // before it reads, what it waits for fails with the same
     this.#session = session
     try {
-      await this.#consume(session)
-      session.reads = true
-      this.#standsBy = false
-      this.#lastProblem = null
-      this.#establish()
-      await Promise.race([ended, this.#stopped])
+      const { stopped } = this.#broker
+      await Promise.race([this.#consume(session, ended), stopped])
+      await Promise.race([ended, stopped])
     } finally {
       session.alive = false
       this.#session = null
-      await within(farewellMs, Promise.allSettled([channel.close()]))
+      await settledWithin(clock, disconnectMs, channel.close())
     }
   }
 
-  async #consume(session: Session): Promise<void> {
-    const { source, prefetch, timeoutMs } = this.#options
+  async #consume(session: Session, ended: Promise<void>): Promise<void> {
+    const { source, prefetch } = this.#options
     const { channel } = session
-    const consume = (queue: string): Promise<unknown> => {
-      const take = (raw: ConsumeMessage | null): void => this.#take(session, queue, raw)
-      return inTime(timeoutMs, channel.consume(queue, take, { exclusive: source.exclusive }))
+    await this.#inTime(channel.prefetch(prefetch))
+    if (source.history !== null) await this.#readHistory(session, source.history, ended)
+    if (!session.alive) return
+    const take = this.#taker(session, this.#place(source.queue))
+    await this.#inTime(channel.consume(source.queue, take, { exclusive: source.exclusive }))
+    this.#nowReads(session)
+  }
+
+  #nowReads(session: Session): void {
+    session.reads = true
+    this.#standsBy = false
+    this.#broker.works()
+    this.#establish()
+  }
+
+  /** Resolves when the group's own queue is next, or the session has ended. */
+  async #readHistory(session: Session, history: History, ended: Promise<void>): Promise<void> {
+    const { model, channel } = session
+    if (await this.#inTime(isThere(model, history.unrouted))) {
+      await this.#inTime(channel.consume(history.unrouted, this.#taker(session, this.#place(history.unrouted))))
+      await this.#drained(session, history.unrouted)
     }
-    await inTime(timeoutMs, channel.prefetch(prefetch))
-    if (source.early !== null) {
-      await consume(source.early)
-      await this.#drained(session, source.early)
+    if (!(await this.#inTime(isThere(model, history.behind)))) return
+    const catchUp = new CatchUp({ ...this.#options, channel, history })
+    const place = { name: history.stream, deadLettersOf: this.#options.source.queue, catchUp }
+    await catchUp.begin(this.#taker(session, place))
+    const caughtUp = catchUp.handled.then(() => this.#caughtUp(session, history))
+    await Promise.race([catchUp.reached, ended]).finally(() => catchUp.abandon())
+    // Often all is handled by then: who subscribes, and leaves at once, is not to begin anew the next time.
+    if (session.alive && catchUp.done) await caughtUp
+  }
+
+  /** Not done, it is done again when the queue is read the next time. */
+  async #caughtUp({ model }: Session, { behind }: History): Promise<void> {
+    try {
+      await this.#inTime(onChannel(model, (each) => each.deleteQueue(behind)))
+    } catch (cause) {
+      const what = `${behind} could not be deleted; what its group has read of the past comes again`
+      this.#options.report({ what, needsPerson: false, cause })
     }
-    await consume(source.queue)
   }
 
   /** What was published before the group existed comes before what was published after: for as long as one can wait. */
   async #drained({ channel }: Session, queue: string): Promise<void> {
-    for (const end = performance.now() + earlyMs; performance.now() < end && !this.#closing; await pause(20)) {
-      const { messageCount } = await inTime(this.#options.timeoutMs, channel.checkQueue(queue))
+    const { clock } = this.#options
+    for (const end = clock.elapsed() + unroutedMs; clock.elapsed() < end && !this.#handlers.closing;) {
+      const { messageCount } = await this.#inTime(channel.checkQueue(queue))
       if (messageCount === 0) return
+      await pause(clock, 20)
     }
   }
 
-  #take(session: Session, queue: string, raw: ConsumeMessage | null): void {
-    if (raw === null) {
+  #place(queue: string): Place {
+    return { name: queue, deadLettersOf: queue, catchUp: null }
+  }
+
+  #taker(session: Session, place: Place): (raw: ConsumeMessage | null) => void {
+    return (raw) => {
       // The queue was deleted under us: with another session it is declared again.
-      session.channel.close().catch(() => undefined)
-      return
+      if (raw === null) return void session.channel.close().catch(() => undefined)
+      session.acknowledgements.came(raw)
+      if (place.catchUp?.takes(raw) === false) return session.acknowledgements.settled(raw)
+      session.held.push({ raw, place })
+      this.#feed()
     }
-    session.acknowledgements.came(raw)
-    session.held.push({ raw, queue })
-    this.#feed(session)
   }
 
-  #feed(session: Session): void {
-    while (session.alive && !session.proving && !this.#closing && this.#members > 0) {
+  #feed(): void {
+    const session = this.#session
+    while (session?.alive === true && !session.proving && this.#handlers.taking) {
       const next = session.held.shift()
       if (next === undefined) return
       this.#handOn(session, next)
@@ -273,8 +310,8 @@ export class Reader {
   }
 
   #handOn(session: Session, held: Held): void {
-    const read = fromDelivery(held.raw)
-    if (!read.ok) return this.#bury(session, held, null, read.why)
+    const read = fromDelivery(held.raw, this.#options.clock.now())
+    if (!read.ok) return this.#deadLetter(session, held, undefined, read.why)
     const message = read.value
     this.#sessions.set(message, session)
     const { maxReturns } = this.#options
@@ -283,11 +320,20 @@ export class Reader {
   }
 
   #offer(session: Session, held: Held, message: Message): void {
-    const { source, retry } = this.#options
-    this.#delivery.offerOne(source.queue, message, retry.tries, (failure) => {
-      if (failure === null) session.acknowledgements.settled(held.raw)
-      else if (session.alive && !this.#closing) this.#bury(session, held, message.id, failure.reason)
+    this.#handlers.offer(message, (failure) => {
+      if (failure === null) this.#settle(session, held)
+      else if (this.#isOpen(session)) this.#deadLetter(session, held, message.id, failure.reason)
     })
+  }
+
+  #settle(session: Session, { raw, place }: Held): void {
+    if (!session.alive) return // it was dropped, not handled
+    session.acknowledgements.settled(raw)
+    place.catchUp?.settled()
+  }
+
+  #isOpen(session: Session): boolean {
+    return session.alive && !this.#handlers.closing
   }
 
   /** Tries a suspect with nothing after it in hand, or gives it up where its last try ended with its process. */
@@ -298,13 +344,13 @@ export class Reader {
     if (last && (await this.#lastTry.wasLost(message.id))) await this.#giveUp(session, held, message, returns)
     else await this.#tryAlone(session, held, message, last)
     session.proving = false
-    this.#feed(session)
+    this.#feed()
   }
 
   async #giveUp(session: Session, held: Held, { id }: Message, returns: number): Promise<void> {
-    if (!session.alive || this.#closing) return
+    if (!this.#isOpen(session)) return
     const why = `it came back ${returns} times, at last as the only one in hand: who has it dies, or loses the connection`
-    this.#bury(session, held, id, why)
+    this.#deadLetter(session, held, id, why)
     await this.#lastTry.end(id)
   }
 
@@ -313,47 +359,39 @@ export class Reader {
    * among the others.
    */
   async #tryAlone(session: Session, held: Held, message: Message, last: boolean): Promise<void> {
-    if (!session.alive || this.#closing || this.#members === 0) return void session.held.unshift(held)
+    if (!session.alive || !this.#handlers.taking) return void session.held.unshift(held)
     if (last) session.lastTry = message
-    const failure = await new Promise<Failure | null>((resolve) => {
-      this.#delivery.offerOne(this.#options.source.queue, message, 1, resolve)
-    })
+    const failure = await new Promise<Failure | null>((resolve) => this.#handlers.offer(message, resolve, 1))
     session.lastTry = null
     if (failure === null) {
-      session.acknowledgements.settled(held.raw)
+      this.#settle(session, held)
       session.acknowledgements.flush()
-      await session.channel.checkQueue(held.queue).catch(() => undefined) // answered after the acknowledgement has arrived
-    } else if (this.#members === 0) session.held.unshift(held)
-    else if (session.alive && !this.#closing) this.#offer(session, held, message)
+      await session.channel.checkQueue(held.place.name).catch(() => undefined) // answered after the acknowledgement has arrived
+    } else if (this.#handlers.none) session.held.unshift(held)
+    else if (this.#isOpen(session)) this.#offer(session, held, message)
   }
 
-  #bury(session: Session, held: Held, messageId: string | null, reason: string): void {
-    this.#options.onProblem(`A message of ${held.queue} goes to ${deadQueue(held.queue)}`, messageId, reason)
-    const burial = this.#carry(session, held, reason).finally(() => this.#burials.delete(burial))
-    this.#burials.add(burial)
+  /** Once it is there, it is acknowledged; a session that ends leaves it to the next one. */
+  #deadLetter(session: Session, held: Held, messageId: string | undefined, reason: string): void {
+    const { source, publisher, dead, clock } = this.#options
+    const { raw, place } = held
+    const origin = { ...source, queue: place.name, at: clock.now() }
+    this.#deadLetters.write({
+      from: place.name,
+      to: deadQueue(place.deadLettersOf),
+      messageId,
+      reason,
+      isOurs: () => session.alive,
+      send(bare) {
+        const write = () => (bare ? toBareDeadLetter(raw, reason) : toDeadLetter(raw, reason, origin))
+        return publisher.publish(dead(place.deadLettersOf), [{ id: messageId ?? '', write }])
+      },
+      done: () => this.#settle(session, held),
+    })
   }
 
-  /** Publishes it there and then acknowledges it, as often as it takes; a session that ends leaves it to the next one. */
-  async #carry(session: Session, { raw, queue }: Held, reason: string): Promise<void> {
-    const { source, publisher, dead, onProblem } = this.#options
-    let toParcel = (): Parcel => toDeadParcel(raw, reason, { ...source, queue })
-    for (let failures = 1; session.alive; failures++) {
-      try {
-        await publisher.publish(dead(queue), [{ id: '', toParcel }])
-        return session.acknowledgements.settled(raw)
-      } catch (error) {
-        if (error instanceof RefusedError) toParcel = () => toBareDeadParcel(raw, reason)
-        if (session.alive) onProblem(`A message of ${queue} waits for its way to ${deadQueue(queue)}`, null, error)
-      }
-      await pause(backoff(again, failures, 0, 0), undefined, { signal: this.#stop.signal }).catch(() => undefined)
-    }
-  }
-
-  /** What hinders is told once, not with every attempt. */
-  #reportOnce(what: string, cause: unknown): void {
-    const problem = `${what}: ${String(cause)}`
-    if (problem === this.#lastProblem || this.#closing) return
-    this.#lastProblem = problem
-    this.#options.onProblem(`${this.#options.source.queue} ${what}`, null, cause)
+  #inTime<T>(promise: Promise<T>): Promise<T> {
+    const { clock, timeoutMs } = this.#options
+    return within(clock, timeoutMs, promise, 'an answer of RabbitMQ')
   }
 }

@@ -2,7 +2,7 @@ import type { ConsumeMessage, Options } from 'amqplib'
 import { describe, expect, test } from 'vitest'
 import { message } from '../transport.contract.ts'
 import type { Message } from '../transport.ts'
-import { fromDelivery, timesReturned, toBareDeadParcel, toDeadParcel, toParcel } from './wire.ts'
+import { fromDelivery, timesReturned, toBareDeadLetter, toDeadLetter, toAmqpMessage } from './wire.ts'
 
 const fields = {
   deliveryTag: 1,
@@ -20,19 +20,19 @@ const delivered = (body: unknown, properties: Options.Publish = {}): ConsumeMess
 })
 
 function read(body: unknown, properties?: Options.Publish): Message {
-  const got = fromDelivery(delivered(body, properties))
+  const got = fromDelivery(delivered(body, properties), Date.now())
   if (!got.ok) throw new Error(got.why)
   return got.value
 }
 
 function refusal(body: unknown, properties?: Options.Publish): string {
-  const got = fromDelivery(delivered(body, properties))
+  const got = fromDelivery(delivered(body, properties), Date.now())
   return got.ok ? 'it was read' : got.why
 }
 
 const written = (more: Partial<Message>): unknown => {
-  const parcel = toParcel(message('t-1:stock:do', { correlationId: 't-1', ...more }))
-  return JSON.parse(parcel.content.toString()) as unknown
+  const sent = toAmqpMessage(message('t-1:stock:do', { correlationId: 't-1', ...more }))
+  return JSON.parse(sent.content.toString()) as unknown
 }
 
 describe('what we write', () => {
@@ -82,7 +82,7 @@ describe('what we write', () => {
       source: 'order-sagas',
       timestamp: '2025-04-08T03:09:11.123Z',
     })
-    expect(toParcel(command).properties).toEqual({
+    expect(toAmqpMessage(command).properties).toEqual({
       messageId: 't-1:stock:undo',
       type: 'rollback_stock',
       correlationId: 't-1',
@@ -100,7 +100,7 @@ describe('what we write', () => {
 
 describe('what we wrote', () => {
   const back = (sent: Message): Message => {
-    const { content, properties } = toParcel(sent)
+    const { content, properties } = toAmqpMessage(sent)
     return read(content, properties)
   }
 
@@ -212,11 +212,11 @@ describe('what foreign services write', () => {
 })
 
 describe('a dead letter', () => {
-  const origin = { channel: 'order_commands', group: 'orders', queue: 'orders_queue' }
+  const origin = { channel: 'order_commands', group: 'orders', queue: 'orders_queue', at: Date.UTC(2025, 3, 8) }
 
   test('is the message as it came, with the reason and the origin', () => {
     const raw = delivered('hello', { messageId: 'm', correlationId: 'c', timestamp: 7, headers: { trace: 'abc' } })
-    const { content, properties } = toDeadParcel(raw, 'it is not JSON in UTF-8', origin)
+    const { content, properties } = toDeadLetter(raw, 'it is not JSON in UTF-8', origin)
     expect(content.toString()).toBe('hello')
     expect(properties).toEqual({
       messageId: 'm',
@@ -230,7 +230,7 @@ describe('a dead letter', () => {
         'ordersaga-queue': 'orders_queue',
         'ordersaga-exchange': '',
         'ordersaga-routing-key': 'orchestration_queue',
-        'ordersaga-died-at': expect.any(String) as string,
+        'ordersaga-died-at': '2025-04-08T00:00:00.000Z',
       },
     })
   })
@@ -243,7 +243,7 @@ describe('a dead letter', () => {
       replyTo: 'amq.rabbitmq.reply-to',
       headers: { CC: ['elsewhere'], BCC: ['elsewhere'] },
     })
-    const { properties } = toDeadParcel(raw, 'why', origin)
+    const { properties } = toDeadLetter(raw, 'why', origin)
     expect(Object.keys(properties)).toEqual(['headers'])
     expect(properties.headers).not.toHaveProperty('CC')
     expect(properties.headers).not.toHaveProperty('BCC')
@@ -253,7 +253,7 @@ describe('a dead letter', () => {
     // Bytes that are no UTF-8 are read as three each.
     const id = '\u{fffd}'.repeat(200)
     const raw = delivered('hello', { messageId: id, appId: 's', headers: { [id]: 1, short: 2 } })
-    const { properties } = toDeadParcel(raw, 'why', origin)
+    const { properties } = toDeadLetter(raw, 'why', origin)
     expect(properties).not.toHaveProperty('messageId')
     expect(properties).toMatchObject({ appId: 's', headers: { 'ordersaga-messageId': id, short: 2 } })
     expect(properties.headers).not.toHaveProperty(id)
@@ -261,19 +261,19 @@ describe('a dead letter', () => {
 
   test('leaves behind what the broker wrote, so that it can be put back', () => {
     const written = { 'x-delivery-count': 20, 'x-first-death-reason': 'rejected', 'x-request-id': 'theirs' }
-    const { headers } = toDeadParcel(delivered('hello', { headers: written }), 'why', origin).properties
+    const { headers } = toDeadLetter(delivered('hello', { headers: written }), 'why', origin).properties
     expect(Object.keys(headers as object).filter((name) => name.startsWith('x-'))).toEqual(['x-request-id'])
   })
 
   test('of which nothing else can be written is its content and the reason', () => {
-    const { content, properties } = toBareDeadParcel(delivered('hello', { messageId: 'm' }), 'y'.repeat(5_000))
+    const { content, properties } = toBareDeadLetter(delivered('hello', { messageId: 'm' }), 'y'.repeat(5_000))
     expect(content.toString()).toBe('hello')
     expect(properties).toEqual({ headers: { 'ordersaga-reason': 'y'.repeat(1_000) } })
   })
 
   test('leaves headers behind that are too large to write, and cuts a long reason', () => {
     const raw = delivered('hello', { headers: { large: 'x'.repeat(50_000) } })
-    const { properties } = toDeadParcel(raw, 'y'.repeat(5_000), origin)
+    const { properties } = toDeadLetter(raw, 'y'.repeat(5_000), origin)
     expect(properties.headers).not.toHaveProperty('large')
     expect(properties.headers).toHaveProperty('ordersaga-reason', 'y'.repeat(1_000))
   })

@@ -1,5 +1,5 @@
 /**
- * Messages as RabbitMQ carries them: the envelope of contract 5.4 in the body, our ids in AMQP properties and headers,
+ * Messages as RabbitMQ carries them: the envelope of docs/wire-contract.md in the body, our ids in AMQP properties and headers,
  * which foreign services leave out and overlook.
  *
  * A foreign message without an id gets one from its content: that is all that stays the same when a broker delivers again
@@ -11,7 +11,8 @@ import type { Checked } from '../../core/contract.ts'
 import { readTraceparent, traceparentOf } from '../trace.ts'
 import type { Message } from '../transport.ts'
 
-export interface Parcel {
+/** A message as the client publishes it. */
+export interface AmqpMessage {
   readonly content: Buffer
   readonly properties: Options.Publish
 }
@@ -27,7 +28,7 @@ const mostReasonLength = 1_000
 /** More than this of foreign headers is left behind: the client cannot write any number of them. */
 const mostHeaderBytes = 32_768
 
-export function toParcel(message: Message): Parcel {
+export function toAmqpMessage(message: Message): AmqpMessage {
   const { id, type, correlationId, source, timestamp } = message
   const seconds = Math.floor(Date.parse(timestamp) / 1_000)
   const { properties, headers } = placed({ messageId: id, type, correlationId, appId: source })
@@ -70,8 +71,12 @@ function envelopeOf({ type, correlationId, causationId, payload }: Message): Fie
   return { event, transaction_id: correlationId, status, message, data }
 }
 
-/** Reads a message, or says what is wrong with it. Fields and headers that we do not know are overlooked. */
-export function fromDelivery({ content, properties }: ConsumeMessage): Checked<Message> {
+/**
+ * Reads a message, or says what is wrong with it. Fields and headers that we do not know are overlooked.
+ *
+ * @param now Unix milliseconds
+ */
+export function fromDelivery({ content, properties }: ConsumeMessage, now: number): Checked<Message> {
   const parsed = parse(content, properties.contentEncoding)
   if (!parsed.ok) return parsed
   const envelope = parsed.value
@@ -88,7 +93,7 @@ export function fromDelivery({ content, properties }: ConsumeMessage): Checked<M
     id: property('messageId') ?? contentId(correlationId, content),
     ...said,
     correlationId,
-    timestamp: header('ordersaga-timestamp') ?? timeOf(properties.timestamp),
+    timestamp: header('ordersaga-timestamp') ?? timeOf(properties.timestamp, now),
     ...given({
       source: property('appId'),
       causationId: header('ordersaga-causation-id'),
@@ -133,10 +138,10 @@ function contentId(correlationId: string, content: Buffer): string {
 }
 
 /** AMQP counts seconds. Some producers count milliseconds, which would be far in the future. */
-function timeOf(property: unknown): string {
-  const seconds = typeof property === 'number' && property > 0 ? property : Date.now() / 1_000
+function timeOf(property: unknown, now: number): string {
+  const seconds = typeof property === 'number' && property > 0 ? property : now / 1_000
   const date = new Date(seconds < 1e11 ? seconds * 1_000 : seconds)
-  return Number.isNaN(date.getTime()) ? new Date().toISOString() : date.toISOString()
+  return Number.isNaN(date.getTime()) ? new Date(now).toISOString() : date.toISOString()
 }
 
 /**
@@ -148,7 +153,9 @@ export function timesReturned({ fields, properties }: ConsumeMessage): number {
   return fields.redelivered && typeof count === 'number' ? count : 0
 }
 
+/** Where a dead letter came from, and when it became one (Unix milliseconds). */
 export interface Origin {
+  readonly at: number
   readonly channel: string
   readonly group: string
   readonly queue: string
@@ -161,13 +168,17 @@ const isPlain = (value: unknown): boolean =>
   typeof value === 'string' || typeof value === 'boolean' || Number.isSafeInteger(value)
 
 /** Headers in which the broker tells what it did with a message. Of the next one they would not be true. */
-const brokersOwn = /^x-(delivery-count|acquired-count|opt-.*|((first|last)-)?death.*)$/
+const brokersOwn = /^x-(stream-offset|delivery-count|acquired-count|opt-.*|((first|last)-)?death.*)$/
 
 /**
  * The message as it came, with the reason and the origin in headers. Properties and headers that would make it expire or
  * send copies elsewhere stay behind, and those that may not be writable.
  */
-export function toDeadParcel({ content, fields, properties }: ConsumeMessage, reason: string, origin: Origin): Parcel {
+export function toDeadLetter(
+  { content, fields, properties }: ConsumeMessage,
+  reason: string,
+  origin: Origin,
+): AmqpMessage {
   const own = Object.entries(properties.headers ?? {}).filter(
     ([name, value]) => isPlain(value) && isShort(name) && !brokersOwn.test(name),
   )
@@ -187,14 +198,14 @@ export function toDeadParcel({ content, fields, properties }: ConsumeMessage, re
         'ordersaga-queue': origin.queue,
         'ordersaga-exchange': fields.exchange,
         'ordersaga-routing-key': fields.routingKey,
-        'ordersaga-died-at': new Date().toISOString(),
+        'ordersaga-died-at': new Date(origin.at).toISOString(),
       },
     },
   }
 }
 
 /** For a message that brought something along which cannot be written. */
-export function toBareDeadParcel({ content }: ConsumeMessage, reason: string): Parcel {
+export function toBareDeadLetter({ content }: ConsumeMessage, reason: string): AmqpMessage {
   return { content, properties: { headers: { 'ordersaga-reason': reason.slice(0, mostReasonLength) } } }
 }
 
