@@ -20,3 +20,14 @@ export interface Inbox<Tx> {
   /** Inserts; a command id that is already there makes it throw (two processes obeyed at once: the loser rolls back). */
   save(tx: Tx, replies: readonly StoredReply[]): Promise<void>
 }
+
+/** An inbox whose replies last until they are removed. */
+export interface DurableInbox<Tx> extends Inbox<Tx> {
+  /** Makes the table where it is missing; safe with several processes starting at once. */
+  migrate(): Promise<void>
+  /**
+   * Removes replies that were stored before then (Unix milliseconds), at most a thousand; gives back how many. Keep them
+   * for as long as a saga may repeat its command.
+   */
+  removeOld(before: number): Promise<number>
+}

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
+import { inboxContract } from './inbox.contract.ts'
 import { memoryInbox } from './memory-inbox.ts'
+
+inboxContract('memory', async (now) => ({ inbox: memoryInbox({ clock: { now } }), close: async () => undefined }))
 
 const reply = (commandId: string) => ({ commandId, kind: 'done', type: 'ok', payload: null }) as const
 
@@ -46,10 +49,4 @@ test('transactions run one after the other, past one that throws', async () => {
     })
   await Promise.allSettled([slow('one', true), slow('two', false)])
   expect(steps).toEqual(['one begins', 'one ends', 'two begins', 'two ends'])
-})
-
-test('what a transaction wrote is found by the next', async () => {
-  const inbox = memoryInbox()
-  await inbox.transaction((tx) => inbox.save(tx, [reply('c1')]))
-  expect(await inbox.transaction((tx) => inbox.find(tx, ['c0', 'c1']))).toEqual([reply('c1')])
 })

@@ -3,7 +3,9 @@
  *
  * Invariants: transactions run one after the other; one that throws leaves no trace, in the inbox and in the table.
  */
-import type { Inbox, StoredReply } from './inbox.ts'
+import { systemClock, type Clock } from '../clock.ts'
+import type { DurableInbox, StoredReply } from './inbox.ts'
+import { removedAtOnce } from './inbox-table.ts'
 
 /** The table, inside a transaction. */
 export interface MemoryTx {
@@ -12,7 +14,7 @@ export interface MemoryTx {
   delete(key: string): void
 }
 
-export interface MemoryInbox extends Inbox<MemoryTx> {
+export interface MemoryInbox extends Omit<DurableInbox<MemoryTx>, 'migrate'> {
   /** The table as committed; within a transaction, as it stands. */
   readonly table: ReadonlyMap<string, unknown>
   readonly replies: ReadonlyMap<string, StoredReply>
@@ -70,9 +72,10 @@ class MemoryTransaction implements MemoryTx {
  *   return done({ order_id: command.sagaId })
  * })
  */
-export function memoryInbox(): MemoryInbox {
+export function memoryInbox({ clock = systemClock }: { readonly clock?: Pick<Clock, 'now'> } = {}): MemoryInbox {
   const table = new Map<string, unknown>()
   const replies = new Map<string, StoredReply>()
+  const storedAt = new Map<string, number>()
   let last: Promise<unknown> = Promise.resolve()
 
   async function attempt<T>(work: (tx: MemoryTx) => Promise<T>): Promise<T> {
@@ -97,7 +100,18 @@ export function memoryInbox(): MemoryInbox {
       return commandIds.flatMap((id) => replies.get(id) ?? [])
     },
     async save(tx, saved) {
-      for (const reply of saved) (tx as MemoryTransaction).save(reply)
+      for (const reply of saved) {
+        ;(tx as MemoryTransaction).save(reply)
+        storedAt.set(reply.commandId, clock.now())
+      }
+    },
+    async removeOld(before) {
+      const old = [...replies.keys()].filter((id) => (storedAt.get(id) ?? before) < before).slice(0, removedAtOnce)
+      for (const id of old) {
+        replies.delete(id)
+        storedAt.delete(id)
+      }
+      return old.length
     },
   }
 }
