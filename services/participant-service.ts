@@ -72,10 +72,11 @@ export async function openParticipantService<S extends InboxTables>(
     } = service.parts(database)
     if (stop !== undefined) opened.push(stop)
 
+    const inbox = kyselyInbox(database, options.now)
     if (options.retainMs !== undefined)
       opened.push(
         startRetention({
-          database,
+          inbox,
           retainMs: options.retainMs,
           now: options.now,
           onProblem: (err) => log.warn({ err }, 'old replies could not be removed; tried again in an hour'),
@@ -95,7 +96,6 @@ export async function openParticipantService<S extends InboxTables>(
     if (options.receiver !== undefined) mountMessages(server, options.receiver)
     const url = await listen(server, options.host, options.port, `${service.participant.toUpperCase()}_PORT`)
 
-    const inbox = kyselyInbox(database, options.now)
     const subscription = await participant({
       name: service.participant,
       source: name,

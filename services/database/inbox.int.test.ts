@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
 import { openDatabase } from './database.ts'
-import { inboxContract } from './inbox.contract.ts'
+import { inboxContract } from '../../saga/participant/inbox.contract.ts'
 import { inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
 
 const migrations = { '001_inbox': inboxMigration, '002_inbox_age': inboxAgeMigration('postgres') }
 const open = (url: string) => openDatabase<InboxTables>({ kind: 'postgres', url }, migrations)
 
 suiteOn('PostgreSQL', await postgresUrl(), 'the inbox on a real server', () => {
-  inboxContract('PostgreSQL', async () => {
+  inboxContract('PostgreSQL by Kysely', async (now) => {
     const place = await freshDatabase()
     const database = await open(place.url)
-    return { ...database, close: () => database.close().then(() => place.drop()) }
+    return { inbox: kyselyInbox(database, now), close: () => database.close().then(() => place.drop()) }
   })
 
   test('a server that takes no writes since a failover is unavailable, and no reason to give a command up', async () => {

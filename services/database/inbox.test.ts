@@ -4,8 +4,9 @@ import { expect, test } from 'vitest'
 import { newFile } from '../testing/ask.ts'
 import { openDatabase } from './database.ts'
 import { isUniqueViolation } from './errors.ts'
-import { inboxContract } from './inbox.contract.ts'
-import { forgetReplies, inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
+import { inboxContract } from '../../saga/participant/inbox.contract.ts'
+import { startRetention } from './retention.ts'
+import { inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
 
 const openAt = (file: string) =>
   openDatabase<InboxTables>(
@@ -14,7 +15,34 @@ const openAt = (file: string) =>
   )
 const openFile = () => openAt(newFile('inbox'))
 
-inboxContract('sqlite', openFile)
+inboxContract('SQLite by Kysely', async (now) => {
+  const database = await openFile()
+  return { inbox: kyselyInbox(database, now), close: () => database.close() }
+})
+
+test('replies are removed once they are older than they are kept, all of them, and younger ones stay', async () => {
+  const day = 86_400_000
+  const database = await openFile()
+  const save = async (at: number, ...ids: string[]): Promise<void> => {
+    const inbox = kyselyInbox(database, () => at)
+    const replies = ids.map((commandId) => ({ commandId, kind: 'done', type: 't', payload: null }) as const)
+    await inbox.transaction((tx) => inbox.save(tx, replies))
+  }
+  await save(10 * day, ...Array.from({ length: 1_500 }, (_, index) => `old-${index}`))
+  await save(20 * day, 'young')
+  const problems: unknown[] = []
+  const stop = startRetention({
+    inbox: kyselyInbox(database),
+    retainMs: 10 * day,
+    now: () => 20 * day + 1,
+    onProblem: (error) => problems.push(error),
+  })
+  const left = () => database.db.selectFrom('inbox').select('command_id').execute()
+  await expect.poll(left, { timeout: 30_000 }).toEqual([{ command_id: 'young' }])
+  await stop()
+  expect(problems).toEqual([])
+  await database.close()
+})
 
 test('work that found the database busy is done again, other failures are not', async () => {
   const database = await openFile()
@@ -57,7 +85,7 @@ test('replies that were stored before their age was kept count as stored when it
   await before.close()
   const began = Date.now()
   const after = await openAt(file)
-  expect(await forgetReplies(after, began)).toBe(0)
-  expect(await forgetReplies(after, Date.now() + 1)).toBe(1)
+  expect(await kyselyInbox(after).removeOld(began)).toBe(0)
+  expect(await kyselyInbox(after).removeOld(Date.now() + 1)).toBe(1)
   await after.close()
 })

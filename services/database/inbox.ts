@@ -1,12 +1,12 @@
 /**
- * The participant kit's inbox in a service's own database.
+ * The participant kit's inbox in a service's own database: the library's, within Kysely's transactions.
  *
- * Invariants:
- * - the primary key is what makes a command take effect once; whoever stores a reply second rolls back;
- * - a database that is away, whenever in a transaction it goes, is no command's fault: the whole batch waits for it.
+ * Invariant: a database that is away, whenever in a transaction it goes, is no command's fault: the whole batch waits for it.
  */
-import type { Kysely, Migration, Transaction } from 'kysely'
-import type { Inbox, StoredReply } from 'ordersaga/inbox'
+import { CompiledQuery, type Migration, type Transaction } from 'kysely'
+import type { DurableInbox, StoredReply } from 'ordersaga/inbox'
+import { postgresInboxOver } from 'ordersaga/participant/postgres-inbox'
+import { sqliteInboxOver } from 'ordersaga/participant/sqlite-inbox'
 import { isUnavailable, UnavailableError } from 'ordersaga/transport'
 import { retryContention, type Database } from './database.ts'
 import { isAway } from './errors.ts'
@@ -24,6 +24,7 @@ export interface InboxTables {
   }
 }
 
+/** As the library's own table, which a service makes among its migrations. */
 export const inboxMigration: Migration = {
   async up(db) {
     await db.schema
@@ -51,9 +52,6 @@ export function inboxAgeMigration(dialect: Database<never>['dialect']): Migratio
   }
 }
 
-/** Both databases limit the parameters of one statement (SQLite: 32,766; a row has five). */
-const rowsPerStatement = 1_000
-
 /**
  * @example
  * participant({ name: 'order', source: 'order-service', inbox: kyselyInbox(database), handlers })
@@ -61,65 +59,22 @@ const rowsPerStatement = 1_000
 export function kyselyInbox<S extends InboxTables>(
   database: Database<S>,
   now: () => number = Date.now,
-): Inbox<Transaction<S>> {
-  return {
-    async transaction(work) {
-      try {
-        return await retryContention(() => database.db.transaction().execute(work))
-      } catch (cause) {
-        if (!isAway(cause) || isUnavailable(cause)) throw cause
-        const why = cause instanceof Error ? cause.message : String(cause)
-        throw new UnavailableError(`the database cannot be used now (${why})`, { cause })
-      }
+): DurableInbox<Transaction<S>> {
+  const inboxOver =
+    database.dialect === 'postgres' ? postgresInboxOver<Transaction<S>> : sqliteInboxOver<Transaction<S>>
+  return inboxOver(
+    {
+      async transaction(work) {
+        try {
+          return await retryContention(() => database.db.transaction().execute(work))
+        } catch (cause) {
+          if (!isAway(cause) || isUnavailable(cause)) throw cause
+          const why = cause instanceof Error ? cause.message : String(cause)
+          throw new UnavailableError(`the database cannot be used now (${why})`, { cause })
+        }
+      },
+      query: async (tx, text, values) => (await tx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
     },
-    async find(tx, commandIds) {
-      const found: StoredReply[] = []
-      for (const ids of chunks(commandIds)) {
-        const rows = await inboxOf(tx).selectFrom('inbox').selectAll().where('command_id', 'in', ids).execute()
-        found.push(...rows.map(fromRow))
-      }
-      return found
-    },
-    async save(tx, replies) {
-      for (const some of chunks(replies)) {
-        await inboxOf(tx)
-          .insertInto('inbox')
-          .values(some.map((reply) => toRow(reply, now())))
-          .execute()
-      }
-    },
-  }
-}
-
-/** Forgets replies that were stored before then, at most a statement's worth; gives back how many. */
-export async function forgetReplies<S extends InboxTables>({ db }: Database<S>, before: number): Promise<number> {
-  const inbox = inboxOf(db)
-  const old = inbox.selectFrom('inbox').select('command_id').where('stored_at', '<', before).limit(rowsPerStatement)
-  const { numDeletedRows } = await inbox.deleteFrom('inbox').where('command_id', 'in', old).executeTakeFirst()
-  return Number(numDeletedRows)
-}
-
-/** Kysely cannot see through a type parameter that `S` has these tables; the constraint on `S` says that it has. */
-function inboxOf<S extends InboxTables>(db: Kysely<S>): Kysely<InboxTables> {
-  return db as unknown as Kysely<InboxTables>
-}
-
-function toRow(reply: StoredReply, now: number): InboxTables['inbox'] {
-  return {
-    command_id: reply.commandId,
-    kind: reply.kind,
-    type: reply.type,
-    payload: JSON.stringify(reply.payload ?? null),
-    stored_at: now,
-  }
-}
-
-function fromRow(row: InboxTables['inbox']): StoredReply {
-  return { commandId: row.command_id, kind: row.kind, type: row.type, payload: JSON.parse(row.payload) as unknown }
-}
-
-function chunks<T>(items: readonly T[]): readonly (readonly T[])[] {
-  return Array.from({ length: Math.ceil(items.length / rowsPerStatement) }, (_, index) =>
-    items.slice(index * rowsPerStatement, (index + 1) * rowsPerStatement),
+    { table: 'inbox', now },
   )
 }

@@ -1,16 +1,15 @@
 /**
- * Forgets the inbox's replies of commands that nobody repeats any more, so that a service's database does not grow for
+ * Removes the inbox's replies of commands that nobody repeats any more, so that a service's database does not grow for
  * ever by what it has answered. What the answers did (orders, payments) stays.
  */
+import type { DurableInbox } from 'ordersaga/inbox'
 import { repeat } from '../time/repeat.ts'
-import type { Database } from './database.ts'
-import { forgetReplies, type InboxTables } from './inbox.ts'
 
 const everyMs = 3_600_000
 const pauseMs = 50
 
-export interface RetentionOptions<S> {
-  readonly database: Database<S>
+export interface RetentionOptions {
+  readonly inbox: Pick<DurableInbox<never>, 'removeOld'>
   /** Replies are kept this long, in milliseconds: for as long as their commands may come again. */
   readonly retainMs: number
   readonly now: () => number
@@ -18,12 +17,12 @@ export interface RetentionOptions<S> {
 }
 
 /** Looks every hour until it is stopped; gives back what stops it, after the statement in hand. */
-export function startRetention<S extends InboxTables>(options: RetentionOptions<S>): () => Promise<void> {
-  const { database, retainMs, now, onProblem } = options
+export function startRetention(options: RetentionOptions): () => Promise<void> {
+  const { inbox, retainMs, now, onProblem } = options
   // A statement's worth at a time, with a pause for what the service is there for.
   return repeat(async () => {
     try {
-      return (await forgetReplies(database, now() - retainMs)) > 0 ? pauseMs : everyMs
+      return (await inbox.removeOld(now() - retainMs)) > 0 ? pauseMs : everyMs
     } catch (error) {
       onProblem(error)
       return everyMs
