@@ -18,6 +18,11 @@ const kinds = {
     must: 'be a number of milliseconds from 0 to 2147483647',
     fits: (value: unknown) => isNumber(value) && value >= 0 && value < 2 ** 31,
   },
+  /** What AMQP can write of it. */
+  prefetch: {
+    must: 'be a whole number from 1 to 65535',
+    fits: (value: unknown) => Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65_535,
+  },
   bytes: {
     must: 'be a whole number of bytes, at least 1',
     fits: (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1,
@@ -70,6 +75,7 @@ export function readOptions<Options extends object, Defaults extends { readonly 
   given: Options,
   defaults: Defaults,
   known: { readonly [Name in keyof Required<Options>]: Kind },
+  needed: readonly (keyof Options & string)[] = [],
 ): Filled<Options, Defaults> {
   if (!isObject(given)) throw new TypeError(`${transport} takes one object of options`)
   const options: Record<string, unknown> = { ...defaults }
@@ -81,6 +87,9 @@ export function readOptions<Options extends object, Defaults extends { readonly 
     const { must, fits } = kinds[known[name as keyof Options]]
     if (!fits(value)) throw new TypeError(`the option ${name} of ${transport} must ${must}`)
     options[name] = value
+  }
+  for (const name of needed) {
+    if (options[name] === undefined) throw new TypeError(`${transport} needs the option ${name}`)
   }
   options['retry'] = { ...defaults.retry, ...givenOf((given as { readonly retry?: object }).retry) }
   return options as Filled<Options, Defaults>

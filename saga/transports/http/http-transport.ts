@@ -91,20 +91,26 @@ const defaults = {
  * })
  */
 export function httpTransport(given: HttpTransportOptions): HttpTransport {
-  const options = readOptions('httpTransport', given, defaults, {
-    peers: 'object',
-    self: 'text',
-    fetch: 'hook',
-    concurrency: 'count',
-    timeoutMs: 'milliseconds',
-    replyWaitMs: 'milliseconds',
-    maxBatch: 'count',
-    maxQueued: 'count',
-    historyPerChannel: 'countOrNone',
-    retry: 'retry',
-    clock: 'clock',
-    onProblem: 'hook',
-  })
+  const options = readOptions(
+    'httpTransport',
+    given,
+    defaults,
+    {
+      peers: 'object',
+      self: 'text',
+      fetch: 'hook',
+      concurrency: 'count',
+      timeoutMs: 'milliseconds',
+      replyWaitMs: 'milliseconds',
+      maxBatch: 'count',
+      maxQueued: 'count',
+      historyPerChannel: 'countOrNone',
+      retry: 'retry',
+      clock: 'clock',
+      onProblem: 'hook',
+    },
+    ['peers'],
+  )
   const { clock } = options
   const report = problemReporter(options.onProblem)
   const addresses = new AddressBook(options.peers, options.self)

@@ -82,21 +82,27 @@ const sameProblemMs = 60_000
  * const transport = kafkaTransport({ brokers: ['localhost:9092'] })
  */
 export function kafkaTransport(given: KafkaTransportOptions): Transport {
-  const options = readOptions('kafkaTransport', given, defaults, {
-    brokers: 'texts',
-    clientId: 'text',
-    ssl: 'any',
-    sasl: 'any',
-    prefix: 'text',
-    partitions: 'count',
-    replicationFactor: 'count',
-    prefetch: 'count',
-    retry: 'retry',
-    sessionTimeoutMs: 'milliseconds',
-    timeoutMs: 'milliseconds',
-    clock: 'clock',
-    onProblem: 'hook',
-  })
+  const options = readOptions(
+    'kafkaTransport',
+    given,
+    defaults,
+    {
+      brokers: 'texts',
+      clientId: 'text',
+      ssl: 'any',
+      sasl: 'any',
+      prefix: 'text',
+      partitions: 'count',
+      replicationFactor: 'count',
+      prefetch: 'count',
+      retry: 'retry',
+      sessionTimeoutMs: 'milliseconds',
+      timeoutMs: 'milliseconds',
+      clock: 'clock',
+      onProblem: 'hook',
+    },
+    ['brokers'],
+  )
   const { prefix, clock } = options
   const report = problemReporter(options.onProblem)
   const rarely = seldom(clock, report)
