@@ -67,7 +67,8 @@ async function startConsumer(
   return child
 }
 
-interface Reading {
+/** What a subscriber has seen. */
+interface Seen {
   readonly ids: Set<string>
   readonly batches: (readonly Message[])[]
 }
@@ -76,13 +77,13 @@ async function read(
   transport: Transport,
   handle: (batch: readonly Message[]) => Promise<void> = async () => undefined,
 ) {
-  const reading: Reading = { ids: new Set(), batches: [] }
+  const seen: Seen = { ids: new Set(), batches: [] }
   const subscription = await transport.subscribe(channel, 'g', async (batch) => {
-    reading.batches.push(batch)
+    seen.batches.push(batch)
     await handle(batch)
-    for (const { id } of batch) reading.ids.add(id)
+    for (const { id } of batch) seen.ids.add(id)
   })
-  return { ...reading, subscription }
+  return { ...seen, subscription }
 }
 
 /** Publishes batches without end, and knows what was confirmed. */

@@ -8,7 +8,7 @@ import { corner, type Corner } from './rabbitmq.testkit.ts'
 
 const patienceMs = 60_000
 
-/** As contract 5.4 has it: a queue for the commands of each participant, and one for all replies. */
+/** As docs/wire-contract.md has it: a queue for the commands of each participant, and one for all replies. */
 const contractQueues = {
   stock_commands: 'products_queue',
   payment_commands: 'payment_queue',
@@ -228,6 +228,152 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
       ['late', `${from}order_commands.g`],
     ])
     expect(dead[0]?.properties.headers).not.toHaveProperty('x-stream-offset')
+  })
+
+  describe('a group that is new', () => {
+    const one = (id: string): Message => message(id, { correlationId: 'one' })
+    const numbered = (from: number, to: number): readonly Message[] =>
+      Array.from({ length: to - from }, (_, n) => one(`m${from + n}`))
+    const idsOf = (messages: readonly Message[]): readonly string[] => [...new Set(messages.map(({ id }) => id))]
+    const queues = ['order_commands.g', 'order_commands.g.behind']
+    const there = (own: Corner): Promise<readonly boolean[]> =>
+      Promise.all(
+        queues.map((queue) =>
+          own.count(queue).then(
+            () => true,
+            () => false,
+          ),
+        ),
+      )
+
+    test('whose first reader leaves in the middle of the past gets all of it with the next', async () => {
+      const own = cornerWith()
+      const sender = await own.open()
+      await sender.publish('order_commands', numbered(0, 50))
+      const first = await own.open({ prefetch: 10 })
+      const taken: Message[] = []
+      let open = (): void => undefined
+      const inHand = new Promise<void>((resolve) => (open = resolve))
+      const subscribing = first.subscribe('order_commands', 'g', async (batch) => {
+        taken.push(...batch)
+        await inHand
+      })
+      await until('the first has some', patienceMs, () => taken.length > 0)
+      const closing = first.close()
+      open()
+      await Promise.all([closing, subscribing])
+      expect(taken.length).toBeLessThan(50)
+      expect(await there(own)).toEqual([true, true])
+      await sender.publish('order_commands', numbered(50, 60))
+      const messages = await read(await own.open(), 'order_commands')
+      await until('all is read', patienceMs, () => idsOf(messages).length === 60)
+      expect(idsOf(messages)).toEqual(numbered(0, 60).map(({ id }) => id))
+      await until('it is not behind any more', patienceMs, async () => (await there(own))[1] === false)
+    })
+
+    test('reads the past in one of its processes, the others stand by and then share what is new', async () => {
+      const own = cornerWith()
+      const sender = await own.open()
+      await sender.publish('order_commands', numbered(0, 200))
+      const replicas = [await own.open({ prefetch: 20 }), await own.open({ prefetch: 20 })]
+      const handled: Message[] = []
+      let [inHand, most] = [0, 0]
+      await Promise.all(
+        replicas.map((replica) =>
+          replica.subscribe('order_commands', 'g', async (batch) => {
+            most = Math.max(most, ++inHand)
+            await new Promise(setImmediate)
+            handled.push(...batch)
+            inHand--
+          }),
+        ),
+      )
+      await sender.publish('order_commands', numbered(200, 220))
+      await until('all is read', patienceMs, () => idsOf(handled).length === 220)
+      expect(most).toBe(1)
+      expect(idsOf(handled)).toEqual(numbered(0, 220).map(({ id }) => id))
+      await until('both are ready', patienceMs, async () => {
+        return (await Promise.all(replicas.map((replica) => replica.ready()))).every(Boolean)
+      })
+    })
+
+    test('is not held up by a message of the past that fails, and stays behind until that is settled', async () => {
+      const own = cornerWith()
+      const retry = { tries: Infinity, firstMs: 50, factor: 1, maxMs: 50 }
+      const transport = await own.open({ retry })
+      await transport.publish('order_commands', [one('stuck'), one('next')])
+      const seen = new Set<string>()
+      let healed = false
+      await transport.subscribe('order_commands', 'g', async (batch) => {
+        for (const { id } of batch) seen.add(id)
+        return batch
+          .filter(({ id }) => id === 'stuck' && !healed)
+          .map(({ id }) => ({ messageId: id, reason: 'not yet' }))
+      })
+      await transport.publish('order_commands', [one('new')])
+      await until('the new one is read', patienceMs, () => seen.has('new'))
+      expect(await there(own)).toEqual([true, true])
+      healed = true
+      await until('it is not behind any more', patienceMs, async () => (await there(own))[1] === false)
+    })
+
+    test('gets the newest of a past that is longer than its limit, and all that is new', async () => {
+      const own = cornerWith()
+      const transport = await own.open({ historyBytes: 1_000_000 })
+      const large = (n: number): Message => ({ ...one(`m${n}`), payload: 'x'.repeat(20_000) })
+      for (let n = 0; n < 200; n++) await transport.publish('order_commands', [large(n)])
+      const messages = await read(transport, 'order_commands')
+      await transport.publish('order_commands', [large(200)])
+      await until('the newest is read', patienceMs, () => idsOf(messages).includes('m200'))
+      const [oldest = ''] = idsOf(messages)
+      const first = Number(oldest.slice(1))
+      expect(first).toBeGreaterThan(100)
+      expect(idsOf(messages)).toEqual(Array.from({ length: 201 - first }, (_, n) => `m${first + n}`))
+    })
+
+    test('is new no more once it has read, whatever limit its next process would keep', async () => {
+      const own = cornerWith()
+      const first = await own.open()
+      await first.publish('order_commands', [one('m0')])
+      const before = await read(first, 'order_commands')
+      await until('it is read', patienceMs, () => before.length === 1)
+      await first.close()
+      const next = await own.open({ historyBytes: 5_000 })
+      const messages = await read(next, 'order_commands')
+      await next.publish('order_commands', [one('m1')])
+      await until('the new one is read', patienceMs, () => messages.length > 0)
+      expect(idsOf(messages)).toEqual(['m1'])
+      expect(own.problems).toEqual([])
+    })
+  })
+
+  test('what an earlier release has declared is used, and what it kept for the first group is read', async () => {
+    const own = cornerWith()
+    const name = `${own.options.prefix}order_commands`
+    const model = await connect(url)
+    const channel = await model.createChannel()
+    const kind = { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000, 'x-single-active-consumer': true }
+    for (const queue of [`${name}.unrouted`, `${name}.g`]) {
+      await channel.assertQueue(queue, {
+        arguments: kind,
+        deadLetterExchange: '',
+        deadLetterRoutingKey: `${queue}.dead`,
+      })
+    }
+    await channel.assertExchange(`${name}.unrouted`, 'fanout')
+    await channel.bindQueue(`${name}.unrouted`, `${name}.unrouted`, '')
+    await channel.assertExchange(name, 'fanout', { alternateExchange: `${name}.unrouted` })
+    await channel.bindQueue(`${name}.g`, name, '')
+    await model.close()
+    const command = { event: 'create_order', transaction_id: 'one', data: {} }
+    await own.send('order_commands.unrouted', command, { messageId: 'old' })
+    const transport = await own.open()
+    const messages = await read(transport, 'order_commands')
+    await transport.publish('order_commands', [message('new', { correlationId: 'one' })])
+    const late = await read(await own.open(), 'order_commands', 'late')
+    await until('the new one is read by both', patienceMs, () => messages.length === 2 && late.length > 0)
+    expect([messages, late].map((read) => read.map(({ id }) => id))).toEqual([['old', 'new'], ['new']])
+    expect(own.problems).toEqual([])
   })
 
   test('groups in several processes get every message each', async () => {

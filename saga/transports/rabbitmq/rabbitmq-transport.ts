@@ -89,7 +89,7 @@ export function rabbitmqTransport(given: RabbitmqTransportOptions): Transport {
     queues: 'object',
     prefix: 'text',
     historyBytes: 'bytes',
-    prefetch: 'count',
+    prefetch: 'prefetch',
     retry: 'retry',
     maxReturns: 'countOrNone',
     timeoutMs: 'milliseconds',

@@ -161,6 +161,7 @@ export class Reader implements GroupReader {
     if (this.#session !== null) await this.#deadLetters.close(disconnectMs)
     this.#session?.acknowledgements.flush()
     await this.#broker.stop()
+    this.#establish() // nobody waits any longer
   }
 
   async #hand(batch: readonly Message[], handler: BatchHandler): Promise<readonly FailedMessage[] | void> {
