@@ -234,12 +234,12 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
     const seen: Message[] = []
     const join = async () => {
       const transport = own.open()
-      const reading = await read(transport, async (batch) => {
+      const reader = await read(transport, async (batch) => {
         await new Promise(setImmediate)
         seen.push(...batch)
       })
       await until('it reads', patienceMs, () => transport.ready())
-      return reading
+      return reader
     }
     const { confirmed, errors, stop } = load(own.open())
     let members = [await join()]
