@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { definitionCases } from './definitions.contract.ts'
 import { at, moveOf, startOf, testVersions, watcherOf, type SagaOverrides } from './sagas.testkit.ts'
 import type { DefinitionVersion, HistoryEntry, Move, SagaFilter, Start, Store, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
@@ -15,6 +16,8 @@ export interface StorePlace {
   /** Opens the place again, as another process would (a shared store), or as the next one does after `close`. */
   open(): Promise<Store>
   drop(): Promise<void>
+  /** How many bytes are kept of the saga's moves, where a state is appended and not replaced. */
+  bytesOf?(sagaId: string): Promise<number>
   /** Takes away what is kept of the saga's moves, as a careless hand or a broken disk would; the store is closed. */
   damage?(sagaId: string): Promise<void>
 }
@@ -207,6 +210,30 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         }
         expect((await store.list({})).items).toEqual([saga])
         expect(await claim('heir', 0, 1)).toEqual([{ ...saga, owner: 'heir' }])
+      })
+
+      test('costs the same after thousands of others, and all of them are there', async () => {
+        let saga = await one({ input: { text: 'x'.repeat(1000) } })
+        const entries: HistoryEntry[] = []
+        while (saga.seq < 3_000) {
+          const moves: Move[] = []
+          for (let count = 0; count < 100; count++) {
+            const move = moveOf(saga, { step: `step${saga.seq}`, reply: { seq: saga.seq } })
+            moves.push(move)
+            entries.push(...move.entries)
+            saga = { ...saga, seq: move.toSeq, state: move.state }
+          }
+          const result = await store.commit({ starts: [], moves })
+          expect(new Set(result.moves)).toEqual(new Set(['moved']))
+        }
+        expect(await loaded(saga.id)).toEqual(saga)
+        expect((await store.list({})).items).toEqual([saga])
+        expect(await store.history(saga.id, 2_990)).toEqual(entries.slice(2_989))
+        expect(await store.history(saga.id, 1_500, 3)).toEqual(entries.slice(1_499, 1_502))
+        const kept = await place.bytesOf?.(saga.id)
+        const events = entries.reduce((sum, entry) => sum + JSON.stringify(entry.events).length, 0)
+        // An eighth to a sixteenth of the moves apart, each state holds its share of all moves so far.
+        if (kept !== undefined) expect(kept).toBeLessThan(40 * events)
       })
 
       test('that was decided on another seq is stale and changes nothing', async () => {
@@ -688,6 +715,23 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         }
       },
     )
+
+    definitionCases({
+      store: () => store,
+      open,
+      async reopen() {
+        await store.close()
+        return (store = await open())
+      },
+      async elsewhere(work) {
+        const other = await makePlace()
+        const opening = await other.open()
+        await work(opening)
+        await opening.close()
+        await other.drop()
+      },
+      ...traits,
+    })
 
     test('it is ready once it is open', async () => {
       expect(await store.ready()).toBe(true)

@@ -47,6 +47,14 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
     return Promise.resolve({
       open: () => open(schema),
       drop: () => Promise.resolve(), // goes with the database
+      async bytesOf(sagaId) {
+        const { rows } = await admin.query<{ bytes: number }>(
+          `select sum(octet_length(events) + coalesce(octet_length(state), 0))::int as bytes
+           from "${schema}".saga_history where saga_id = $1`,
+          [sagaId],
+        )
+        return rows[0]?.bytes ?? NaN
+      },
       async damage(sagaId) {
         await admin.query(`delete from "${schema}".saga_history where saga_id = $1`, [sagaId])
       },
