@@ -1,7 +1,7 @@
 /** What becomes of messages that cannot be handled: on a broker they are carried to a place of their own, elsewhere kept here. */
 import type { Clock } from '../clock.ts'
 import { backoff, type RetryPolicy } from '../core/retry.ts'
-import type { OnProblem } from '../problem.ts'
+import type { OnProblem, Problem } from '../problem.ts'
 import { RefusedError, type DeadLetter, type Message } from './transport.ts'
 import { pause, settledWithin } from './within.ts'
 
@@ -12,7 +12,8 @@ export interface DeadLetterPassage {
   /** Names of where it came from and where it goes. */
   readonly from: string
   readonly to: string
-  readonly messageId: string | undefined
+  /** Undefined where it could not be read. */
+  readonly message: Message | undefined
   readonly reason: string
   /** False once the message is not ours any more: the broker hands it out again. */
   readonly isOurs: () => boolean
@@ -35,8 +36,8 @@ export class DeadLetterWriter {
   }
 
   write(passage: DeadLetterPassage): void {
-    const { from, to, messageId, reason } = passage
-    this.#report({ what: `A message of ${from} goes to ${to}`, needsPerson: true, messageId, cause: reason })
+    const { from, to, message, reason } = passage
+    this.#report({ what: `A message of ${from} goes to ${to}`, needsPerson: true, ...idsOf(message), cause: reason })
     const writing = this.#write(passage).finally(() => this.#open.delete(writing))
     this.#open.add(writing)
   }
@@ -47,7 +48,7 @@ export class DeadLetterWriter {
     this.#stop.abort()
   }
 
-  async #write({ from, to, messageId, isOurs, send, done }: DeadLetterPassage): Promise<void> {
+  async #write({ from, to, message, isOurs, send, done }: DeadLetterPassage): Promise<void> {
     const { signal } = this.#stop
     let bare = false
     for (let failures = 1; isOurs() && !signal.aborted; failures++) {
@@ -57,12 +58,15 @@ export class DeadLetterWriter {
       } catch (cause) {
         bare ||= cause instanceof RefusedError
         const what = `A message of ${from} waits for its way to ${to}; it is tried again until it is there`
-        if (isOurs()) this.#report({ what, needsPerson: false, messageId, cause })
+        if (isOurs()) this.#report({ what, needsPerson: false, ...idsOf(message), cause })
       }
       await pause(this.#clock, backoff(again, failures, 0, 0), signal)
     }
   }
 }
+
+const idsOf = (message: Message | undefined): Pick<Problem, 'sagaId' | 'messageId'> =>
+  message === undefined ? {} : { sagaId: message.correlationId, messageId: message.id }
 
 const kept = 1_000
 
@@ -81,8 +85,7 @@ export class DeadLetterList {
     this.#report({
       what: `${message.type} on ${channel} is given up: it is a dead letter of this process`,
       needsPerson: true,
-      sagaId: message.correlationId,
-      messageId: message.id,
+      ...idsOf(message),
       cause: reason,
     })
   }

@@ -288,7 +288,7 @@ export class Reader implements GroupReader {
     this.#partitions.set(message, partition)
     this.#handlers.offer(message, (failure) => {
       if (failure === null) this.#settle(held)
-      else if (!partition.lost && !this.#handlers.closing) this.#deadLetter(held, message.id, failure.reason)
+      else if (!partition.lost && !this.#handlers.closing) this.#deadLetter(held, message, failure.reason)
     })
   }
 
@@ -301,7 +301,7 @@ export class Reader implements GroupReader {
   }
 
   /** Once it is there, it counts as settled. */
-  #deadLetter(held: HeldRecord, messageId: string | undefined, reason: string): void {
+  #deadLetter(held: HeldRecord, message: Message | undefined, reason: string): void {
     const { publisher, topic, clock } = this.#options
     const { partition, record, origin } = held
     const [to, cause] = [deadTopic(topic), { reason, at: clock.now() }]
@@ -309,11 +309,11 @@ export class Reader implements GroupReader {
     this.#deadLetters.write({
       from: topic,
       to,
-      messageId,
+      message,
       reason,
       isOurs: () => !partition.lost,
       send: (bare) =>
-        publisher.publish(to, [{ id: messageId ?? '' }], () => (bare ? toDeadNotice(origin, cause) : written)),
+        publisher.publish(to, [{ id: message?.id ?? '' }], () => (bare ? toDeadNotice(origin, cause) : written)),
       done: () => this.#settle(held),
     })
   }

@@ -323,7 +323,7 @@ export class Reader implements GroupReader {
   #offer(session: Session, held: Held, message: Message): void {
     this.#handlers.offer(message, (failure) => {
       if (failure === null) this.#settle(session, held)
-      else if (this.#isOpen(session)) this.#deadLetter(session, held, message.id, failure.reason)
+      else if (this.#isOpen(session)) this.#deadLetter(session, held, message, failure.reason)
     })
   }
 
@@ -348,11 +348,11 @@ export class Reader implements GroupReader {
     this.#feed()
   }
 
-  async #giveUp(session: Session, held: Held, { id }: Message, returns: number): Promise<void> {
+  async #giveUp(session: Session, held: Held, message: Message, returns: number): Promise<void> {
     if (!this.#isOpen(session)) return
     const why = `it came back ${returns} times, at last as the only one in hand: who has it dies, or loses the connection`
-    this.#deadLetter(session, held, id, why)
-    await this.#lastTry.end(id)
+    this.#deadLetter(session, held, message, why)
+    await this.#lastTry.end(message.id)
   }
 
   /**
@@ -373,19 +373,19 @@ export class Reader implements GroupReader {
   }
 
   /** Once it is there, it is acknowledged; a session that ends leaves it to the next one. */
-  #deadLetter(session: Session, held: Held, messageId: string | undefined, reason: string): void {
+  #deadLetter(session: Session, held: Held, message: Message | undefined, reason: string): void {
     const { source, publisher, dead, clock } = this.#options
     const { raw, place } = held
     const origin = { ...source, queue: place.name, at: clock.now() }
     this.#deadLetters.write({
       from: place.name,
       to: deadQueue(place.deadLettersOf),
-      messageId,
+      message,
       reason,
       isOurs: () => session.alive,
       send(bare) {
         const write = () => (bare ? toBareDeadLetter(raw, reason) : toDeadLetter(raw, reason, origin))
-        return publisher.publish(dead(place.deadLettersOf), [{ id: messageId ?? '', write }])
+        return publisher.publish(dead(place.deadLettersOf), [{ id: message?.id ?? '', write }])
       },
       done: () => this.#settle(session, held),
     })
