@@ -9,6 +9,7 @@ import type { SagaDefinition, StepContext, StepDefinition } from './definition.t
 import { openSteps, stepOf } from './evolve.ts'
 import { whyNotPlain } from './plain.ts'
 import type { SagaState, StepState } from './state.ts'
+import { entriesOf } from './steps.ts'
 
 export type Direction = 'do' | 'undo' | 'query'
 
@@ -184,3 +185,9 @@ const lookUp: ProxyHandler<Replies> = {
 /** Answers by step name, of the steps before a stage; of all where none is given. */
 export const repliesOf = (definition: SagaDefinition, state: SagaState, before = Infinity): Record<string, unknown> =>
   new Proxy({ definition, state, before }, lookUp) as unknown as Record<string, unknown>
+
+/** What the steps of a saga have answered and kept, by name. */
+export const repliesIn = (state: SagaState): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    entriesOf(state.steps).flatMap(([name, { reply }]) => (reply === undefined ? [] : [[name, reply]])),
+  )

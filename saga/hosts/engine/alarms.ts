@@ -4,26 +4,49 @@
  * A saga's wake-up moves with each of its moves, mostly later (the next attempt's deadline). So an entry that is early
  * enough stays; when it fires, the true time is looked up and, where it lies ahead, a new entry is made. Most sagas end
  * long before their time: where more entries are left over than are needed, the heap is made anew.
+ *
+ * A time has come when either clock says so: what was to be waited for has passed, however the wall clock was set meanwhile;
+ * or the wall clock is there, because the machine slept or the clock was set forward. The heap has the times of the first
+ * clock; a look every few seconds notices a jump of the other.
  */
 import type { Clock } from '../../clock.ts'
 
 interface Entry {
+  /** On the clock that never goes back. */
   readonly at: number
   readonly id: string
 }
 
+interface Due {
+  /** Unix milliseconds. */
+  readonly wall: number
+  /** The same on the clock that never goes back. */
+  at: number
+  /** Of the earliest heap entry made for it. */
+  entry: number
+}
+
+/** A jump is noticed this soon, in milliseconds. */
+const lookMs = 2_000
+
+/** What the clocks may drift apart between two looks without a jump, in milliseconds. */
+const driftMs = 500
+
 export class Alarms {
   readonly #clock: Clock
-  readonly #wake: (id: string) => void
-  /** The true wake-up of each saga that has one, and the earliest heap entry made for it. */
-  readonly #due = new Map<string, { at: number; entry: number }>()
+  readonly #wake: (id: string, wall: number) => void
+  readonly #due = new Map<string, Due>()
   #heap: Entry[] = []
   #stopped = false
   #timer: { at: number; cancel(): void } | null = null
+  /** How far the wall clock was ahead of the other at the last look. */
+  #ahead: number
 
-  constructor(clock: Clock, wake: (id: string) => void) {
+  /** @param wake gets the saga and the time, Unix milliseconds, that has come for it */
+  constructor(clock: Clock, wake: (id: string, wall: number) => void) {
     this.#clock = clock
     this.#wake = wake
+    this.#ahead = this.#aheadNow()
   }
 
   get size(): number {
@@ -35,15 +58,19 @@ export class Alarms {
     return this.#heap.length
   }
 
-  set(id: string, at: number | null): void {
+  /** @param wall Unix milliseconds; null where the saga waits for no time */
+  set(id: string, wall: number | null): void {
     if (this.#stopped) return
     const known = this.#due.get(id)
-    if (at === null) this.#due.delete(id)
-    else if (known !== undefined && known.entry <= at) known.at = at
-    else {
-      this.#due.set(id, { at, entry: at })
-      this.#push({ at, id })
-      this.#arm()
+    if (wall === null) this.#due.delete(id)
+    else if (known?.wall !== wall) {
+      const at = this.#clock.elapsed() + wall - this.#clock.now()
+      const entry = known !== undefined && known.entry <= at ? known.entry : at
+      this.#due.set(id, { wall, at, entry })
+      if (entry === at) {
+        this.#push({ at, id })
+        this.#arm()
+      }
     }
     if (this.#heap.length > 2 * this.#due.size) this.#tidy()
   }
@@ -62,26 +89,48 @@ export class Alarms {
     this.#heap = [...this.#due].map(([id, due]) => ({ at: (due.entry = due.at), id })).toSorted((a, b) => a.at - b.at)
   }
 
+  #aheadNow(): number {
+    return this.#clock.now() - this.#clock.elapsed()
+  }
+
   #arm(): void {
     const first = this.#heap[0]
     if (first === undefined || (this.#timer !== null && this.#timer.at <= first.at)) return
     this.#timer?.cancel()
-    const timer = this.#clock.after(first.at - this.#clock.now(), () => this.#fire())
-    this.#timer = { at: first.at, cancel: () => timer.cancel() }
+    const now = this.#clock.elapsed()
+    const at = Math.min(first.at, now + lookMs)
+    const timer = this.#clock.after(at - now, () => this.#fire())
+    this.#timer = { at, cancel: () => timer.cancel() }
   }
 
   #fire(): void {
     this.#timer = null
-    const now = this.#clock.now()
+    this.#followWall()
+    const now = this.#clock.elapsed()
     for (let first = this.#heap[0]; first !== undefined && first.at <= now; first = this.#heap[0]) {
       this.#pop()
       const due = this.#due.get(first.id)
       if (due === undefined || due.entry !== first.at) continue // ended, or an earlier entry took its place
       this.#due.delete(first.id)
-      if (due.at <= now) this.#wake(first.id)
-      else this.set(first.id, due.at)
+      if (due.at <= now) this.#wake(first.id, due.wall)
+      else this.#again(first.id, due)
     }
     this.#arm()
+  }
+
+  #again(id: string, { wall, at }: Due): void {
+    this.#due.set(id, { wall, at, entry: at })
+    this.#push({ at, id })
+  }
+
+  /** The machine has slept, or the wall clock was set: what has come on it by now is due. */
+  #followWall(): void {
+    const ahead = this.#aheadNow()
+    const jump = ahead - this.#ahead
+    this.#ahead = ahead
+    if (jump < driftMs) return
+    for (const due of this.#due.values()) due.at = Math.min(due.at, due.wall - ahead)
+    this.#tidy()
   }
 
   #push(entry: Entry): void {

@@ -6,6 +6,7 @@ import type { Move, Start, Store } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { Message } from '../../transports/transport.ts'
+import type { Delivery, Incoming } from '../host.ts'
 import type { Engine, EngineOptions } from './engine.ts'
 import { startEngine } from './engine.ts'
 import { shopSaga } from './shop.testkit.ts'
@@ -33,7 +34,7 @@ export async function turns(): Promise<void> {
 
 /** As a store that several processes share; none of them hears hints. */
 export function shared(store: Store): Store {
-  const { exclusive: _, ...rest } = store
+  const { exclusive: _, use: _one, ...rest } = store
   return rest
 }
 
@@ -96,3 +97,11 @@ export const reserved = (sagaId: string, id = 'reserved'): Message => ({
   timestamp: '',
   payload: { ref: 'r-1' },
 })
+
+/** The same, handed in. */
+export function arrived(sagaId: string, id = 'reserved'): Incoming {
+  const { correlationId: _, timestamp: _at, ...message } = reserved(sagaId, id)
+  return { ...message, sagaId }
+}
+
+export const taken: Delivery = { outcome: 'taken', reason: null }

@@ -4,10 +4,16 @@ export type EngineErrorCode =
   | 'busy'
   /** The engine is stopping or stopped. */
   | 'stopped'
-  /** No definition of this name, or of a version that live sagas need, is registered. */
+  /** No definition of this name and version is registered. */
   | 'unknown_definition'
-  /** The saga's input does not fit the definition's schema. */
+  /** What is registered as a definition is none, or there are two of one version. */
+  | 'invalid_definition'
+  /** A definition is declared in another way than the one that live sagas of its version began under. */
+  | 'structure_changed'
+  /** What was given does not fit: the saga's input, a key, an action. */
   | 'invalid_input'
+  /** The saga runs under a version that is not registered here: the request is kept for a process that runs it. */
+  | 'handed_over'
   | 'not_found'
   /** The idempotency key was used with another input. */
   | 'key_reused'

@@ -5,7 +5,7 @@ import type { Store } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { Update } from './engine.ts'
-import { failing, milk, reserved, started, turns, until } from './engine.testkit.ts'
+import { arrived, failing, milk, started, taken, turns, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
 describe('a store that is away', () => {
@@ -104,7 +104,7 @@ describe('a commit whose answer is lost', () => {
       if (moves[0]?.state.status === 'COMPLETED') broken.plan.after = 1
       return false
     }
-    await engine.deliver(reserved(saga.id))
+    await engine.deliver(arrived(saga.id))
     expect((await result).status).toBe('COMPLETED')
     await until(() => expect(followed.map(({ seq }) => seq)).toEqual([1, 2, 3, 4]))
   })
@@ -117,11 +117,11 @@ describe('a commit whose answer is lost', () => {
     const engine = await started({ transport, clock, store: broken.store })
     const { saga } = await engine.start(shopSaga, milk)
     broken.plan.after = 1
-    const delivered = engine.deliver(reserved(saga.id))
+    const delivered = engine.deliver(arrived(saga.id))
     await until(() => expect(broken.plan.after).toBe(0))
     await turns()
     clock.advance(50) // before the batch is run again; no attempt's time is up
-    expect(await delivered).toBe(true)
+    expect(await delivered).toEqual(taken)
     await until(() => expect(shop.types()).toEqual(['reserve', 'pay']))
     expect(await engine.history(saga.id)).toHaveLength(2)
   })
@@ -166,7 +166,7 @@ describe('a row that the store refuses', () => {
     const shop = await shopkeeper(transport, { reserve: 'nothing' })
     const broken = failing(memoryStore())
     const told: string[] = []
-    const engine = await started({ transport, store: broken.store, onProblem: (what) => told.push(what) })
+    const engine = await started({ transport, store: broken.store, onProblem: ({ what }) => told.push(what) })
     const sagas = await Promise.all(Array.from({ length: 20 }, () => engine.start(shopSaga, milk)))
     const ids = sagas.map(({ saga }) => saga.id)
     const [poison = ''] = ids.splice(7, 1)
@@ -177,7 +177,7 @@ describe('a row that the store refuses', () => {
       return hit
     }
     await until(() => expect(shop.types()).toHaveLength(20))
-    const replies = await Promise.allSettled([...ids, poison].map((id) => engine.deliver(reserved(id, `reply-${id}`))))
+    const replies = await Promise.allSettled([...ids, poison].map((id) => engine.deliver(arrived(id, `reply-${id}`))))
     const rejected = replies.filter((reply) => reply.status === 'rejected')
     expect(rejected.map(({ reason }) => reason as unknown)).toEqual([expect.objectContaining({ code: 'refused' })])
     expect(await engine.result(poison)).toMatchObject({
@@ -186,7 +186,10 @@ describe('a row that the store refuses', () => {
     })
     for (const id of ids) expect((await engine.result(id)).status).toBe('COMPLETED')
     expect(refused).toEqual([20, 10, 5, 3, 2, 1])
-    expect(told).toEqual([`the store refused a move of saga ${poison}`])
+    expect(told).toEqual([
+      `the store refused a move of saga ${poison}`,
+      expect.stringMatching(`saga ${poison} .* is parked at step reserve: the store refused the move`),
+    ])
   })
 
   test('also where it would park its saga has it tried again later, and not over and over', async () => {
@@ -202,7 +205,7 @@ describe('a row that the store refuses', () => {
       refused += 1
       return true
     }
-    await expect(engine.deliver(reserved(saga.id))).rejects.toMatchObject({ code: 'refused' })
+    await expect(engine.deliver(arrived(saga.id))).rejects.toMatchObject({ code: 'refused' })
     await turns()
     expect(refused).toBe(2)
     broken.plan.refuse = () => false

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { transition } from '../../core/decide.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import type { HistoryEntry, Store, StoredSaga } from '../../stores/store.ts'
-import { milk, reserved, shared, started, turns, until } from './engine.testkit.ts'
+import { arrived, milk, shared, started, taken, turns, until } from './engine.testkit.ts'
 import { Feed } from './feed.ts'
 import { handClock, shopSaga } from './shop.testkit.ts'
 
@@ -96,7 +96,7 @@ test('a follower misses nothing where another process moved the saga between two
     }
   })()
   await until(() => expect(seen).toEqual([1]))
-  expect(await there.deliver(reserved(saga.id))).toBe(true)
+  expect(await there.deliver(arrived(saga.id))).toEqual(taken)
   await turns()
   expect(seen).toEqual([1]) // no hint came
   await here.cancel(saga.id, 'customer', 'no')

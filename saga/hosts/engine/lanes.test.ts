@@ -1,11 +1,13 @@
+import { stepOf } from '../../core/evolve.ts'
+import type { SagaState } from '../../core/state.ts'
+import type { Incoming } from '../host.ts'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import type { Store } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import type { Message } from '../../transports/transport.ts'
 import { startEngine } from './engine.ts'
-import { holding, milk, reserved, started, turns, until } from './engine.testkit.ts'
+import { arrived, holding, milk, reserved, started, taken, turns, until } from './engine.testkit.ts'
 import { shopkeeper, shopSaga } from './shop.testkit.ts'
 
 test('an input found stale in one lane is decided again, whatever another lane took meanwhile', async () => {
@@ -25,12 +27,11 @@ test('an input found stale in one lane is decided again, whatever another lane t
   const engine = await startEngine({ store, transport, definitions: [shopSaga], lanes: 2 })
   const { saga } = await engine.start(shopSaga, { item: 'milk' })
   await expect.poll(() => seen.length).toBe(1)
-  const reply: Message = {
+  const reply: Incoming = {
     id: 'reply',
     type: 'reserve.done',
-    correlationId: saga.id,
+    sagaId: saga.id,
     causationId: seen[0]?.id ?? '',
-    timestamp: new Date(0).toISOString(),
     payload: { ref: 'r-1' },
   }
 
@@ -40,7 +41,7 @@ test('an input found stale in one lane is decided again, whatever another lane t
   for (let turns = 0; turns < 5; turns += 1) await turn()
   release!()
 
-  expect(await Promise.all([first, again])).toEqual([true, true])
+  expect((await Promise.all([first, again])).map(({ outcome }) => outcome)).toEqual(['taken', 'refused'])
   await expect.poll(() => seen.map(({ type }) => type)).toEqual(['reserve', 'pay'])
   await engine.stop()
 })
@@ -50,7 +51,7 @@ test('a saga is in one lane at a time: its inputs are decided one after the othe
   const engine = await started({ store, lanes: 2 })
   const [one, other] = [await engine.start(shopSaga, milk), await engine.start(shopSaga, milk)]
   gate.close()
-  const first = engine.deliver(reserved(one.saga.id))
+  const first = engine.deliver(arrived(one.saga.id))
   await until(() => expect(gate.held).toHaveLength(1))
   const second = engine.cancel(one.saga.id, 'customer', 'no')
   const beside = engine.cancel(other.saga.id, 'customer', 'no')
@@ -58,7 +59,7 @@ test('a saga is in one lane at a time: its inputs are decided one after the othe
   await turns()
   expect(gate.held.map(({ moves }) => moves.map(({ id }) => id))).toEqual([[one.saga.id], [other.saga.id]])
   gate.release()
-  expect(await Promise.all([first, second, beside])).toMatchObject([true, { saga: { seq: 3 } }, { accepted: true }])
+  expect(await Promise.all([first, second, beside])).toMatchObject([taken, { saga: { seq: 3 } }, { accepted: true }])
 })
 
 test('brokers are not read on while too many inputs wait', async () => {
@@ -72,12 +73,12 @@ test('brokers are not read on while too many inputs wait', async () => {
   for (const { saga } of sagas) asked.push(engine.cancel(saga.id, 'customer', 'no'))
   expect(engine.figures().queued).toBe(3)
   await transport.publish('shop_events', [reserved(sagas[0]!.saga.id)])
-  const delivered = engine.deliver(reserved(sagas[1]!.saga.id))
+  const delivered = engine.deliver(arrived(sagas[1]!.saga.id))
   await turns()
   expect(engine.figures().queued).toBe(3)
   gate.release()
   await Promise.all(asked)
-  expect(await delivered).toBe(true)
-  const settled = async (id: string) => (await engine.get(id))?.state.steps['reserve']?.phase
+  expect(await delivered).toEqual(taken)
+  const settled = async (id: string) => stepOf((await engine.state(id)) as SagaState, 'reserve').phase
   await until(async () => expect(await settled(sagas[0]!.saga.id)).toBe('undoing'))
 })

@@ -9,6 +9,7 @@ import { StoreError } from '../../stores/store.ts'
 import type { Clock } from '../../clock.ts'
 import { EngineError } from './errors.ts'
 import type { Job, Mover } from './mover.ts'
+import type { OnProblem } from '../../problem.ts'
 
 export interface LoopOptions {
   readonly mover: Mover
@@ -19,7 +20,7 @@ export interface LoopOptions {
   readonly maxBatch: number
   /** Most inputs that wait; beyond, callers are pushed back. */
   readonly maxQueued: number
-  readonly onProblem: (what: string, cause: unknown) => void
+  readonly onProblem: OnProblem
 }
 
 export class Loop {
@@ -121,14 +122,23 @@ export class Loop {
     const retryable = error instanceof StoreError && error.code === 'unavailable'
     if (!retryable) {
       batch.forEach((job) => job.failed(error))
-      return onProblem('a batch failed for a reason that a retry does not help', error)
+      return onProblem({
+        what: 'a batch failed for a reason that a retry does not help',
+        needsPerson: true,
+        cause: error,
+      })
     }
     if (this.#stopping && failures > 1) {
       // Each further try, and each further batch, would only wait for the store as well.
       const unknown = leftUnknown(error)
       return [...batch, ...this.#queue.splice(0)].forEach((job) => job.failed(unknown))
     }
-    if (failures === 1) onProblem('the store does not answer; inputs wait and are tried again', error)
+    if (failures === 1)
+      onProblem({
+        what: 'the store does not answer; inputs wait and are tried again',
+        needsPerson: false,
+        cause: error,
+      })
     for (const job of batch) job.uncertain = true
     this.#queue.unshift(...batch)
     if (!this.#stopping) await this.#pause(Math.min(50 * 2 ** (failures - 1), 1000))

@@ -18,6 +18,10 @@ import { isSettled } from '../../core/state.ts'
 import type { DamagedSaga, HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
+import { labelOf } from '../../core/label.ts'
+import type { OnProblem, Problem } from '../../problem.ts'
+import { concerns, named, type Registry } from './registry.ts'
+import { damageProblem } from './takeover.ts'
 
 /** What became of an input. `saga` is the saga after it; `events` is what it caused, none where nothing followed. */
 export interface Outcome {
@@ -33,6 +37,10 @@ export interface Job {
   readonly input: Input
   /** Names the input in the history: a message's id, a request's, a wake-up's. */
   readonly inputId: string
+  /** Unix milliseconds: it is at least that late, whatever the clock says. */
+  readonly notBefore?: number
+  /** Called where the saga runs under a definition that is not registered here. */
+  readonly elsewhere?: (saga: StoredSaga) => void
   readonly start?: { readonly definition: SagaDefinition; readonly key: string | null; readonly fingerprint: string }
   /** Null where there is no such saga. */
   readonly done: (outcome: Outcome | null) => void
@@ -54,10 +62,10 @@ export interface MoverOptions {
   readonly store: Store
   readonly owner: () => string
   readonly now: () => number
-  readonly definitionOf: (name: string, version: number) => SagaDefinition | undefined
+  readonly registry: Pick<Registry, 'of'>
   /** Called for every saga that moved, once its move is durable; without entries where it may have moved unseen. */
   readonly onMoved: (moved: Moved) => void
-  readonly onProblem: (what: string, cause: unknown) => void
+  readonly onProblem: OnProblem
   /** How many live sagas' states are kept in memory to save their load; `seq` makes that safe. */
   readonly cached: number
 }
@@ -118,7 +126,7 @@ export class Mover {
       [...bySaga].filter(([, [job]]) => job?.start === undefined).map(([id]) => id),
     )
     for (const { id, problem } of damaged) {
-      this.#options.onProblem(`saga ${id} cannot be run`, problem)
+      this.#options.onProblem(damageProblem(id, problem))
       bySaga.get(id)?.forEach((job) => job.failed(problem))
       bySaga.delete(id)
     }
@@ -142,7 +150,7 @@ export class Mover {
   async #lookBack(job: Job, saga: StoredSaga | undefined): Promise<Job | null> {
     if (saga === undefined) return null
     const recent = await this.#options.store.history(job.sagaId, Math.max(0, saga.seq - 100))
-    const entry = recent.find((candidate) => candidate.inputId === job.inputId)
+    const entry = recent.find((candidate) => candidate.inputId === labelOf(job.inputId))
     if (entry === undefined) return null
     this.resume(saga)
     job.done({ saga, events: entry.events, fresh: false })
@@ -170,10 +178,9 @@ export class Mover {
   #draftOf(before: StoredSaga | null, jobs: Job[]): Draft | null {
     const first = jobs[0]
     if (first === undefined) return null
-    const definition =
-      first.start?.definition ?? (before && this.#options.definitionOf(before.definition, before.version))
+    const definition = first.start?.definition ?? (before && this.#options.registry.of(before.state))
     if (definition == null) {
-      for (const job of jobs) answerMissing(job, before)
+      for (const job of jobs) answerElsewhere(job, before)
       return null
     }
     // Before the first decision there is no state; `started` below sets it, since the first job is then the start.
@@ -185,13 +192,14 @@ export class Mover {
   }
 
   #decide(draft: Draft, job: Job): void {
-    const at = this.#options.now()
-    const { events, state } = this.#decideSafely(draft, job.input, at)
+    const at = Math.max(this.#options.now(), job.notBefore ?? 0)
+    const ours = job.input.type !== 'reply' || concerns(draft.definition, job.sagaId, job.input.reply)
+    const { events, state } = ours ? this.#decideSafely(draft, job.input, at) : { events: [], state: null }
     draft.outcomes.push(events)
     if (events.length === 0) return
     draft.state = state as SagaState
     const seq = (draft.before?.seq ?? 0) + draft.entries.length + 1
-    draft.entries.push({ sagaId: job.sagaId, seq, at, inputId: job.inputId, events })
+    draft.entries.push({ sagaId: job.sagaId, seq, at, inputId: labelOf(job.inputId), events })
   }
 
   /** The core is total; should it fail all the same, the saga parks alone. */
@@ -200,7 +208,8 @@ export class Mover {
     try {
       return transition(draft.definition, state, input, at)
     } catch (error) {
-      this.#options.onProblem(`saga ${state?.id ?? 'that starts'} could not be decided; it is parked`, error)
+      const what = `saga ${state?.id ?? 'that starts'} could not be decided; it is parked`
+      this.#options.onProblem({ what, needsPerson: true, sagaId: state?.id, cause: error })
       return transition(draft.definition, state, { type: 'fault', reason: String(error) }, at)
     }
   }
@@ -245,7 +254,8 @@ export class Mover {
   async #refused(draft: Draft, error: StoreError): Promise<readonly Job[]> {
     const { before } = draft
     const parking = draft.jobs[0]?.input.type === 'fault'
-    this.#options.onProblem(`the store refused a move of saga ${draft.state.id}`, error)
+    const what = `the store refused a move of saga ${draft.state.id}`
+    this.#options.onProblem({ what, needsPerson: false, sagaId: draft.state.id, cause: error })
     const refusal = new EngineError('refused', `The store refused this input: ${error.message}`, error)
     draft.jobs.forEach((job) => job.failed(refusal))
     this.forget([draft.state.id])
@@ -275,7 +285,7 @@ export class Mover {
         job.failed(
           new EngineError(
             'key_reused',
-            `The idempotency key was used for another request (saga ${id}). Use a new key, or send the same body again.`,
+            'The idempotency key was used for another request. Use a new key, or send the same body again.',
           ),
         )
       // Under its own id it is this very start, whose commit had lost its answer.
@@ -287,8 +297,8 @@ export class Mover {
 
   /** Takes up a saga that was moved elsewhere, or by a commit whose answer was lost: all that is pending is sent again. */
   resume(saga: StoredSaga): void {
-    const definition = this.#options.definitionOf(saga.definition, saga.version)
-    if (definition === undefined) return
+    const definition = this.#options.registry.of(saga.state)
+    if (definition === undefined) return this.#options.onProblem(strangeProblem(saga))
     this.remember(saga)
     const open = pending(definition, saga.state)
     this.#options.onMoved({ saga, entries: [], pending: open, commands: open.commands })
@@ -368,19 +378,21 @@ function asked(entries: readonly HistoryEntry[], commands: readonly Command[]): 
 
 function businessKeyOf(definition: SagaDefinition, state: SagaState): string | null {
   try {
-    return definition.businessKey({ input: state.input, replies: repliesOf(definition, state) })
+    const label = definition.businessKey({ input: state.input, replies: repliesOf(definition, state) })
+    return typeof label === 'string' || typeof label === 'number' ? labelOf(String(label)) : null
   } catch {
     return null // only a label for lists: a saga must not fail for it
   }
 }
 
-function answerMissing(job: Job, before: StoredSaga | null): void {
+function answerElsewhere(job: Job, before: StoredSaga | null): void {
   if (before === null) job.done(null)
-  else
-    job.failed(
-      new EngineError(
-        'unknown_definition',
-        `Saga ${before.id} runs under ${before.definition} version ${before.version}, which is not registered here. Register that version too.`,
-      ),
-    )
+  else if (job.elsewhere !== undefined) job.elsewhere(before)
+  else job.failed(new EngineError('unknown_definition', strangeProblem(before).what))
 }
+
+const strangeProblem = (saga: StoredSaga): Problem => ({
+  what: `saga ${saga.id} runs under ${named(saga)}, which is not registered here as the saga began; register that version too`,
+  needsPerson: true,
+  sagaId: saga.id,
+})

@@ -1,3 +1,4 @@
+import type { Problem } from '../../problem.ts'
 import { expect, test } from 'vitest'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { turns, until } from './engine.testkit.ts'
@@ -72,7 +73,7 @@ test('the end does not wait for the pause', async () => {
 test('a store that fails is asked again with the next heartbeat', async () => {
   const problems: string[] = []
   const store = { ...memoryStore(), prune: () => Promise.reject(new Error('away')) }
-  const onProblem = (what: string): void => void problems.push(what)
+  const onProblem = ({ what }: Problem): void => void problems.push(what)
   const retention = new Retention({ store, clock: handClock(), retainMs: 1, onProblem })
   for (const beats of [1, 2]) {
     retention.run()

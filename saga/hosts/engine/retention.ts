@@ -4,13 +4,14 @@
  */
 import type { Store } from '../../stores/store.ts'
 import type { Clock } from '../../clock.ts'
+import type { OnProblem } from '../../problem.ts'
 
 export interface RetentionOptions {
   readonly store: Store
   readonly clock: Clock
   /** Ended sagas are kept this many milliseconds after their last move. */
   readonly retainMs: number
-  readonly onProblem: (what: string, cause: unknown) => void
+  readonly onProblem: OnProblem
 }
 
 /** Few at once, so that an embedded store is not held up. */
@@ -49,8 +50,9 @@ export class Retention {
         if ((await store.prune(clock.now() - retainMs, portion)) < portion) return
         await this.#pause()
       }
-    } catch (error) {
-      onProblem('ended sagas could not be removed; tried again with the next heartbeat', error)
+    } catch (cause) {
+      const what = 'ended sagas could not be removed; tried again with the next heartbeat'
+      onProblem({ what, needsPerson: false, cause })
     }
   }
 

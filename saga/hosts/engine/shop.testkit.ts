@@ -38,6 +38,7 @@ export const shopSaga = defineSaga('shop', { version: 1, input: Input })
     attemptMs: 1000,
   })
   .step('ship', { do: command('ship'), with: () => ({}), retry: quick, attemptMs: 1000 })
+  .pivot()
   .end({ cancelDecidedBy: 'reserve', businessKey: ({ input }) => input.item })
 
 type Ask = 'reserve' | 'pay' | 'ship' | 'refund' | 'unreserve'
@@ -83,20 +84,29 @@ function answers(asked: Message, say: Say): Message[] {
 }
 
 /** Time stands still until it is moved; timers fire as it passes them. */
-export function handClock(start = 1_000_000): Clock & { advance(ms: number): void } {
-  let now = start
+export function handClock(start = 1_000_000): HandClock {
+  let elapsed = 0
+  let ahead = start
   const timers = new Set<{ at: number; callback: () => void }>()
   return {
-    now: () => now,
+    now: () => elapsed + ahead,
+    elapsed: () => elapsed,
     after(ms, callback) {
-      const timer = { at: now + Math.max(ms, 0), callback }
+      const timer = { at: elapsed + Math.max(ms, 0), callback }
       timers.add(timer)
       return { cancel: () => timers.delete(timer) }
     },
     advance(ms) {
-      now += ms
-      const due = [...timers].filter((timer) => timer.at <= now).toSorted((a, b) => a.at - b.at)
+      elapsed += ms
+      const due = [...timers].filter((timer) => timer.at <= elapsed).toSorted((a, b) => a.at - b.at)
       for (const timer of due) if (timers.delete(timer)) timer.callback()
     },
+    jump: (ms) => void (ahead += ms),
   }
+}
+
+export interface HandClock extends Clock {
+  advance(ms: number): void
+  /** The wall clock is set, or the machine has slept: timers and what has elapsed know nothing of it. */
+  jump(ms: number): void
 }

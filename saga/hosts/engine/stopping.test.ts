@@ -6,7 +6,19 @@ import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { Transport } from '../../transports/transport.ts'
 import type { EngineOptions } from './engine.ts'
 import { startEngine } from './engine.ts'
-import { away, failing, holding, milk, reserved, shared, started, turns, until } from './engine.testkit.ts'
+import {
+  arrived,
+  away,
+  failing,
+  holding,
+  milk,
+  reserved,
+  shared,
+  started,
+  taken,
+  turns,
+  until,
+} from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
 const stopped = { code: 'stopped', retryable: true, message: expect.stringMatching(/Ask another replica/) as string }
@@ -19,19 +31,19 @@ describe('an engine that stops', () => {
     const engine = await started({ transport, store })
     const { saga } = await engine.start(shopSaga, milk)
     gate.close()
-    const delivered = engine.deliver(reserved(saga.id))
+    const delivered = engine.deliver(arrived(saga.id))
     await until(() => expect(gate.held).toHaveLength(1))
     const cancelled = engine.cancel(saga.id, 'customer', 'too slow') // waits for the batch under way
     let over = false
     const end = engine.stop().then(() => (over = true))
     await expect(engine.start(shopSaga, milk)).rejects.toMatchObject(stopped)
     await expect(engine.cancel(saga.id, 'customer', 'no')).rejects.toMatchObject(stopped)
-    await expect(engine.deliver(reserved(saga.id, 'again'))).rejects.toMatchObject(stopped)
+    await expect(engine.deliver(arrived(saga.id, 'again'))).rejects.toMatchObject(stopped)
     await turns()
     expect(over).toBe(false)
     gate.release()
     await end
-    expect(await delivered).toBe(true)
+    expect(await delivered).toEqual(taken)
     expect(await cancelled).toMatchObject({ accepted: true, saga: { seq: 3 } })
     await until(() => expect(shop.types()).toContain('pay')) // asked for by the batch in flight
     expect(await engine.count({})).toBe(1)
@@ -44,7 +56,7 @@ describe('an engine that stops', () => {
     const engine = await started({ transport, store, clock })
     const { saga } = await engine.start(shopSaga, milk)
     await engine.stop()
-    await expect(engine.deliver(reserved(saga.id))).rejects.toMatchObject(stopped)
+    await expect(engine.deliver(arrived(saga.id))).rejects.toMatchObject(stopped)
     await transport.publish('shop_events', [reserved(saga.id)])
     clock.advance(60_000)
     await turns()
@@ -191,7 +203,7 @@ describe('an engine that could not start', () => {
     const transport = memoryTransport()
     const working = await started({ store, clock })
     const { saga } = await working.start(shopSaga, milk)
-    expect(await leftOpen({ store: { ...store, heartbeat: cut }, transport, clock })).toEqual([])
+    expect(await leftOpen({ store: { ...store, claim: cut }, transport, clock })).toEqual([])
     await transport.publish('shop_events', [reserved(saga.id)])
     clock.advance(900)
     await turns()
@@ -201,7 +213,7 @@ describe('an engine that could not start', () => {
   test('since a broker refused one of its subscriptions closes the others', async () => {
     const inner = memoryTransport()
     const [step] = shopSaga.steps
-    const stall = { ...step!.do!, participant: 'stall' }
+    const stall = { ...step!.do!, participant: 'stall', eventChannel: 'stall_events' }
     const definition = { ...shopSaga, steps: [step!, { ...step!, do: stall, undo: null }] }
     const transport: Transport = {
       ...inner,
@@ -214,7 +226,7 @@ describe('an engine that could not start', () => {
   test('does not speak of signing off where it never signed on', async () => {
     const told: string[] = []
     const store: Store = { ...memoryStore(), open: cut, retire: cut }
-    expect(await leftOpen({ store, onProblem: (what) => told.push(what) })).toEqual([])
+    expect(await leftOpen({ store, onProblem: ({ what }) => told.push(what) })).toEqual([])
     expect(told).toEqual([])
   })
 })

@@ -1,3 +1,4 @@
+import type { Problem } from '../../problem.ts'
 import { describe, expect, test } from 'vitest'
 import { defineSaga } from '../../core/define.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
@@ -16,9 +17,9 @@ test('while it takes many sagas over, a process goes on saying that it lives', a
   const beats: number[] = []
   const store: Store = {
     ...shared(memory),
-    heartbeat(owner) {
+    heartbeat(...how) {
       beats.push(clock.now())
-      return memory.heartbeat(owner)
+      return memory.heartbeat(...how)
     },
     claim(...how) {
       clock.advance(1_000)
@@ -32,6 +33,7 @@ test('while it takes many sagas over, a process goes on saying that it lives', a
     rename: () => undefined,
     clock,
     heartbeatMs: 2_000,
+    silentMs: 6_000,
     versions: testVersions,
     resume: () => void (resumed += 1),
     onBeat: () => undefined,
@@ -46,7 +48,7 @@ test('while it takes many sagas over, a process goes on saying that it lives', a
 
 test('a process leaves the sagas of a version that it does not have to one that has', async () => {
   const next = defineSaga('shop', { version: 2, input: shopSaga.input })
-    .step('only', { do: shopSaga.steps[2]!.do!, with: () => ({}) })
+    .step('only', { do: shopSaga.steps[2]!.do!, with: () => ({}), effect: 'none' })
     .end()
   const clock = handClock()
   const store = shared(memoryStore(clock.now))
@@ -96,17 +98,18 @@ describe('a damaged saga', () => {
     const { store, broken, others, problem } = await leftBehind()
     const transport = memoryTransport()
     await shopkeeper(transport)
-    const problems: unknown[][] = []
-    const engine = await started({ store, transport, onProblem: (...told) => problems.push(told) })
+    const problems: Problem[] = []
+    const engine = await started({ store, transport, onProblem: (told) => problems.push(told) })
     for (const id of others) expect(await engine.result(id)).toMatchObject({ status: 'COMPLETED' })
-    expect(problems).toEqual([[`saga ${broken} cannot be run`, problem]])
+    const told = { needsPerson: true, sagaId: broken, cause: problem }
+    expect(problems).toEqual([{ what: `saga ${broken} cannot be run`, ...told }])
     expect((await engine.list({})).items).toHaveLength(others.length)
-    expect(problems.slice(1)).toEqual([[`saga ${broken} cannot be listed`, problem]])
+    expect(problems.slice(1)).toEqual([{ what: `saga ${broken} cannot be listed`, ...told }])
   })
 
   test('refuses alone what comes for it, and says why', async () => {
     const { store, broken, others, problem } = await leftBehind()
-    const engine = await started({ store, cached: 0 })
+    const engine = await started({ store, cached: 1 })
     const [refused, ...taken] = await Promise.allSettled([broken, ...others].map((id) => engine.cancel(id, 'me', 'no')))
     expect(refused).toEqual({ status: 'rejected', reason: problem })
     for (const each of taken) expect(each).toMatchObject({ status: 'fulfilled', value: { accepted: true } })

@@ -9,22 +9,26 @@
  */
 import type { Command } from '../../core/pending.ts'
 import type { Message, Transport } from '../../transports/transport.ts'
-import { commandChannel, RefusedError } from '../../transports/transport.ts'
+import { RefusedError } from '../../transports/transport.ts'
 import type { Clock } from '../../clock.ts'
+import type { OnProblem } from '../../problem.ts'
 
-export interface OutboxOptions {
+export interface DispatcherOptions {
   readonly transport: Transport
   readonly clock: Clock
   /** Repeats per second and participant. */
   readonly repeatsPerSecond: number
-  readonly onProblem: (what: string, cause: unknown) => void
+  readonly onProblem: OnProblem
+  /** The transport has taken these commands, which nobody need answer. */
+  readonly onSent: (commands: readonly Command[]) => void
 }
 
+/** What waits for one channel. */
 interface Lane {
-  waiting: Message[]
+  waiting: Command[]
   sending: Promise<void> | null
   /** Repeats that wait for the budget. */
-  readonly delayed: Message[]
+  readonly delayed: Command[]
   tokens: number
   refilledAt: number
   timer: { cancel(): void } | null
@@ -41,23 +45,20 @@ interface Refusal {
   readonly error: unknown
 }
 
-export class Outbox {
-  readonly #options: OutboxOptions
+export class Dispatcher {
+  readonly #options: DispatcherOptions
   readonly #told = new Set<string>()
   readonly #lanes = new Map<string, Lane>()
 
-  constructor(options: OutboxOptions) {
+  constructor(options: DispatcherOptions) {
     this.#options = options
   }
 
   send(commands: readonly Command[]): void {
-    const timestamp = new Date(this.#options.clock.now()).toISOString()
     for (const command of commands) {
-      const channel = commandChannel(command.participant)
-      const lane = this.#lane(channel)
-      const message = toMessage(command, timestamp)
-      if (command.attempt > 1) lane.delayed.push(message)
-      else lane.waiting.push(message)
+      const lane = this.#lane(command.channel)
+      if (command.attempt > 1) lane.delayed.push(command)
+      else lane.waiting.push(command)
     }
     for (const [channel, lane] of this.#lanes) this.#pump(channel, lane)
   }
@@ -80,7 +81,7 @@ export class Outbox {
       sending: null,
       delayed: [],
       tokens: repeatsPerSecond,
-      refilledAt: clock.now(),
+      refilledAt: clock.elapsed(),
       timer: null,
     }
     this.#lanes.set(channel, lane)
@@ -98,15 +99,19 @@ export class Outbox {
     })
   }
 
-  async #deliver(channel: string, batch: readonly Message[]): Promise<void> {
+  async #deliver(channel: string, batch: readonly Command[]): Promise<void> {
+    const timestamp = new Date(this.#options.clock.now()).toISOString()
+    const messages = batch.map((command) => toMessage(command, timestamp))
     try {
-      this.#tell(channel, await this.#publish(channel, batch))
-    } catch (error) {
+      const refused = await this.#publish(channel, messages)
+      this.#tell(channel, refused)
+      const unsent = new Set(refused.map(({ id }) => id))
+      const sent = batch.filter(({ unanswered, id }) => unanswered && !unsent.has(id))
+      if (sent.length > 0) this.#options.onSent(sent)
+    } catch (cause) {
       // Not lost: each command is outstanding in its saga's state and is repeated when its attempt's time is up.
-      this.#options.onProblem(
-        `${batch.length} commands could not all be handed to ${channel}; their sagas will repeat them`,
-        error,
-      )
+      const what = `${batch.length} commands could not all be handed to ${channel}; their sagas will repeat them`
+      this.#options.onProblem({ what, needsPerson: false, cause })
     }
   }
 
@@ -140,17 +145,18 @@ export class Outbox {
       reasons.set(String(error), known)
     }
     for (const { cause, ids } of reasons.values())
-      this.#options.onProblem(
-        `the transport refuses ${listOf(ids)} on ${channel}: change the payload that the step gives, or what the transport takes`,
+      this.#options.onProblem({
+        what: `the transport refuses ${listOf(ids)} on ${channel}: change the payload that the step gives, or what the transport takes`,
+        needsPerson: true,
         cause,
-      )
+      })
   }
 
   /** Moves repeats that the budget allows to the next batch, and comes back for the rest. */
   #spend(channel: string, lane: Lane): void {
     if (lane.delayed.length === 0) return
     const { clock, repeatsPerSecond } = this.#options
-    const now = clock.now()
+    const now = clock.elapsed()
     lane.tokens = Math.min(repeatsPerSecond, lane.tokens + ((now - lane.refilledAt) / 1000) * repeatsPerSecond)
     lane.refilledAt = now
     const allowed = lane.delayed.splice(0, Math.floor(lane.tokens))

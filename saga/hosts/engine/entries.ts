@@ -1,0 +1,80 @@
+/** Checks of what callers hand in: types say it, but JavaScript and casts may give anything. */
+import { actionKinds, type Action } from '../../core/act.ts'
+import { longestLabel, labelOf } from '../../core/label.ts'
+import { sagaStatuses } from '../../core/state.ts'
+import type { PageRequest, SagaFilter } from '../../stores/store.ts'
+import type { Incoming, StartOptions } from '../host.ts'
+import type { EngineOptions } from './engine.ts'
+import { EngineError } from './errors.ts'
+
+const refuse = (why: string): never => {
+  throw new EngineError('invalid_input', why)
+}
+
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? JSON.stringify(value.slice(0, 60)) : String(value)
+
+function text(what: string, value: unknown, longest = 10_000): void {
+  if (typeof value !== 'string' || value === '' || value.length > longest)
+    refuse(`${what} must be a text of 1 to ${longest} characters; it is ${shown(value)}.`)
+}
+
+export function checkOptions(options: EngineOptions): void {
+  const { store, transport } = options as Partial<EngineOptions>
+  if (typeof store?.commit !== 'function') refuse('store must be a store, such as memoryStore().')
+  if (typeof transport?.publish !== 'function') refuse('transport must be a transport, such as memoryTransport().')
+  if (options.group !== undefined) text('group', options.group, longestLabel)
+  const whole = ['lanes', 'maxBatch', 'maxQueued', 'maxRunning', 'cached', 'repeatsPerSecond'] as const
+  for (const name of whole) {
+    const value = options[name]
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1))
+      refuse(`${name} must be a whole number from 1; it is ${shown(value)}.`)
+  }
+  for (const name of ['heartbeatMs', 'retainMs'] as const) {
+    const value = options[name]
+    if (value !== undefined && !(Number.isFinite(value) && value >= (name === 'retainMs' ? 0 : 1)))
+      refuse(`${name} must be a number of milliseconds; it is ${shown(value)}.`)
+  }
+  for (const name of ['onProblem', 'onMove'] as const)
+    if (options[name] !== undefined && typeof options[name] !== 'function') refuse(`${name} must be a function.`)
+}
+
+export function checkKey({ key }: StartOptions): void {
+  if (key === undefined) return
+  text('the idempotency key', key, longestLabel)
+  if (labelOf(key) !== key) refuse('the idempotency key holds NUL or half a surrogate pair; leave them out.')
+}
+
+export function checkRequest(sagaId: string, by: string, reason: string): void {
+  text('the saga id', sagaId)
+  text('by, who asks,', by)
+  if (typeof reason !== 'string') refuse(`reason must be a text; it is ${shown(reason)}.`)
+}
+
+export function checkAction(action: Action): void {
+  const kind = (action as Action | undefined)?.kind
+  if (!actionKinds.includes(kind as Action['kind']))
+    refuse(`there is no action ${shown(kind)}; use ${actionKinds.join(', ')}.`)
+}
+
+export function checkIncoming(incoming: Incoming): void {
+  const { sagaId, type, id, causationId } = (incoming as Incoming | undefined) ?? ({} as Incoming)
+  text('sagaId', sagaId)
+  text('type', type)
+  text('id', id)
+  if (causationId !== undefined) text('causationId', causationId)
+}
+
+/** The filter as the store keeps what it looks for. */
+export function readFilter(filter: SagaFilter): SagaFilter {
+  const { status, businessKey } = filter
+  if (status !== undefined && !sagaStatuses.includes(status))
+    refuse(`there is no status ${shown(status)}; use ${sagaStatuses.join(', ')}.`)
+  for (const name of ['createdFrom', 'createdBefore'] as const)
+    if (filter[name] !== undefined && !Number.isFinite(filter[name])) refuse(`${name} must be Unix milliseconds.`)
+  return businessKey === undefined ? filter : { ...filter, businessKey: labelOf(businessKey) }
+}
+
+export function checkPage({ limit }: PageRequest): void {
+  if (limit !== undefined && !Number.isFinite(limit)) refuse(`limit must be a number; it is ${shown(limit)}.`)
+}

@@ -1,0 +1,48 @@
+/** Tells the owner of the process what moved and what an operator should know. A hook that throws harms nothing. */
+import type { Event } from '../../core/events.ts'
+import type { SagaState } from '../../core/state.ts'
+import { problemReporter, type OnProblem } from '../../problem.ts'
+import type { HistoryEntry } from '../../stores/store.ts'
+import type { EngineOptions } from './engine.ts'
+
+export class Hooks {
+  readonly onProblem: OnProblem
+  readonly #onMove: EngineOptions['onMove']
+
+  constructor({ onProblem, onMove }: Pick<EngineOptions, 'onProblem' | 'onMove'>) {
+    this.onProblem = problemReporter(onProblem)
+    this.#onMove = onMove
+  }
+
+  moved(state: SagaState, entries: readonly HistoryEntry[]): void {
+    for (const entry of entries) {
+      for (const event of entry.events) this.#tell(state, event)
+      this.#show(state, entry)
+    }
+  }
+
+  #show(state: SagaState, entry: HistoryEntry): void {
+    if (this.#onMove === undefined) return
+    try {
+      this.#onMove({ ...entry, state })
+    } catch (cause) {
+      this.onProblem({ what: 'the onMove hook failed', needsPerson: false, sagaId: state.id, cause })
+    }
+  }
+
+  #tell({ id, definition, version }: SagaState, event: Event): void {
+    const saga = `saga ${id} (${definition} version ${version})`
+    if (event.type === 'SagaParked')
+      this.onProblem({
+        what: `${saga} is parked at step ${event.step}: ${event.reason}. Look at it, then retry, skip, resolve or give up`,
+        needsPerson: true,
+        sagaId: id,
+      })
+    else if (event.type === 'ReplyIgnored' && event.step !== undefined)
+      this.onProblem({
+        what: `${saga} waits at step ${event.step}, since of ${event.reply} ${event.why}`,
+        needsPerson: false,
+        sagaId: id,
+      })
+  }
+}

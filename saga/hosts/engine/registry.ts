@@ -1,0 +1,109 @@
+/** The definitions that a process runs, checked once: what each saga needs of them is found here. */
+import type { CommandContract, EventContract, ReplyMessage } from '../../core/contract.ts'
+import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
+import type { SagaState } from '../../core/state.ts'
+import { differences, type Structure } from '../../core/structure.ts'
+import type { DefinitionVersion, KnownDefinition, StructureConflict } from '../../stores/store.ts'
+import { EngineError } from './errors.ts'
+
+const keyOf = (name: string, version: number): string => `${name}@${version}`
+
+/** A definition as it is told of. */
+export const named = ({ definition, version }: DefinitionVersion): string => `${definition} version ${version}`
+
+export class Registry {
+  readonly #definitions = new Map<string, SagaDefinition>()
+  readonly #sagaOf = new Map<string, NonNullable<EventContract['sagaId']>>()
+
+  /** @throws EngineError invalid_definition */
+  constructor(definitions: readonly SagaDefinition[]) {
+    if (!Array.isArray(definitions) || definitions.length === 0)
+      throw new EngineError('invalid_definition', 'definitions must list at least one saga definition.')
+    for (const definition of definitions as readonly SagaDefinition[]) {
+      const { name, version, structureKey } = (definition as SagaDefinition | undefined) ?? {}
+      if (typeof name !== 'string' || typeof version !== 'number' || typeof structureKey !== 'string')
+        throw new EngineError('invalid_definition', 'definitions holds what no defineSaga(...).end() has made.')
+      const key = keyOf(name, version)
+      if (this.#definitions.has(key))
+        throw new EngineError(
+          'invalid_definition',
+          `definitions holds ${name} version ${version} twice: give one of them another version.`,
+        )
+      this.#definitions.set(key, definition)
+      for (const { type, sagaId } of eventsOf(definition)) if (sagaId !== undefined) this.#sagaOf.set(type, sagaId)
+    }
+  }
+
+  /** The definition of this version; undefined where it is not registered. */
+  find(name: string, version: number): SagaDefinition | undefined {
+    return this.#definitions.get(keyOf(name, version))
+  }
+
+  /** The definition that a saga runs under, where it is registered in the structure that the saga began with. */
+  of({ definition, version, structure }: SagaState): SagaDefinition | undefined {
+    const found = this.find(definition, version)
+    return structure === undefined || found?.structureKey === structure ? found : undefined
+  }
+
+  get versions(): readonly DefinitionVersion[] {
+    return [...this.#definitions.values()].map(({ name, version }) => ({ definition: name, version }))
+  }
+
+  get known(): readonly KnownDefinition[] {
+    return [...this.#definitions.values()].map(knownOf)
+  }
+
+  /** Where answers and events come from. */
+  get channels(): readonly string[] {
+    const definitions = [...this.#definitions.values()]
+    const answers = definitions.flatMap(({ steps }) => steps.flatMap(contractsOf)).map((each) => each.eventChannel)
+    const events = definitions.flatMap(eventsOf).flatMap(({ channel }) => channel ?? [])
+    return [...new Set([...answers, ...events])]
+  }
+
+  /** The saga that a message concerns. */
+  sagaOf(type: string, payload: unknown, correlationId: string): string {
+    try {
+      return this.#sagaOf.get(type)?.(payload) ?? correlationId
+    } catch {
+      return correlationId // a function that cannot read it knows no better
+    }
+  }
+}
+
+export const knownOf = ({ name, version, structure, cancelDecidedBy }: SagaDefinition): KnownDefinition => ({
+  definition: name,
+  version,
+  structure: JSON.stringify(structure),
+  cancellable: cancelDecidedBy !== null,
+})
+
+/** Whether a definition has anything to do with a message: channels are shared, and most of it is for others. */
+export const concerns = (
+  definition: SagaDefinition,
+  sagaId: string,
+  { type, causationId }: Pick<ReplyMessage, 'type' | 'causationId'>,
+): boolean =>
+  causationId?.startsWith(`${sagaId}:`) === true ||
+  definition.byAnswer.has(type) ||
+  definition.byEvent.has(type) ||
+  definition.follows.some(({ event }) => event.type === type)
+
+/** What differs, in words; empty where only the way of writing it down does. */
+export function conflictText({ definition, version, structure, ...needed }: StructureConflict, is: Structure): string {
+  const changed = differences(JSON.parse(structure) as Structure, is)
+  if (changed.length === 0) return ''
+  const by =
+    needed.sagas > 0
+      ? `${needed.sagas} of its sagas are not over, or can still be cancelled`
+      : 'another process runs it as it was'
+  return `${named({ definition, version })} is declared in another way than before, and ${by}: ${changed.join('; ')}. Give the changed definition a new version, and register the old one beside it until its sagas are over.`
+}
+
+const contractsOf = (step: StepDefinition): readonly CommandContract[] =>
+  [step.do, step.undo, step.query].filter((contract) => contract !== null)
+
+const eventsOf = ({ steps, follows }: SagaDefinition): readonly EventContract[] => [
+  ...steps.flatMap(({ event }) => event ?? []),
+  ...follows.map(({ event }) => event),
+]
