@@ -5,7 +5,7 @@ import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
 import { openDatabase, retryContention, type Database } from './database.ts'
-import { isContention, isUniqueViolation } from './errors.ts'
+import { driverCode, isAway, isContention, isUniqueViolation } from './errors.ts'
 
 interface Tables {
   things: { id: string; cents: number }
@@ -107,6 +107,27 @@ suiteOn('PostgreSQL', await postgresUrl(), 'a database on PostgreSQL', (server) 
     await expect(failing).rejects.toThrow()
     await expect.poll(() => database.ready()).toBe(true)
     expect(await db.selectFrom('things').select('id').execute()).toEqual([{ id: 'seed' }])
+  })
+
+  test('a statement that the server works on too long is cancelled, and is no reason to wait for the database', async () => {
+    const database = await openDatabase<Tables>(
+      { kind: 'postgres', url: await fresh(), limitMs: 2_000 },
+      { '001': things },
+    )
+    cleanups.push(() => database.close())
+    const slow = await sql`select pg_sleep(60)`.execute(database.db).catch((error: unknown) => error)
+    expect([driverCode(slow), isAway(slow)]).toEqual(['57014', false])
+    expect(await database.ready()).toBe(true)
+  })
+
+  test('a migration may take longer than a statement', async () => {
+    const slow: Migration = { up: (db) => sql`select pg_sleep(1.5)`.execute(db).then(() => undefined) }
+    const database = await openDatabase<Tables>(
+      { kind: 'postgres', url: await fresh(), limitMs: 1_000 },
+      { '001': slow },
+    )
+    cleanups.push(() => database.close())
+    expect(database.dialect).toBe('postgres')
   })
 
   test('a whole number that would lose digits throws instead', async () => {

@@ -196,6 +196,7 @@ test('a database that cannot be reached or is full is away; one that refuses is 
     expect(isAway(coded(code)), code).toBe(true)
   expect(isAway(new Error('Connection terminated unexpectedly'))).toBe(true)
   expect(isAway(new Error('timeout exceeded when trying to connect'))).toBe(true)
+  expect(isAway(new Error('Query read timeout'))).toBe(true)
   for (const code of [
     '23505',
     '42P01',

@@ -14,7 +14,13 @@ import { postgresDialect } from './postgres.ts'
 import { sqliteDialect } from './sqlite.ts'
 
 export type DatabaseTarget =
-  { readonly kind: 'sqlite'; readonly file: string } | { readonly kind: 'postgres'; readonly url: string }
+  | { readonly kind: 'sqlite'; readonly file: string }
+  | {
+      readonly kind: 'postgres'
+      readonly url: string
+      /** How long the server may work on one statement, in milliseconds; 20,000 where none is given. */
+      readonly limitMs?: number
+    }
 
 export interface Database<S> {
   readonly db: Kysely<S>
@@ -36,19 +42,41 @@ export async function openDatabase<S>(
   target: DatabaseTarget,
   migrations: Record<string, Migration>,
 ): Promise<Database<S>> {
-  const dialect = target.kind === 'sqlite' ? sqliteDialect(target.file) : await postgresDialect(target.url)
-  const db = new Kysely<S>({ dialect })
-  const database: Database<S> = {
-    db,
-    dialect: target.kind,
-    ready: () => answers(db),
-    close: () => db.destroy(),
-  }
+  const db = await (target.kind === 'sqlite'
+    ? openFile<S>(target.file, migrations)
+    : openServer<S>(target.url, target.limitMs ?? statementMs, migrations))
+  return { db, dialect: target.kind, ready: () => answers(db), close: () => db.destroy() }
+}
+
+const statementMs = 20_000
+/** A migration may have a large table to go through. */
+const migrationMs = 600_000
+
+async function openFile<S>(file: string, migrations: Record<string, Migration>): Promise<Kysely<S>> {
+  const db = new Kysely<S>({ dialect: sqliteDialect(file) })
   try {
-    await retryContention(() => (target.kind === 'sqlite' ? migrateLocked(db, migrations) : migrate(db, migrations)))
-    return database
+    await migrated(() => migrateLocked(db, migrations))
+    return db
   } catch (error) {
     await db.destroy()
+    throw error
+  }
+}
+
+async function openServer<S>(url: string, limitMs: number, migrations: Record<string, Migration>): Promise<Kysely<S>> {
+  const patient = new Kysely<S>({ dialect: await postgresDialect(url, migrationMs) })
+  try {
+    await migrated(() => migrate(patient, migrations))
+  } finally {
+    await patient.destroy()
+  }
+  return new Kysely<S>({ dialect: await postgresDialect(url, limitMs) })
+}
+
+async function migrated(work: () => Promise<void>): Promise<void> {
+  try {
+    await retryContention(work)
+  } catch (error) {
     throw error instanceof DatabaseError ? error : cannotMigrate(error)
   }
 }

@@ -63,7 +63,7 @@ const awayFiles = /^SQLITE_(IOERR|READONLY)/
 
 /** The PostgreSQL client says these without a code. */
 const awayMessages =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection)/
+  /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered a connection|was closed))/
 
 /** The database cannot be reached, or cannot do it now; what was under way may or may not be stored. */
 export function isAway(error: unknown): boolean {

@@ -1,10 +1,13 @@
 /**
  * PostgreSQL for Kysely: a pool that survives cut connections, and the database itself where it is missing.
  *
- * Invariant: whole numbers (int8, counts) arrive as numbers, as they do from SQLite; one that would lose digits throws.
+ * Invariants:
+ * - whole numbers (int8, counts) arrive as numbers, as they do from SQLite; one that would lose digits throws;
+ * - no statement is waited for without end: a server that works on it too long cancels it, and a connection that is silent
+ *   beyond that is given up, with what was under way on it.
  */
 import pg from 'pg'
-import { PostgresDialect } from 'kysely'
+import { PostgresDialect, type PostgresPool } from 'kysely'
 import { DatabaseError, driverCode } from './errors.ts'
 
 const int8 = 20
@@ -13,15 +16,21 @@ const connectTimeoutMs = 5_000
 /** A process that is frozen inside a transaction loses it then, and its rows are free for the others. */
 const stalledTransactionMs = 10_000
 
+/** How much longer than the server may work a statement is waited for: a server that is there says by then that it took too long. */
+const patience = 1.25
+
 /**
+ * @param limitMs how long the server may work on one statement
  * @throws DatabaseError where the server cannot be reached, refuses the role, or the database is missing and the role
  * may not create it
  */
-export async function postgresDialect(url: string): Promise<PostgresDialect> {
+export async function postgresDialect(url: string, limitMs: number): Promise<PostgresDialect> {
   const pool = new pg.Pool({
     connectionString: url,
     connectionTimeoutMillis: connectTimeoutMs,
     idle_in_transaction_session_timeout: stalledTransactionMs,
+    statement_timeout: limitMs,
+    query_timeout: limitMs * patience,
     keepAlive: true,
     types: parsers(),
   })
@@ -31,12 +40,54 @@ export async function postgresDialect(url: string): Promise<PostgresDialect> {
   pool.on('connect', (client) => void client.on('error', () => undefined))
   try {
     await connectOrCreate(pool, url)
-    return new PostgresDialect({ pool })
+    return new PostgresDialect({ pool: withoutSilent(pool) })
   } catch (error) {
     await pool.end()
     throw error
   }
 }
+
+/**
+ * Gives up connections that are silent. The driver gives up only the statement: whoever had the connection next would wait
+ * as long. And where one is silent, those that have not answered since then most likely are, too.
+ */
+function withoutSilent(pool: pg.Pool): PostgresPool {
+  const answeredAt = new WeakMap<pg.PoolClient, number>()
+  let silenceAt = -Infinity
+
+  async function connect(): Promise<pg.PoolClient> {
+    for (;;) {
+      const client = await pool.connect()
+      if ((answeredAt.get(client) ?? Infinity) > silenceAt) return client
+      client.release(true)
+    }
+  }
+
+  async function query(client: pg.PoolClient, text: string, values: readonly unknown[]): Promise<unknown> {
+    try {
+      const result = await client.query(text, [...values])
+      answeredAt.set(client, performance.now())
+      return result
+    } catch (error) {
+      if (error instanceof Error && error.message === 'Query read timeout') {
+        silenceAt = performance.now()
+        void client.end()
+      }
+      throw error
+    }
+  }
+
+  return {
+    end: () => pool.end(),
+    async connect() {
+      const client = await connect()
+      const own = (text: string, values: readonly unknown[]): Promise<unknown> => query(client, text, values)
+      return { query: own as Connected['query'], release: () => client.release() }
+    },
+  }
+}
+
+type Connected = Awaited<ReturnType<PostgresPool['connect']>>
 
 function parsers(): pg.CustomTypesConfig {
   const types = new pg.TypeOverrides()
