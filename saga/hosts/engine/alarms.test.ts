@@ -48,3 +48,35 @@ test('what is set after the end wakes nobody', () => {
   clock.advance(week)
   expect([woken, alarms.size]).toEqual([[], 0])
 })
+
+test('a clock that jumps forward, or a machine that has slept, is noticed within seconds', () => {
+  const { alarms, clock, woken } = setUp()
+  alarms.set('attempt', 10_000)
+  alarms.set('later', 2 * 3_600_000)
+  clock.jump(3_600_000)
+  clock.advance(2_000)
+  expect(woken).toEqual(['attempt'])
+  clock.advance(3_600_000)
+  expect(woken).toEqual(['attempt', 'later'])
+})
+
+test('a clock that is set back keeps nobody waiting: what was to be waited for has passed', () => {
+  const { alarms, clock, woken } = setUp()
+  alarms.set('attempt', 10_000)
+  clock.jump(-3_600_000)
+  clock.advance(9_999)
+  expect(woken).toEqual([])
+  clock.advance(1)
+  expect(woken).toEqual(['attempt'])
+})
+
+test('what is set after a jump goes by the clock as it is now', () => {
+  const { alarms, clock, woken } = setUp()
+  alarms.set('before', 500)
+  clock.jump(3_600_000)
+  alarms.set('after', 3_600_000 + 5_000)
+  clock.advance(4_999)
+  expect(woken).toEqual(['before'])
+  clock.advance(1)
+  expect(woken).toEqual(['before', 'after'])
+})
