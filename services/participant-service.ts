@@ -8,6 +8,7 @@
  * - on stopping, requests and the batch in hand are finished before the database closes.
  */
 import type { Migration, Transaction } from 'kysely'
+import { systemClock } from 'ordersaga/clock'
 import type { Inbox } from 'ordersaga/inbox'
 import { participant, type Handled, type Refuse } from 'ordersaga/participant'
 import { openDatabase, type Database } from './database/database.ts'
@@ -103,6 +104,7 @@ export async function openParticipantService<S extends InboxTables>(
       handlers,
       ...(refuse === undefined ? {} : { refuse }),
       ...(concurrency === undefined ? {} : { concurrency }),
+      clock: { ...systemClock, now: options.now },
       onProblem: logProblems(log),
     }).attach(transport)
     opened.push(() => subscription.close())

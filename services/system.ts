@@ -11,6 +11,7 @@ import type { Logger } from 'pino'
 import { serverUrl, type Config, type ServiceName } from './config.ts'
 import { connect, type Connection } from './connection.ts'
 import type { DatabaseTarget } from './database/database.ts'
+import { logProblems } from './log/problems.ts'
 import { openOrderService } from './order/service.ts'
 import { openPaymentService } from './payment/service.ts'
 import { openCreateOrderService } from './sagas/create-order/service.ts'
@@ -127,7 +128,8 @@ function sagaStore(config: Config, log: Logger, urlOf: (url: string) => string):
     ? sqliteStore({ file: join(config.ORDERSAGA_DIR, 'create-order-saga.db') })
     : postgresStore({
         connectionString: urlOf(config.DATABASE_URL),
-        onProblem: (what, err) => log.warn({ err }, what),
+        createDatabase: true,
+        onProblem: logProblems(log),
       })
 }
 

@@ -58,7 +58,9 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   const withDatabase = (name: string) => ({ ...common, database: target(name) })
   const saga = target('create_order_saga')
   const store =
-    saga.kind === 'sqlite' ? sqliteStore({ file: saga.file }) : postgresStore({ connectionString: saga.url })
+    saga.kind === 'sqlite'
+      ? sqliteStore({ file: saga.file })
+      : postgresStore({ connectionString: saga.url, createDatabase: true })
   await store.open()
   await prepare?.(store)
   const user = await openUserService(withDatabase('user'))

@@ -8,6 +8,7 @@
  */
 import type { Engine } from 'ordersaga/engine'
 import { EngineError } from 'ordersaga/engine/errors'
+import { stepOf } from 'ordersaga/evolve'
 import {
   commandChannel,
   eventChannel,
@@ -89,8 +90,9 @@ async function undo(engine: Sagas, sagaId: string): Promise<void> {
 
 async function waitAgain({ engine, transport, timerMs }: EventsOptions, sagaId: string, cause: Message): Promise<void> {
   const saga = await engine.get(sagaId)
-  const timer = saga?.state.steps['timer']
-  if (saga === null || timer === undefined) return
+  if (saga === null) return
+  const timer = stepOf(saga.state, 'timer')
+  if (timer.phase === 'todo') return
   const expiresAt = timer.since + timerMs
   if (expiresAt <= Date.now()) return cancelOnceDecided(engine, sagaId)
   const { customer_id, order_id } = summaryOf(saga)
@@ -109,7 +111,7 @@ async function waitAgain({ engine, transport, timerMs }: EventsOptions, sagaId: 
 /** An earlier cancel, of which the Order Service may have decided while the runner still had the order, proves nothing. */
 async function cancelOnceDecided(engine: Sagas, sagaId: string): Promise<void> {
   const { accepted, saga } = await engine.cancel(sagaId, ...byTimer)
-  const { status, steps } = saga.state
-  if (!accepted && status === 'CANCELLING' && steps['create']?.phase === 'undoing')
+  const isUndecided = saga.state.status === 'CANCELLING' && stepOf(saga.state, 'create').phase === 'undoing'
+  if (!accepted && isUndecided)
     throw later(`what the Order Service decides of the last cancel of saga ${sagaId} is waited for`)
 }

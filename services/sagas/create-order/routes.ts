@@ -2,7 +2,7 @@
  * The HTTP routes of the Create Order saga (contract 1.1): each under `/api`, as seed 001 has it, and at the root, as its
  * other clients call it.
  */
-import type { CancelAnswer, Engine } from 'ordersaga/engine'
+import type { Engine, StoredAnswer } from 'ordersaga/engine'
 import { EngineError } from 'ordersaga/engine/errors'
 import type { SagaDefinition } from 'ordersaga/definition'
 import type { StoredSaga } from 'ordersaga/store'
@@ -218,7 +218,7 @@ async function cancelAndWait(engine: Engine, sagaId: string, by: string, reason:
   return answer.saga.state.cancel?.after === true ? decisionOf(engine, answer) : null
 }
 
-async function decisionOf(engine: Engine, { saga }: CancelAnswer): Promise<string | null> {
+async function decisionOf(engine: Engine, { saga }: StoredAnswer): Promise<string | null> {
   const after = saga.seq - 1
   for await (const { events, state } of engine.updates(saga.id, after, AbortSignal.timeout(decisionMs))) {
     const refused = events.find((event) => event.type === 'CancelRefused')

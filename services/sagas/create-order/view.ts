@@ -1,5 +1,6 @@
 /** Sagas as the clients of port 3101 know them (contract 1.2, 1.3). */
 import type { Event } from 'ordersaga/events'
+import { stepOf } from 'ordersaga/evolve'
 import type { SagaState, SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
@@ -74,11 +75,10 @@ export function viewOf(saga: StoredSaga): z.infer<typeof SagaView> {
     payment_amount: decimalOf(input.amount),
     order_details: input.order_details,
     cancel: state.cancel === null ? null : { by: state.cancel.by, reason: state.cancel.reason },
-    steps: Object.entries(state.steps).map(([name, step]) => ({
-      step: stepName(name),
-      phase: step.phase,
-      attempts: step.attempts,
-    })),
+    steps: order
+      .map((name) => ({ name, ...stepOf(state, name) }))
+      .filter(({ phase }) => phase !== 'todo')
+      .map(({ name, phase, attempts }) => ({ step: stepName(name), phase, attempts })),
   }
 }
 
@@ -101,7 +101,7 @@ function errorOf({ error, parked, leftBehind }: SagaState): string | null {
 }
 
 function replyField(state: SagaState, step: string, field: string): string | null {
-  const reply = state.steps[step]?.reply as Readonly<Record<string, unknown>> | undefined
+  const reply = stepOf(state, step).reply as Readonly<Record<string, unknown>> | undefined
   const value = reply?.[field]
   return typeof value === 'string' ? value : null
 }
