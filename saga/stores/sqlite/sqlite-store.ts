@@ -84,9 +84,14 @@ const columns = readColumns('saga_history')
 
 const marks = (count: number): string => `(${Array.from({ length: count }, () => '?').join()})`
 
-function valuesOf<Item>(table: Columns<Item>, item: Item): Value[] {
-  return Object.values(table).map(({ of }) => of(item))
+function valuesIn<Item>(table: Columns<Item>): (item: Item) => Value[] {
+  const columnsInOrder = Object.values(table)
+  return (item) => columnsInOrder.map(({ of }) => of(item))
 }
+
+const sagaValues = valuesIn(sagaColumns)
+const moveValues = valuesIn(moveColumns)
+const entryValues = valuesIn(entryColumns)
 
 // Made once: a text put together for each row would be hashed for each row.
 const insertSaga = `insert into saga (${namesOf(sagaColumns)}) values ${marks(Object.keys(sagaColumns).length)} on conflict do nothing`
@@ -101,8 +106,6 @@ const updateSaga = `update saga set
   status = ${argument('status')}, business_key = ${argument('business_key')}, owner = ${argument('owner')},
   live = ${argument('live')}, updated_at = ${argument('updated_at')}
   where id = ${argument('id')} and seq = ${argument('from_seq')}`
-
-const entryValues = (entry: HistoryEntry, state: Value): Value[] => [...valuesOf(entryColumns, entry), state]
 
 class FileStore implements SqliteStore {
   readonly exclusive = true
@@ -356,9 +359,9 @@ class FileStore implements SqliteStore {
   }
 
   #start(start: Start, written: Value[][]): StartResult {
-    const { changes } = this.#sql(insertSaga).run(valuesOf(sagaColumns, start))
+    const { changes } = this.#sql(insertSaga).run(sagaValues(start))
     if (changes === 0) return this.#holder(start.saga)
-    written.push(entryValues(start.entry, null))
+    written.push([...entryValues(start.entry), null])
     return { kind: 'started' }
   }
 
@@ -373,11 +376,11 @@ class FileStore implements SqliteStore {
   }
 
   #move(move: Move, written: Value[][]): 'moved' | 'stale' {
-    const values = valuesOf(moveColumns, move)
+    const values = moveValues(move)
     const { changes } = this.#sql(updateSaga).run(values)
     if (changes === 0) return 'stale'
     const state = values.at(-1) ?? null
-    for (const entry of move.entries) written.push(entryValues(entry, entry.seq === move.toSeq ? state : null))
+    for (const entry of move.entries) written.push([...entryValues(entry), entry.seq === move.toSeq ? state : null])
     return 'moved'
   }
 
