@@ -28,7 +28,7 @@ async function withEngine<T>(store: Store, work: (engine: Engine) => Promise<T>)
     store,
     transport,
     definitions: [fiveSteps, manySteps],
-    onProblem: (what, cause) => process.stderr.write(`${what}: ${String(cause)}\n`),
+    onProblem: ({ what, cause }) => void process.stderr.write(`${what}: ${String(cause)}\n`),
   })
   try {
     return await work(engine)

@@ -28,10 +28,10 @@ const keep = ({ ref }: { ref: string }): { ref: string } => ({ ref })
 
 export const fiveSteps = defineSaga('five-steps', { version: 1, input: Input })
   .step('one', { do: ask, with: ({ input }) => ({ text: input.text }), ...undoable, keep })
-  .step('two', { do: ask, with: () => ({}), keep })
+  .step('two', { do: ask, with: () => ({}), effect: 'none', keep })
   .step('three', { do: ask, with: ({ replies }) => ({ one: replies.one.ref }), ...undoable, keep })
-  .step('four', { do: ask, with: ({ input }) => ({ refuse: input.refuse }), keep })
-  .step('five', { do: ask, with: ({ replies }) => ({ four: replies.four.ref }), keep })
+  .step('four', { do: ask, with: ({ input }) => ({ refuse: input.refuse }), effect: 'none', keep })
+  .step('five', { do: ask, with: ({ replies }) => ({ four: replies.four.ref }), effect: 'none', keep })
   .end()
 
 export const input = (refuse: boolean): z.infer<typeof Input> => ({ text: 'x'.repeat(470), refuse })
@@ -63,7 +63,7 @@ function answer(command: Message): Message {
 /** Two hundred steps, for what a late step costs. */
 export const manySteps = Array.from({ length: 199 })
   .reduce<ReturnType<typeof firstStep>>(
-    (saga, _none, index) => saga.step(`step${index + 2}`, { do: ask, with: () => ({}), keep }),
+    (saga, _none, index) => saga.step(`step${index + 2}`, { do: ask, with: () => ({}), effect: 'none', keep }),
     firstStep(),
   )
   .end()

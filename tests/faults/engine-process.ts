@@ -55,6 +55,7 @@ const definition = defineSaga('load', { version: 1, input: Input })
   .step('reserve', { do: reserve, undo: unreserve, ...step, ...undone })
   .step('pay', { do: pay, undo: refund, ...step, ...undone })
   .step('confirm', { do: confirm, ...step })
+  .pivot()
   .end()
 
 const undoing: Readonly<Record<string, string>> = { unreserve: 'reserve', refund: 'pay' }
@@ -94,7 +95,7 @@ const engine = await startEngine({
   transport,
   definitions: [definition],
   heartbeatMs,
-  onProblem: (what, cause) => print(`problem ${what}: ${String(cause)}`),
+  onProblem: ({ what, cause }) => print(`problem ${what}: ${String(cause)}`),
 })
 print(`owner ${engine.owner}`)
 

@@ -17,6 +17,7 @@ const pay = shop.command('pay', { payload: Item, done: ['paid', Item], rejected:
 const buy = defineSaga('buy', { version: 1, input: Item })
   .step('reserve', { do: reserve, with: ({ input }) => input, undo: giveBack, undoWith: ({ input }) => input })
   .step('pay', { do: pay, with: ({ replies }) => ({ item: replies.reserve.item }) })
+  .pivot() // the point of no return: what comes before it is undone, what comes after it is only retried
   .end()
 
 const transport = memoryTransport() // or httpTransport(...)

@@ -57,6 +57,7 @@ export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOpti
     })
     .step('payer', {
       do: getPaymentInfo,
+      effect: 'none',
       with: ({ input }) => ({ user_id: input.customer_id }),
       keep: ({ payment_info }) => ({
         stripeCustomerId: payment_info?.stripeCustomerId ?? null,
