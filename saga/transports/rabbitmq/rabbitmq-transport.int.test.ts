@@ -228,6 +228,18 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
       ['late', `${from}order_commands.g`],
     ])
     expect(dead[0]?.properties.headers).not.toHaveProperty('x-stream-offset')
+    expect(own.problems).toMatchObject([
+      {
+        what: `A message of ${from}order_commands.history goes to ${from}${queue}`,
+        needsPerson: true,
+        messageId: 'early',
+      },
+      {
+        what: `A message of ${from}order_commands.g goes to ${from}${queue}`,
+        needsPerson: true,
+        sagaId: 'saga-of-late',
+      },
+    ])
   })
 
   describe('a group that is new', () => {
@@ -329,6 +341,28 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'the RabbitMQ transport', (url) => {
       const first = Number(oldest.slice(1))
       expect(first).toBeGreaterThan(100)
       expect(idsOf(messages)).toEqual(Array.from({ length: 201 - first }, (_, n) => `m${first + n}`))
+    })
+
+    test('whose past is overtaken by its limit while it is read comes to what is new all the same', async () => {
+      const own = cornerWith()
+      const sender = await own.open({ historyBytes: 1_000_000 })
+      const large = (n: number): Message => ({ ...one(`m${n}`), payload: 'x'.repeat(20_000) })
+      for (let n = 0; n < 40; n++) await sender.publish('order_commands', [large(n)])
+      const receiver = await own.open({ prefetch: 5 })
+      let open = (): void => undefined
+      const inHand = new Promise<void>((resolve) => (open = resolve))
+      const messages: Message[] = []
+      void receiver.subscribe('order_commands', 'g', async (batch) => {
+        messages.push(...batch)
+        await inHand
+      })
+      await until('it reads', patienceMs, () => messages.length > 0)
+      for (let n = 40; n < 240; n++) await sender.publish('order_commands', [large(n)])
+      open()
+      await until('the newest is read', patienceMs, () => idsOf(messages).includes('m239'))
+      const news = idsOf(messages).filter((id) => Number(id.slice(1)) >= 40)
+      expect(news).toEqual(Array.from({ length: 200 }, (_, n) => `m${40 + n}`))
+      await until('it is not behind any more', patienceMs, async () => (await there(own))[1] === false)
     })
 
     test('is new no more once it has read, whatever limit its next process would keep', async () => {

@@ -257,11 +257,11 @@ export class Reader implements GroupReader {
       await this.#drained(session, history.unrouted)
     }
     if (!(await this.#inTime(isThere(model, history.behind)))) return
-    const catchUp = new CatchUp({ ...this.#options, channel, history })
+    const catchUp = new CatchUp({ ...this.#options, model, channel, history })
     const place = { name: history.stream, deadLettersOf: this.#options.source.queue, catchUp }
     await catchUp.begin(this.#taker(session, place))
     const caughtUp = catchUp.handled.then(() => this.#caughtUp(session, history))
-    await Promise.race([catchUp.reached, ended]).finally(() => catchUp.abandon())
+    await Promise.race([catchUp.reached, ended])
     // Often all is handled by then: who subscribes, and leaves at once, is not to begin anew the next time.
     if (session.alive && catchUp.done) await caughtUp
   }

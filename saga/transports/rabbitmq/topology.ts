@@ -192,9 +192,22 @@ const codeOf = (error: unknown): unknown => (error as { readonly code?: unknown 
 /** A refused declaration closes its channel: each gets one of its own, so that nothing else is lost with it. */
 export async function onChannel<T>(model: ChannelModel, work: (channel: Channel) => Promise<T>): Promise<T> {
   const channel = await openChannel(model)
-  const result = await work(channel)
-  await channel.close()
-  return result
+  try {
+    const result = await work(channel)
+    await channel.close()
+    return result
+  } catch (error) {
+    await closeAfterFailure(channel)
+    throw error
+  }
+}
+
+async function closeAfterFailure(channel: Channel): Promise<void> {
+  try {
+    await channel.close()
+  } catch {
+    // What failed has closed it.
+  }
 }
 
 export async function openChannel(model: ChannelModel): Promise<Channel> {
