@@ -1,5 +1,6 @@
 /** What follows when an order of a completed saga changes at the Order Service (contract 4.3, 1.10; design section 4). */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { noSteps, withStepIn } from '../../../saga/core/steps.ts'
 import { EngineError } from 'ordersaga/engine/errors'
 import { eventChannel, type BatchHandler, type Message } from 'ordersaga/transport'
 import { call } from '../../testing/call.ts'
@@ -131,7 +132,7 @@ describe('while the time runs', () => {
 describe('what cannot be done now is done later', () => {
   const given = { id: 'e', type: 'ORDER_RUNNER_CLEARED', correlationId: 'c', timestamp: '2026-01-01T00:00:00Z' }
   const payload = { event: JSON.stringify({ orderId: 'o', sagaId: 's' }) }
-  const steps = { timer: { phase: 'done', attempts: 1, since: Date.now() } }
+  const steps = withStepIn(noSteps, 'timer', { phase: 'done', attempts: 1, since: Date.now() })
   const saga = {
     createdAt: 0,
     updatedAt: 0,
