@@ -55,23 +55,23 @@ const Environment = z.object({
   CREATE_ORDER_SAGA_URL: httpUrl('http://127.0.0.1:3101'),
   /** How long a runner has to accept an order. */
   ORDER_TIMER_MINUTES: z.coerce.number(minutesError).positive(minutesError).max(10_080, minutesError).default(30),
-  /** How long ended sagas, their idempotency keys and what participants answered are kept; 30 days at least (design section 4). */
+  /** How long ended sagas, their idempotency keys and what participants answered are kept; 30 days at least. */
   SAGA_RETENTION_DAYS: z.coerce.number(daysError).min(30, daysError).max(3650, daysError).default(365),
   STRIPE_SECRET_KEY: z.string().min(1).optional(),
-  /** `host:port`, several parted by commas. Messages then move over Kafka (contract 1.12, 4.7). */
+  /** `host:port`, several parted by commas. Messages then move over Kafka. */
   KAFKA_BOOTSTRAP_SERVERS: z
     .string()
     .refine(areBrokers, 'must be host:port with a port from 1 to 65535, several parted by commas')
     .optional(),
   /** Serves `/testCreateOrder`, whose orders nobody is told of. */
   ORDER_TEST_ROUTES: z.stringbool('must be true or false').default(false),
-  /** Messages then move over RabbitMQ (contract 5.6). */
+  /** Messages then move over RabbitMQ. */
   RABBITMQ_HOST: serverHost.optional(),
   RABBITMQ_PORT: serverPort(5672),
   RABBITMQ_USER: z.string().min(1).default('guest'),
   RABBITMQ_PASSWORD: z.string().default('guest'),
   RABBITMQ_QUEUE_TYPE: z.enum(['quorum', 'classic'], 'must be quorum or classic').default('quorum'),
-  /** Sagas are then kept in Redis (contract 5.6). */
+  /** Sagas are then kept in Redis. */
   REDIS_HOST: serverHost.optional(),
   REDIS_PORT: serverPort(6379),
   REDIS_DB: z.coerce.number(databaseError).int(databaseError).min(0, databaseError).default(0),

@@ -50,7 +50,7 @@ export async function startAll(config: Config, log: Logger): Promise<System> {
   }
 }
 
-/** Starts one service; its DATABASE_URL names its own database (contract 1.12, 4.7). */
+/** Starts one service; its DATABASE_URL names its own database. */
 export async function startOne(name: ServiceName, config: Config, log: Logger): Promise<System> {
   const connection = connect(name, config, log)
   const asSaid = (url: string): string => url

@@ -1,7 +1,7 @@
 /** Lets browser pages of the listed origins call this server; of no other, and never of any (`*`). */
 import type { HttpServer } from './server.ts'
 
-/** Where the pages come from that people use the services with (contract 1.1 and 6.6). */
+/** Where the pages come from that people use the services with. */
 export const knownPages: readonly string[] = ['http://localhost:5173']
 
 const methods = 'GET, POST, PUT, PATCH, DELETE'

@@ -1,5 +1,5 @@
 /**
- * Money: whole cents inside, decimals only at the edges that the contract fixes, converted exactly (contract 1.11).
+ * Money: whole cents inside, decimals only at the edges that the contract fixes, converted exactly.
  *
  * `19.99` is 1999 cents: decimals are read as text, digit by digit, never multiplied as floating-point numbers.
  */
@@ -42,9 +42,9 @@ export interface OrderCost {
 }
 
 /**
- * Reads what an order costs from its `order_details` (contract 1.1 and 1.11): sum of price times quantity, plus the fee.
+ * Reads what an order costs from its `order_details`: sum of price times quantity, plus the fee.
  *
- * @throws MoneyError naming the item or the field that is wrong; a broken item is never free (quirk O-11)
+ * @throws MoneyError naming the item or the field that is wrong; a broken item is never free
  */
 export function orderCost(details: unknown): OrderCost {
   const { foodItems, deliveryFee } = (details ?? {}) as { readonly foodItems?: unknown; readonly deliveryFee?: unknown }

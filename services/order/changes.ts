@@ -1,8 +1,9 @@
 /**
- * Changes of an order over HTTP (contract 4.3). Each is one transaction: the change, and the event that tells of it.
+ * Changes of an order over HTTP (docs/wire-contract.md). Each is one transaction: the change, and the event that tells
+ * of it.
  *
  * Invariants:
- * - an order moves only along the table of `domain.ts`, as it does by commands (quirks O-04, O-08);
+ * - an order moves only along the table of `domain.ts`, as it does by commands;
  * - where nothing changed, nothing is told. A status that the order has already is no conflict: who lost the first answer
  *   asks again.
  */

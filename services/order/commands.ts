@@ -1,11 +1,11 @@
 /**
- * How the Order Service obeys its commands (contract 4.6).
+ * How the Order Service obeys its commands.
  *
  * Invariants:
- * - a saga has one order, also where its `create_order` comes again under another id (quirk O-03);
+ * - a saga has one order, also where its `create_order` comes again under another id;
  * - every command is answered: refusals with a reason, and with the order and the correlation id where the command has
- *   them, also where its payload cannot be read (O-01, O-02);
- * - an undo never takes an order from a runner who has accepted it (C-20, C-21).
+ *   them, also where its payload cannot be read;
+ * - an undo never takes an order from a runner who has accepted it.
  */
 import type { Transaction } from 'kysely'
 import type { CommandContract } from 'ordersaga/contract'

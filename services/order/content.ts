@@ -1,4 +1,4 @@
-/** What an order is for, read from the `order_details` of a request or command (contract 1.1). Pure. */
+/** What an order is for, read from the `order_details` of a request or command. Pure. */
 import { MoneyError, orderCost } from '../money/money.ts'
 
 export interface OrderContent {
@@ -15,8 +15,8 @@ export type ReadContent =
   { readonly ok: true; readonly value: OrderContent } | { readonly ok: false; readonly why: string }
 
 /**
- * Refuses what cannot be priced exactly: a broken item is never skipped and so never free (quirk O-11), and a sum is of any
- * size up to `mostCents` or refused by name (O-10).
+ * Refuses what cannot be priced exactly: a broken item is never skipped and so never free, and a sum is of any
+ * size up to `mostCents` or refused by name.
  */
 export function readContent(details: Readonly<Record<string, unknown>>): ReadContent {
   try {

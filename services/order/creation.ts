@@ -1,4 +1,4 @@
-/** Orders made over HTTP, without a saga (contract 4.3): `/createOrder`, and `/testCreateOrder` where it is switched on. */
+/** Orders made over HTTP, without a saga: `/createOrder`, and `/testCreateOrder` where it is switched on. */
 import { fingerprintOf } from 'ordersaga/engine/fingerprint'
 import { eventChannel } from 'ordersaga/transport'
 import { z } from 'zod'
@@ -48,7 +48,7 @@ type Body = z.infer<typeof body>
 const Created = z.object({ success: z.literal(true), order_id: z.string(), message: z.string() })
 const Refused = z.object({ success: z.literal(false), error: z.string() })
 
-/** Contract 4.3 has another shape for what is our fault here. */
+/** What is our fault has another shape here (docs/wire-contract.md). */
 const config = {
   errorBody: (status: number, error: string) => (status < 500 ? { error } : { success: false, error }),
 }

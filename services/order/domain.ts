@@ -1,7 +1,7 @@
 /**
  * The rules of an order: which status may follow which, who may cancel, what an order must look like. Pure.
  *
- * Invariant: a status changes only along `followers` (contract 4.5); `ACCEPTED` is reached and left towards `CREATED`
+ * Invariant: a status changes only along `followers`; `ACCEPTED` is reached and left towards `CREATED`
  * only together with the runner, so never by naming a status.
  */
 
@@ -66,7 +66,7 @@ export const momentOf = {
 } as const satisfies Partial<Record<OrderStatus, string>>
 
 /**
- * What a payment can be, as the Payment Service shows it (contract 6.2). Seed 003 has the Order Service define it, but an
+ * What a payment can be, as the Payment Service shows it. Seed 003 has the Order Service define it, but an
  * order carries no payment and nothing here is told of one. Its use is `paymentOnceOrderIs`, which the API page shows.
  */
 export type PaymentStatus = 'INITIATING' | 'AUTHORIZED' | 'SUCCEEDED' | 'REVERTED' | 'FAILED'

@@ -1,4 +1,4 @@
-/** What the Order Service tells of changes by HTTP, on either database (contract 4.6). */
+/** What the Order Service tells of changes by HTTP, on either database. */
 import type { Message, Transport } from 'ordersaga/transport'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewPlace, Place } from '../testing/running.ts'

@@ -1,4 +1,4 @@
-/** What is said on `order_events` when an HTTP route has changed an order (contract 4.6). */
+/** What is said on `order_events` when an HTTP route has changed an order. */
 import { v7 as uuidv7 } from 'uuid'
 import type { Message } from 'ordersaga/transport'
 import { orderEvents, type Happening } from './messages.ts'
@@ -8,8 +8,8 @@ import { viewOf } from './view.ts'
 const source = 'order-service'
 
 /**
- * Correlation id and source are in the envelope and in the payload: seed 003 has them there, its code here (contract 0.3).
- * Each event has a correlation id of its own: known readers take a second one of the same type for a repeat (contract 6.5).
+ * Correlation id and source are in the envelope and in the payload: seed 003 has them there, its code here.
+ * Each event has a correlation id of its own: known readers take a second one of the same type for a repeat.
  */
 export function orderEvent(happening: Happening, order: OrderRow, now: number): Message {
   const id = uuidv7()

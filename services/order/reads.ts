@@ -1,4 +1,4 @@
-/** Orders over HTTP: the reads of contract 4.3, page by page as in 4.4. */
+/** Orders over HTTP: reads, page by page (docs/wire-contract.md). */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { storableText } from '../database/text.ts'
@@ -11,7 +11,7 @@ import { OrderView, viewOf } from './view.ts'
 
 const tags = ['orders']
 
-/** A page is at most so many orders, whatever is asked for (quirk O-13). */
+/** A page is at most so many orders, whatever is asked for. */
 const mostPerPage = 100
 const defaultPerPage = 10
 /** What a known client gets that asks for fewer than one. */

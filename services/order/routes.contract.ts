@@ -1,4 +1,4 @@
-/** What people can do with orders over HTTP, on either database (contract 4.3 to 4.5). */
+/** What people can do with orders over HTTP, on either database. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NewPlace, Place } from '../testing/running.ts'
 import { orderStatuses, type OrderStatus } from './domain.ts'

@@ -1,4 +1,4 @@
-/** The Order Service (contract 4): keeps orders, obeys the sagas, serves people over HTTP and tells of what they do. */
+/** The Order Service: keeps orders, obeys the sagas, serves people over HTTP and tells of what they do. */
 import { openOutbox } from '../database/outbox.ts'
 import { allowOrigins, knownPages } from '../http/origins.ts'
 import { openParticipantService } from '../participant-service.ts'
@@ -12,7 +12,7 @@ import { orderMigrations, type OrderTables } from './schema.ts'
 export interface OrderServiceOptions extends ServiceOptions {
   /**
    * Whether `/testCreateOrder` works; off where nothing is said. It makes orders of which nobody is told, so that who
-   * follows `order_events` never hears of them: no way into a system that others use (quirk O-14).
+   * follows `order_events` never hears of them: no way into a system that others use.
    */
   readonly testRoutes?: boolean
 }

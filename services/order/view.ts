@@ -1,4 +1,4 @@
-/** An order as it is shown: the object of contract 4.1, in reads, answers and events alike. */
+/** An order as it is shown: one object in reads, answers and events alike. */
 import { z } from 'zod'
 import { decimalOf } from '../money/money.ts'
 import { utcText } from '../time/utc.ts'

@@ -1,5 +1,5 @@
 /**
- * How the Payment Service obeys its commands (contract 6.2).
+ * How the Payment Service obeys its commands.
  *
  * What is asked of the gateway is asked in `prepare`, which may run any number of times; `applyAll` only writes what it said.
  *

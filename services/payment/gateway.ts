@@ -10,7 +10,7 @@
  *   the payment's id, and answered for as it is by now.
  */
 
-/** Codes of contract 6.2 that a gateway refuses with. */
+/** Codes of the wire contract that a gateway refuses with. */
 export type RefusalCode = 'STRIPE_CARD_ERROR' | 'STRIPE_API_ERROR' | 'STRIPE_UNEXPECTED_STATUS' | 'stripe_error'
 
 export interface Refused {

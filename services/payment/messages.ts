@@ -1,5 +1,5 @@
 /**
- * What the Payment Service can be asked over messages, and how it answers (contract 1.4 to 1.6 and 6.2).
+ * What the Payment Service can be asked over messages, and how it answers (docs/wire-contract.md).
  *
  * On the wire a refusal is `payment.failed` with a code in `error` and a sentence in `message`; inside it is one text,
  * `CODE: sentence`. Answers are read loosely: foreign services leave fields out and add others.
@@ -75,7 +75,7 @@ export const revertPayment = withCodes(
     done: ['payment.released', Released],
     rejected: ['payment.failed', Failed],
     safeOnNothing: true,
-    // `payment.released` is also said of a release to a runner (quirk P-07); its status tells them apart.
+    // `payment.released` is also said of a release to a runner; its status tells them apart.
     belongs: (reply, asked) => speaksOf(asked.payment_id, reply) && hasStatus('REVERTED', reply),
   }),
 )

@@ -1,4 +1,4 @@
-/** Reads both forms of `authorize_payment` (contract 1.6) into one request, in whole cents. */
+/** Reads both forms of `authorize_payment` into one request, in whole cents. */
 import { centsOf, MoneyError, mostCents } from '../money/money.ts'
 import type { AuthorizePayload } from './messages.ts'
 import type { PaymentRequest } from './rows.ts'

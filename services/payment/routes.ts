@@ -1,4 +1,4 @@
-/** The Payment Service over HTTP (contract 6.2): reads, and commands for those who have no broker. */
+/** The Payment Service over HTTP (docs/wire-contract.md): reads, and commands for those who have no broker. */
 import { v7 as uuid } from 'uuid'
 import { commandChannel, type Transport } from 'ordersaga/transport'
 import { z } from 'zod'
@@ -24,7 +24,7 @@ export interface RouteParts {
 export function paymentRoutes(server: HttpServer, { database, transport, source, now }: RouteParts): void {
   const { db } = database
 
-  /** Contract 6.2 calls whatever carries the commands Kafka. */
+  /** The wire contract calls whatever carries the commands Kafka. */
   async function command(type: string, payload: unknown): Promise<string> {
     const correlationId = uuid()
     const message = { id: uuid(), type, correlationId, timestamp: new Date(now()).toISOString(), source, payload }
@@ -107,7 +107,7 @@ function shown(row: PaymentRow | undefined, which: string) {
 
 const codes: Readonly<Record<number, string>> = { 400: 'BAD_REQUEST', 404: 'NOT_FOUND', 503: 'KAFKA_ERROR' }
 
-/** Contract 6.2. */
+/** As docs/wire-contract.md has it. */
 export const paymentErrorBody = (status: number, message: string) => ({
   success: false,
   error: codes[status] ?? (status < 500 ? 'BAD_REQUEST' : 'SERVER_ERROR'),

@@ -222,7 +222,7 @@ export const findByOrder = (db: Kysely<PaymentTables>, orderId: string): Promise
 export const isMarker = (row: PaymentRow): boolean => row.customer_id === null
 
 /**
- * The status as clients know it (contract 6.2). Money on its way is shown where it is known to be; a payment is never
+ * The status as clients know it. Money on its way is shown where it is known to be; a payment is never
  * `SUCCEEDED` before the runner has the money, and never `AUTHORIZED` before the gateway has said so.
  */
 export function shownStatus(row: PaymentRow): 'INITIATING' | 'AUTHORIZED' | 'SUCCEEDED' | 'REVERTED' | 'FAILED' {
@@ -238,7 +238,7 @@ export function shownStatus(row: PaymentRow): 'INITIATING' | 'AUTHORIZED' | 'SUC
   }
 }
 
-/** Contract 6.2. */
+/** As docs/wire-contract.md has it. */
 export const paymentJson = (row: PaymentRow) => ({
   paymentId: row.payment_id,
   orderId: row.order_id,
@@ -311,6 +311,6 @@ export const findDue = (
 
 const revertReasons: readonly RevertReason[] = ['duplicate', 'fraudulent', 'requested_by_customer', 'abandoned']
 
-/** The contract's reason for free text (contract 6.2). */
+/** The contract's reason for free text. */
 export const revertReasonOf = (text: string | null | undefined): RevertReason =>
   revertReasons.find((reason) => reason === text) ?? 'requested_by_customer'

@@ -1,4 +1,4 @@
-/** The Payment Service (contract 6.2): holds, takes, transfers and gives back money, and keeps the books of it. */
+/** The Payment Service: holds, takes, transfers and gives back money, and keeps the books of it. */
 import type { Logger } from 'pino'
 import { allowOrigins, knownPages } from '../http/origins.ts'
 import { openParticipantService } from '../participant-service.ts'

@@ -1,4 +1,4 @@
-/** Times on the wire are ISO 8601 in UTC without an offset (contract 0.3, 4.1); inside they are Unix milliseconds. */
+/** Times on the wire are ISO 8601 in UTC without an offset; inside they are Unix milliseconds. */
 
 /** @example utcText(0) // '1970-01-01T00:00:00.000' */
 export function utcText(ms: number): string {

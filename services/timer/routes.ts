@@ -1,4 +1,4 @@
-/** The Timer Service over HTTP (contract 6.3). */
+/** The Timer Service over HTTP (docs/wire-contract.md). */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { storableText } from '../database/text.ts'

@@ -1,4 +1,4 @@
-/** The Timer Service (contract 6.3): durable timers that tell when an order has waited too long for a runner. */
+/** The Timer Service: durable timers that tell when an order has waited too long for a runner. */
 import { openParticipantService } from '../participant-service.ts'
 import type { OpenService, ServiceOptions } from '../service.ts'
 import { timerCommands } from './commands.ts'

@@ -1,5 +1,5 @@
 /**
- * What the User Service can be asked over messages, and how it answers (contract 1.4, 1.5 and 6.1).
+ * What the User Service can be asked over messages, and how it answers (docs/wire-contract.md).
  *
  * Answers are read loosely: test clients send other fields in `payment_info`, or none at all.
  */

@@ -1,4 +1,4 @@
-/** The User Service over HTTP (contract 6.1), as far as the sagas need it. */
+/** The User Service over HTTP (docs/wire-contract.md), as far as the sagas need it. */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { storableText } from '../database/text.ts'
@@ -136,7 +136,7 @@ function paymentRoutes(server: HttpServer, db: Kysely<UserTables>, now: () => nu
       },
     },
     async ({ params: { id }, body: { paymentMethodId, stripeCustomerId } }) => {
-      // Only the provider knows the card behind it; until it tells, its fields are unknown and stay so (quirk U-01).
+      // Only the provider knows the card behind it; until it tells, its fields are unknown and stay so.
       const card: Card = { paymentMethodId, brand: null, last4: null, expMonth: null, expYear: null }
       const user = found(id, await setCard(db, id, card, now(), stripeCustomerId))
       return { success: true, message: 'Payment method updated', payment_info: paymentInfo(user) }

@@ -20,7 +20,7 @@ export interface UserTables extends InboxTables {
     stripe_customer_id: string | null
     stripe_connect_account_id: string | null
     payment_method_id: string | null
-    /** Null where the provider has not told: never made up (quirk U-01). */
+    /** Null where the provider has not told: never made up. */
     card_brand: string | null
     card_last4: string | null
     card_exp_month: number | null

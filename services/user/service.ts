@@ -1,4 +1,4 @@
-/** The User Service (contract 6.1): customers, runners, and what payments need to know of them. */
+/** The User Service: customers, runners, and what payments need to know of them. */
 import { openParticipantService } from '../participant-service.ts'
 import type { OpenService, ServiceOptions } from '../service.ts'
 import { userCommands } from './commands.ts'

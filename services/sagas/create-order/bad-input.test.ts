@@ -152,7 +152,7 @@ describe.each(['/api/orders', '/orders'])('POST %s', (path) => {
     [{ ...burger, deliveryFee: true }, 'order_details.deliveryFee must be a number, such as 12.99.'],
     [{ ...burger, deliveryLocation: 5 }, `order_details.deliveryLocation: ${place}`],
     [{ ...burger, storeLocation: ['North'] }, `order_details.storeLocation: ${place}`],
-  ])('details %j: 400 names what is wrong (C-16)', async (details, error) => {
+  ])('details %j: 400 names what is wrong', async (details, error) => {
     refused(await post(JSON.stringify({ ...good, order_details: details })), 400, error)
     await nothingStored()
   })

@@ -1,4 +1,4 @@
-/** Cancels by customer, timer and operator, in every status (contract 1.9, 1.10, 7.1; design rules 3 and 12). */
+/** Cancels by customer, timer and operator, in every status. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Store, StoredSaga } from 'ordersaga/store'
 import { transition } from '../../../saga/core/decide.ts'
@@ -80,7 +80,7 @@ describe('a customer cancels', () => {
       const { order_id } = await shop.sagaIn('COMPLETED', id)
       const answer = await cancel(id, prefix)
       expect([answer.status, answer.body]).toEqual(accepted)
-      // The reason is no error (C-18).
+      // The reason is no error.
       expect(await shop.sagaIn('CANCELLED', id)).toMatchObject({ error: null, cancel: byCustomer })
       expect(await shop.orderStatus(order_id)).toBe('CANCELLED')
       expect(await shop.payment(order_id)).toMatchObject({ status: 'REVERTED' })
@@ -91,7 +91,7 @@ describe('a customer cancels', () => {
     },
   )
 
-  test('a completed order that a runner has accepted: 409 says why, nothing changes, also the second time (C-20, C-21)', async () => {
+  test('a completed order that a runner has accepted: 409 says why, nothing changes, also the second time', async () => {
     const id = await shop.start('cust_123')
     const before = await shop.sagaIn('COMPLETED', id)
     const taken = await call('POST', `${system.urls.order}/verifyAndAcceptOrder`, {
@@ -114,7 +114,7 @@ describe('a customer cancels', () => {
     expect(await shop.payment(before.order_id)).toMatchObject({ status: 'AUTHORIZED' })
   })
 
-  test('before the order is created: the answer is waited for, then undone; the order never revives (C-19)', async () => {
+  test('before the order is created: the answer is waited for, then undone; the order never revives', async () => {
     hold('create_order')
     const id = await shop.start('cust_123')
     await stopped('create_order')
@@ -135,7 +135,7 @@ describe('a customer cancels', () => {
     expect(orders.map(({ orderStatus }) => orderStatus)).not.toContain('PENDING')
   })
 
-  test('while the payment is asked for: money that is held meanwhile is given back (C-19)', async () => {
+  test('while the payment is asked for: money that is held meanwhile is given back', async () => {
     hold('payment.authorized')
     const id = await shop.start('cust_123')
     await stopped('payment.authorized') // the money is held, the saga does not know
@@ -227,7 +227,7 @@ describe('a customer cancels', () => {
     expect((await shop.saga(id)).status).toBe(status)
   })
 
-  test('a revert that fails is tried again and keeps the saga CANCELLING (C-08, C-09)', async () => {
+  test('a revert that fails is tried again and keeps the saga CANCELLING', async () => {
     const id = await shop.start('cust_123')
     const { order_id, payment_id } = await shop.sagaIn('COMPLETED', id)
     hold('revert_payment')
@@ -263,7 +263,7 @@ function refuseCreation(id: string): Promise<void> {
 describe.each(['/api/timer-callback', '/timer-callback'])('%s', (path) => {
   const callback = (json: unknown) => call('POST', sagas + path, { json })
 
-  test('cancels the order of the saga, and says that the timer did it (C-28)', async () => {
+  test('cancels the order of the saga, and says that the timer did it', async () => {
     const id = await shop.start('cust_123')
     const { order_id } = await shop.sagaIn('COMPLETED', id)
     const answer = await callback({ saga_id: id, order_id, timer_id: 'timer-1' })
@@ -276,7 +276,7 @@ describe.each(['/api/timer-callback', '/timer-callback'])('%s', (path) => {
     expect(await shop.orderStatus(order_id)).toBe('CANCELLED')
   })
 
-  test('that comes again, or after a runner has accepted, changes nothing and is answered 200 with why (C-27)', async () => {
+  test('that comes again, or after a runner has accepted, changes nothing and is answered 200 with why', async () => {
     const id = await shop.start('cust_123')
     const { order_id } = await shop.sagaIn('COMPLETED', id)
     await call('POST', `${system.urls.order}/verifyAndAcceptOrder`, {
@@ -303,7 +303,7 @@ describe.each(['/api/timer-callback', '/timer-callback'])('%s', (path) => {
   })
 })
 
-test('a timer that expires cancels the order by itself, once (C-25, C-27)', async () => {
+test('a timer that expires cancels the order by itself, once', async () => {
   const quick = await startEmbedded({ timerMs: 300 })
   try {
     const other = shopOf(quick)

@@ -1,4 +1,4 @@
-/** Sagas as the clients of port 3101 know them (contract 1.2, 1.3). */
+/** Sagas as the clients of port 3101 know them. */
 import type { Event } from 'ordersaga/events'
 import { stepOf } from 'ordersaga/evolve'
 import type { SagaState, SagaStatus } from 'ordersaga/state'
