@@ -23,6 +23,8 @@ import {
 } from './inbox-table.ts'
 import type { DurableInbox } from './inbox.ts'
 
+export type { InboxQueries, InboxTableOptions } from './inbox-table.ts'
+
 /** What is used of a `PoolClient` of pg. */
 export interface PostgresClient {
   query(text: string, values?: unknown[]): Promise<{ readonly rows: readonly unknown[] }>

@@ -22,12 +22,14 @@ import {
 } from './inbox-table.ts'
 import type { DurableInbox } from './inbox.ts'
 
+export type { InboxQueries, InboxTableOptions } from './inbox-table.ts'
+
 /** What is used of a `Database` of libsql or better-sqlite3. */
 export interface SqliteDatabase {
   prepare(sql: string): SqliteStatement
 }
 
-interface SqliteStatement {
+export interface SqliteStatement {
   /** Whether it gives rows. */
   readonly reader: boolean
   all(...values: unknown[]): unknown[]
