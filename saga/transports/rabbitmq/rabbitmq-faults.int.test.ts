@@ -325,6 +325,30 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
     expect(await own.look(`${channel}.g.dead`)).toEqual([])
   })
 
+  test('connections that are cut while a new group reads the past lose nothing of it', async () => {
+    const own = cornerFor()
+    const between = await proxy()
+    const sender = await own.open()
+    const past = Array.from({ length: 500 }, (_, n) => `m${n}`)
+    await sender.publish(
+      channel,
+      past.map((id) => message(id)),
+    )
+    const receiver = own.begin({ url: between.url, prefetch: 20 })
+    let cuts = 0
+    const { ids } = await read(receiver, async (batch) => {
+      if (cuts < 5 && batch.some(({ id }) => id === past[50 * (cuts + 1)])) {
+        cuts++
+        between.cut()
+      }
+    })
+    const { confirmed, stop } = load(sender)
+    await until('all of the past is read', patienceMs, () => missing(ids, past).length === 0)
+    await stop()
+    await until('all that is new is read', patienceMs, () => missing(ids, confirmed).length === 0)
+    expect(cuts).toBe(5)
+  })
+
   test('connections that go silent are found and replaced, and what was sent on them is of unknown outcome', async () => {
     const own = cornerFor()
     const between = await proxy()
