@@ -25,22 +25,24 @@ end`,
 /** Owner, hint. */
 export const retire = script(`
 call('HDEL', K .. ':runs', ARGV[2])
+call('INCR', K .. ':registrations')
 if call('ZREM', K .. ':beats', ARGV[2]) == 1 then call('PUBLISH', K .. ':moved', ARGV[3]) end`)
 
 /**
  * Owner, silence in milliseconds, a count of registrations, then definitions of four arguments: name, structure, whether it is
- * cancellable, and whether no saga needed another structure at that count. Answers with the count after this registration and,
- * for each definition of which another structure is kept: its name, what is kept, how many other processes run it.
+ * cancellable, and whether no saga needed another structure at that count. Answers with the count now and, for each definition
+ * of which another structure is kept: its name, what is kept, how many other processes run it.
  *
- * Sagas are too many to be counted in one run. Whoever may start one has registered before: where nobody has since, and nobody
- * else lives who runs the version, there are still none.
+ * Sagas are too many to be counted in one run. Whoever starts one runs its version: where nobody has begun to run anything
+ * since, nor retired, and nobody else lives who runs the version, there are still none. (Who only tries again counts once: else
+ * several who try would keep each other from ever getting through.)
  */
 export const register = script(
   now,
   beat,
   `
 local owner, silent, seen = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local count = call('INCR', K .. ':registrations')
+local count = tonumber(call('GET', K .. ':registrations') or 0)
 local function othersRunning(name)
   local number = 0
   for _, other in ipairs(call('ZRANGEBYSCORE', K .. ':beats', '(' .. now - silent, '+inf')) do
@@ -56,14 +58,16 @@ for at = 5, #ARGV, 4 do
   local name, structure, cancellable, free = unpack(ARGV, at, at + 3)
   local known = call('HGET', K .. ':definitions', name)
   local processes = known and known:sub(2) ~= structure and othersRunning(name)
-  if processes and not (processes == 0 and free == '1' and tonumber(seen) == count - 1) then
+  if processes and not (processes == 0 and free == '1' and tonumber(seen) == count) then
     differing[#differing + 1] = { name, known, processes }
   else
     call('HSET', K .. ':definitions', name, cancellable .. structure)
     kept[#kept + 1] = name
   end
 end
-beat(owner, cjson.encode(kept))
+local runs = cjson.encode(kept)
+if call('HGET', K .. ':runs', owner) ~= runs then count = call('INCR', K .. ':registrations') end
+beat(owner, runs)
 return { tostring(count), differing }`,
 )
 

@@ -13,7 +13,7 @@
  *   K:beats  K:runs               sorted set of owners by their last heartbeat, Unix milliseconds of the server's clock; hash,
  *                                 the versions that each runs (JSON)
  *   K:definitions                 hash, by VERSION:DEFINITION: 1 or 0 (cancellable), then the structure
- *   K:registrations               how often somebody has registered
+ *   K:registrations               how often somebody has begun to run other versions, or retired
  *   K:handed:ID                   hash, inputs that are kept for the saga, by their ids
  *   K:handed-to:VERSION:DEFINITION  sorted set of those inputs in the order of their coming, LENGTH:ID and the input's id
  *   K:handings                    how many inputs were kept so far
