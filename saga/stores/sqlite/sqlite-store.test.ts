@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import Libsql from 'libsql'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { at, moveOf, startOf } from '../sagas.testkit.ts'
+import { at, moveOf, startOf, testVersions } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
 import { migrations } from './migrations.ts'
 import { sqliteStore } from './sqlite-store.ts'
@@ -92,6 +92,33 @@ describe('a SQLite file', () => {
     const move = moveOf(saga)
     expect((await store.commit({ starts: [], moves: [move] })).moves).toEqual(['moved'])
     expect((await store.load([saga.id])).sagas).toMatchObject([{ seq: 2, state: move.state }])
+    await store.close()
+  })
+
+  test('of the previous version goes on, with what is new in this one', async () => {
+    const [old, fresh] = [startOf({ key: 'k' }), startOf()]
+    const path = join(folder, 'old.db')
+    const raw = new Libsql(path)
+    for (const migration of migrations.slice(0, 2)) raw.exec(migration)
+    raw.exec('pragma user_version = 2')
+    raw
+      .prepare(
+        `insert into saga (id, definition, version, seq, owner, key, fingerprint, created_at, updated_at, status, live)
+                values (?, 'test', 1, 1, 'owner', 'k', 'fingerprint', ?, ?, 'STARTED', 1)`,
+      )
+      .run(old.saga.id, at, at)
+    raw
+      .prepare('insert into saga_history (saga_id, seq, at, input_id, events) values (?, 1, ?, ?, ?)')
+      .run(old.saga.id, at, old.entry.inputId, JSON.stringify(old.entry.events))
+    raw.close()
+    const store = sqliteStore({ file: path })
+    await store.open()
+    expect((await store.load([old.saga.id])).sagas).toEqual([old.saga])
+    const batch = { starts: [fresh], moves: [moveOf(old.saga)] }
+    expect(await store.commit(batch)).toEqual({ starts: [{ kind: 'started' }], moves: ['moved'] })
+    expect(await store.definitions()).toEqual([])
+    await store.hand([{ sagaId: old.saga.id, inputId: 'a', input: { type: 'time' } }])
+    expect(await store.handed(testVersions, 10)).toHaveLength(1)
     await store.close()
   })
 

@@ -359,9 +359,10 @@ class FileStore implements SqliteStore {
   }
 
   #start(start: Start, written: Value[][]): StartResult {
+    const entry = [...entryValues(start.entry), null] // throws before anything is written, which the caller may keep
     const { changes } = this.#sql(insertSaga).run(sagaValues(start))
     if (changes === 0) return this.#holder(start.saga)
-    written.push([...entryValues(start.entry), null])
+    written.push(entry)
     return { kind: 'started' }
   }
 
