@@ -2,10 +2,11 @@ import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/parts.ts'
-import { moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.ts'
+import { at, moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
 import type { Move, Start, Store } from '../store.ts'
 import { StoreError } from '../store.ts'
+import { migrations } from './migrations.ts'
 import { postgresStore } from './postgres-store.ts'
 
 suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
@@ -303,6 +304,41 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
     const told = `Schema ${schema} is still being made or upgraded, here or by another process; nothing runs until that is done.`
     expect(problems).toEqual([told, told])
     expect(await store.ready()).toBe(true)
+  })
+
+  test('a schema of the previous version goes on, with what is new in this one', async () => {
+    const schema = newSchema()
+    const [old, fresh] = [startOf({ owner: 'gone', key: 'k' }), startOf()]
+    const { saga, entry } = old
+    const text = migrations.slice(0, 3).join('').replaceAll('S.', `"${schema}".`)
+    await admin.query(`create schema "${schema}"; create table "${schema}".saga_schema (version int not null); ${text};
+      insert into "${schema}".saga_schema values (3);
+      insert into "${schema}".saga_process values ('old', clock_timestamp())`)
+    await admin.query(
+      `insert into "${schema}".saga
+         (id, definition, version, seq, owner, key, fingerprint, created_at, updated_at, status, live)
+       values ($1, 'test', 1, 1, 'gone', 'k', 'fingerprint', $2, $2, 'STARTED', true)`,
+      [saga.id, at],
+    )
+    await admin.query(
+      `insert into "${schema}".saga_history (saga_id, seq, at, input_id, events) values ($1, 1, $2, $3, $4)`,
+      [saga.id, at, entry.inputId, JSON.stringify(entry.events)],
+    )
+    const store = await open(schema)
+    expect((await store.load([saga.id])).sagas).toEqual([saga])
+    expect((await store.claim('heir', 60_000, 10, testVersions)).sagas).toHaveLength(1)
+    const batch = { starts: [fresh], moves: [moveOf(saga)] }
+    expect(await store.commit(batch)).toEqual({ starts: [{ kind: 'started' }], moves: ['moved'] })
+    expect(await store.definitions()).toEqual([])
+    await store.hand([{ sagaId: saga.id, inputId: 'a', input: { type: 'time' } }])
+    expect(await store.handed(testVersions, 10)).toHaveLength(1)
+    // A process of the version before says no more than that it lives.
+    await admin.query(
+      `insert into "${schema}".saga_process (owner, beat_at) values ('old', clock_timestamp())
+       on conflict (owner) do update set beat_at = excluded.beat_at`,
+    )
+    const one = { definition: 'other', version: 1, structure: 'one', cancellable: false }
+    expect(await store.register('me', [one], 60_000)).toEqual([])
   })
 
   test('a schema of a newer version is refused and left as it is', async () => {

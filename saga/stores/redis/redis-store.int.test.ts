@@ -6,6 +6,7 @@ import { at, moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.t
 import { storeContract } from '../store.contract.ts'
 import type { SagaFilter, Store } from '../store.ts'
 import { runScript } from './connection.ts'
+import { batchArguments } from './rows.ts'
 import { redisStore } from './redis-store.ts'
 import * as scripts from './scripts.ts'
 
@@ -199,6 +200,55 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
     })
   })
 
+  test('sagas that were kept by the layout before, whole with each move, are as they were, and go on', async () => {
+    const prefix = newPrefix()
+    const [moved, read] = [startOf({ owner: 'gone' }), startOf({ owner: 'gone', key: 'k' })]
+    const atThree = { ...moved.saga, seq: 3, state: moveOf(moved.saga).state }
+    await admin.set(`${prefix}:version`, '1')
+    for (const saga of [atThree, read.saga]) {
+      const place = `${String(at).padStart(16, '0')}_${saga.id}`
+      const named = { definition: 'test', version: 1, status: 'STARTED', owner: 'gone', fingerprint: 'fingerprint' }
+      const key = saga.key === null ? '' : `=${saga.key}`
+      const rest = { key, business: '', live: 1, created: at, updated: at }
+      const { seq, state } = saga
+      await admin.hset(`${prefix}:saga:${saga.id}`, { ...named, ...rest, seq, state: JSON.stringify(state) })
+      const entries = Array.from({ length: saga.seq }, (_, index) => JSON.stringify([index + 1, at, 'input', []]))
+      await admin.rpush(`${prefix}:history:${saga.id}`, ...entries)
+      for (const index of ['all', 'definition:test', 'status:STARTED', 'status-definition:STARTED:test'])
+        await admin.zadd(`${prefix}:${index}`, 0, place)
+      await admin.sadd(`${prefix}:live:gone`, saga.id)
+    }
+    await admin.sadd(`${prefix}:owners`, 'gone')
+    const store = await open(prefix)
+    const byId = ({ id }: { id: string }, other: { id: string }): number => (id < other.id ? -1 : 1)
+    const both = [atThree, read.saga].toSorted(byId)
+    expect((await store.load([atThree.id, read.saga.id])).sagas.toSorted(byId)).toEqual(both)
+    expect((await store.list({})).items.toSorted(byId)).toEqual(both)
+    let saga = atThree
+    for (let count = 0; count < 20; count++) {
+      const move = moveOf(saga, { owner: 'gone', step: `step${count}` })
+      expect((await store.commit({ starts: [], moves: [move] })).moves).toEqual(['moved'])
+      saga = { ...saga, seq: move.toSeq, state: move.state }
+      expect((await store.load([saga.id])).sagas).toEqual([saga])
+    }
+    expect(await admin.hexists(`${prefix}:saga:${saga.id}`, 'state')).toBe(0)
+    expect((await store.claim('heir', 0, 10, testVersions)).sagas.toSorted(byId)).toEqual(
+      [saga, read.saga].map((each) => ({ ...each, owner: 'heir' })).toSorted(byId),
+    )
+    expect(await admin.get(`${prefix}:version`)).toBe('2')
+  })
+
+  test('a move sends no more than its events, however large its saga is', () => {
+    let { saga } = startOf({ input: { text: 'x'.repeat(10_000) } })
+    const sizes = Array.from({ length: 15 }, () => {
+      const move = moveOf(saga, { step: `step${saga.seq}` })
+      saga = { ...saga, seq: move.toSeq, state: move.state }
+      return batchArguments('me', { starts: [], moves: [move] }).join('').length
+    })
+    expect(Math.max(...sizes.slice(0, 14))).toBeLessThan(500)
+    expect(sizes.at(-1)).toBeGreaterThan(10_000) // the sixteenth, with which the state is kept
+  })
+
   test('scripts that the server has forgotten are sent again', async () => {
     const store = await open(newPrefix())
     const { saga, ...start } = startOf()
@@ -289,6 +339,19 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
 
     test.each(['', 'a:b', '{tag}', 'a b', 'a*'])('with the prefix %j', async (prefix) => {
       expect(await refusal({ url, prefix })).toMatchObject({ code: 'unusable' })
+    })
+
+    test.each([
+      [{ prefx: 'a' }, "redisStore has no option 'prefx'"],
+      [{ prefix: 5 }, 'prefix of redisStore must be of letters'],
+      [{ acceptLoss: 'yes' }, 'acceptLoss of redisStore must be true or false'],
+      [{ commandTimeoutMs: Infinity }, 'commandTimeoutMs of redisStore must be a whole number of milliseconds'],
+      [{ retry: { firstMs: 5 } }, 'retry of redisStore must be two pauses'],
+    ])('with the option %j', async (odd, why) => {
+      expect(await refusal({ url, ...odd } as Parameters<typeof redisStore>[0])).toMatchObject({
+        code: 'unusable',
+        message: expect.stringContaining(why) as string,
+      })
     })
 
     test('in a database that the server does not have', async () => {
