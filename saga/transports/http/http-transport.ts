@@ -31,6 +31,8 @@ import { Inbound } from './inbound.ts'
 import { Outbound } from './outbound.ts'
 import { readRequest, refused, replyToIn, unavailable, type HttpAnswer, type HttpRequest } from './wire.ts'
 
+export type { HttpAnswer, HttpPeer, HttpRequest }
+
 export interface HttpTransportOptions {
   /**
    * Who serves a channel: `{ order_commands: 'http://orders:3002' }` posts to `http://orders:3002/messages/order_commands`.
