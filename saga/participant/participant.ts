@@ -181,8 +181,13 @@ class Serving<Tx> {
    * never can be, the commands of these fail, so that no other waits with them.
    */
   async #publish(replies: readonly Reply[], round: readonly Work<Tx>[], fail: Fail): Promise<void> {
-    for (const channel of new Set(replies.map((reply) => reply.channel))) {
-      const messages = replies.filter((reply) => reply.channel === channel).map(({ message }) => message)
+    const byChannel = new Map<string, Message[]>()
+    for (const { channel, message } of replies) {
+      const messages = byChannel.get(channel)
+      if (messages === undefined) byChannel.set(channel, [message])
+      else messages.push(message)
+    }
+    for (const [channel, messages] of byChannel) {
       try {
         await this.#transport.publish(channel, messages)
       } catch (cause) {

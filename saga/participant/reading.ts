@@ -44,22 +44,18 @@ export class Reading<Tx> {
 
   /** Null where nobody here handles it. */
   #workOf(message: Message): Work<Tx> | null {
-    const all = (this.#handlers.get(message.type) ?? []).map((handled) => ({
-      message,
-      handled,
-      payload: check(handled.contract.payload, message.payload),
-    }))
-    const [one, two] = all.filter(({ handled, payload }) => payload.ok && handled.contract.when(payload.value))
-    if (two !== undefined) {
+    const fitting: Work<Tx>[] = []
+    let unreadable: Work<Tx> | null = null
+    for (const handled of this.#handlers.get(message.type) ?? []) {
+      const work = { message, handled, payload: check(handled.contract.payload, message.payload) }
+      if (!work.payload.ok) unreadable ??= work
+      else if (handled.contract.when(work.payload.value)) fitting.push(work)
+    }
+    if (fitting.length > 1) {
       const what = `two handlers of ${this.#name} take this ${message.type}`
       throw new ParticipantError('ambiguous', `${what}: let the "when" of their contracts tell its payloads apart`)
     }
-    if (one !== undefined) return one
-    const [unreadable] = all.filter(({ payload }) => !payload.ok)
-    if (unreadable === undefined || unreadable.payload.ok) return null
-    if (unreadable.handled.contract.rejected !== null) return unreadable
-    const why = badPayload(message, unreadable.payload.why)
-    throw new ParticipantError('no_refusal', `${why}, and its contract has no refusal`)
+    return fitting[0] ?? (unreadable === null ? null : refusable(unreadable))
   }
 
   #dropped(channel: string, message: Message, wrong: string): void {
@@ -99,6 +95,13 @@ function byType<Tx>(name: string, handlers: readonly Handled<Tx>[]): ReadonlyMap
     found.set(type, [...others, handled])
   }
   return found
+}
+
+/** @throws ParticipantError where nobody can be told that its payload is wrong */
+function refusable<Tx>(work: Work<Tx>): Work<Tx> {
+  const { message, handled, payload } = work
+  if (payload.ok || handled.contract.rejected !== null) return work
+  throw new ParticipantError('no_refusal', `${badPayload(message, payload.why)}, and its contract has no refusal`)
 }
 
 /** Null for a command; otherwise what it lacks. Transports carry what foreign producers send, so types promise nothing. */
