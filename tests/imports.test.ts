@@ -5,6 +5,8 @@ import { expect, test } from 'vitest'
 
 const anyPackage = String.raw`(?![./])(?!saga/|services/|tests/|bench/|scripts/).+`
 const shared = String.raw`services/(http|database|money|time|log)/.+|services/(?!main|system)[^/]+\.ts`
+/** What all parts of the library share. */
+const common = 'saga/(clock|problem).ts'
 const drivers: Record<string, string> = {
   sqlite: 'libsql',
   postgres: 'pg',
@@ -16,17 +18,23 @@ const drivers: Record<string, string> = {
 /** Folder (the first that matches), and what its files may import: paths from the root, packages as they are written. */
 const table: readonly [folder: RegExp, imports: (group: readonly string[]) => string][] = [
   [/^saga\/core\//, () => 'saga/core/.+'],
-  [/^saga\/participant\//, () => 'saga/participant/.+|saga/core/contract.ts|saga/transports/(transport|trace).ts'],
-  [/^saga\/(stores|transports)\/[^/]+$/, ([, family]) => `saga/core/.+|saga/${family}/[^/]+`],
+  [/^saga\/(clock|problem)\.ts$/, () => 'nothing'],
+  [
+    /^saga\/participant\//,
+    () => `saga/participant/.+|saga/core/(contract|plain).ts|saga/transports/(transport|trace).ts|${common}`,
+  ],
+  [/^saga\/(stores|transports)\/[^/]+$/, ([, family]) => `saga/core/.+|saga/${family}/[^/]+|node:.+|${common}`],
   [
     /^saga\/(stores|transports)\/([^/]+)\//,
     ([, family, own = '']) =>
-      `saga/core/.+|saga/${family}/[^/]+|saga/${family}/${own}/.+|node:.+|${drivers[own] ?? 'no driver'}`,
+      `saga/core/.+|saga/${family}/[^/]+|saga/${family}/${own}/.+|node:.+|${common}|${drivers[own] ?? 'no driver'}`,
   ],
   [
     /^saga\/hosts\/engine\//,
-    () => 'saga/core/.+|saga/hosts/engine/.+|saga/stores/store.ts|saga/transports/transport.ts|node:.+|uuid',
+    () =>
+      `saga/core/.+|saga/hosts/(host.ts|engine/.+)|saga/stores/store.ts|saga/transports/transport.ts|node:.+|uuid|${common}`,
   ],
+  [/^saga\/hosts\/[^/]+$/, () => 'saga/core/.+'],
   [/^services\/(main|system|connection)\.ts$/, () => `${anyPackage}|services/.+`],
   [
     /^services\/(sagas\/[^/]+|[^/]+)\//,

@@ -210,8 +210,8 @@ export interface EventContract<Data = unknown> {
   readonly data: Schema<Data>
   /** Where it is published; without it, it comes by the channels of the saga's participants, or is handed in. */
   readonly channel?: string
-  /** Which saga it concerns, from its unchecked payload; null leaves that to the message's correlation id. */
-  readonly sagaId?: (payload: unknown) => string | null
+  /** Which saga it concerns, null for none; where none is given, its correlation id says it. The payload is unchecked. */
+  readonly sagaId?: (payload: unknown, correlationId: string) => string | null
 }
 
 /** Checks a value against a schema. Never throws: a schema that throws or answers later is a failed check. */

@@ -1,9 +1,9 @@
 /**
- * What the Order Service can be asked over messages, and how it answers (contract 1.4, 1.5 and 4.6).
+ * What the Order Service can be asked over messages, and how it answers (docs/wire-contract.md).
  *
  * Answers are read loosely: a foreign Order Service gives ids that are no UUIDs, leaves fields out and adds others.
  */
-import { participantContract } from 'ordersaga/contract'
+import { participantContract, type EventContract } from 'ordersaga/contract'
 import { z } from 'zod'
 import { storableText } from '../database/text.ts'
 
@@ -44,11 +44,11 @@ export const updateOrderStatus = order.command('update_order_status', {
     }),
   ],
   rejected: ['order.status_update_failed', failure],
-  // A foreign service reports what the status is, not whether it did as asked (quirk C-07).
+  // A foreign service reports what the status is, not whether it did as asked.
   verdict: (data, asked) => (data.status === asked.status ? null : data.status),
 })
 
-/** A foreign service answers `order.cancelled` for these too, changes nothing and names the state (contract 4.5). */
+/** A foreign service answers `order.cancelled` for these too, changes nothing and names the state. */
 const beyondCancelling = /\b(DELIVERED|COMPLETED)\b/
 
 /** The undo of `create_order`. May name the order by its id, or only by the command that it undoes. */
@@ -72,7 +72,7 @@ export const cancelOrder = order.command('cancel_order', {
     data.reason != null && data.reason !== asked.reason && beyondCancelling.test(data.reason) ? data.reason : null,
 })
 
-/** The types of the events that HTTP routes cause (contract 4.6), by the word that their payload has for what happened. */
+/** The types of the events that HTTP routes cause, by the word that their payload has for what happened. */
 export const orderEvents = {
   created: 'ORDER_CREATED',
   updated: 'ORDER_UPDATED',
@@ -85,23 +85,22 @@ export const orderEvents = {
 
 export type Happening = keyof typeof orderEvents
 
-const happenings = new Map(
-  Object.entries(orderEvents).map(([happening, type]) => [type as string, happening as Happening]),
-)
+/**
+ * What happened to an order by another way than its saga. The message has a correlation id of its own; which saga made the
+ * order is in its payload.
+ */
+export const orderHappened = (happening: Happening): EventContract => ({
+  type: orderEvents[happening],
+  data: z.object({}),
+  channel: 'order_events',
+  sagaId: (payload) => {
+    const told = Told.safeParse(payload)
+    return told.success ? (Order.safeParse(jsonOf(told.data.event)).data?.sagaId ?? null) : null
+  },
+})
+
 const Told = z.object({ event: z.string() })
 const Order = z.object({ sagaId: z.string().nullish() })
-
-/** What happened to an order that a saga made, and which saga; null for any other message. */
-export function readOrderEvent(message: {
-  readonly type: string
-  readonly payload: unknown
-}): { readonly happening: Happening; readonly sagaId: string } | null {
-  const happening = happenings.get(message.type)
-  const told = Told.safeParse(message.payload)
-  if (happening === undefined || !told.success) return null
-  const sagaId = Order.safeParse(jsonOf(told.data.event)).data?.sagaId ?? null
-  return sagaId === null ? null : { happening, sagaId }
-}
 
 function jsonOf(text: string): unknown {
   try {

@@ -1,5 +1,5 @@
 /**
- * What the Timer Service can be asked over messages, and what it says (contract 1.4, 1.5, 1.10 and 6.3).
+ * What the Timer Service can be asked over messages, and what it says (docs/wire-contract.md).
  */
 import { participantContract, type EventContract } from 'ordersaga/contract'
 import { z } from 'zod'
@@ -36,6 +36,8 @@ export const cancelOrderTimer = timer.command('cancel_order_timer', {
   safeOnNothing: true,
 })
 
+const OfSaga = z.object({ sagaId: z.string().nullish() })
+
 /** Said on `timer_events` when a timer expires, at least once and never early. */
 export const orderTimeout = {
   type: 'ORDER_TIMEOUT',
@@ -46,4 +48,6 @@ export const orderTimeout = {
     sagaId: z.string().nullish(),
     expiresAt: z.string().nullish(),
   }),
+  channel: 'timer_events',
+  sagaId: (payload, correlationId) => OfSaga.safeParse(payload).data?.sagaId ?? correlationId,
 } satisfies EventContract

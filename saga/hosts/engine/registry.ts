@@ -61,12 +61,13 @@ export class Registry {
     return [...new Set([...answers, ...events])]
   }
 
-  /** The saga that a message concerns. */
-  sagaOf(type: string, payload: unknown, correlationId: string): string {
+  /** The saga that a message concerns; null for none. */
+  sagaOf(type: string, payload: unknown, correlationId: string): string | null {
+    const sagaOf = this.#sagaOf.get(type)
     try {
-      return this.#sagaOf.get(type)?.(payload) ?? correlationId
+      return sagaOf === undefined ? correlationId : sagaOf(payload, correlationId)
     } catch {
-      return correlationId // a function that cannot read it knows no better
+      return null // it is not what the function can read
     }
   }
 }

@@ -1,11 +1,8 @@
-/** What follows when an order of a completed saga changes at the Order Service (contract 4.3, 1.10; design section 4). */
+/** What follows when an order of a completed saga changes at the Order Service. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { noSteps, withStepIn } from '../../../saga/core/steps.ts'
-import { EngineError } from 'ordersaga/engine/errors'
-import { eventChannel, type BatchHandler, type Message } from 'ordersaga/transport'
+import { eventChannel, type Message } from 'ordersaga/transport'
 import { call } from '../../testing/call.ts'
 import { startEmbedded, type Embedded } from '../../testing/embedded.ts'
-import { followOrders, type EventsOptions } from './events.ts'
 import { shopOf, type SagaBody, type Shop } from './shop.testkit.ts'
 
 const halfAnHourMs = 30 * 60_000
@@ -81,7 +78,7 @@ describe('while the time runs', () => {
     await expect.poll(() => system.gate.held('timer.started').length, patience).toBe(1)
     system.gate.release('timer.started')
     expect(await timerOf(saga)).toEqual(before)
-    expect((await shop.saga(saga.id)).status).toBe('COMPLETED')
+    await shop.sagaIn('COMPLETED', saga.id)
   })
 
   test('a timer that was stopped for the runner runs again when he gives the order back, until the same time', async () => {
@@ -129,51 +126,6 @@ describe('while the time runs', () => {
   })
 })
 
-describe('what cannot be done now is done later', () => {
-  const given = { id: 'e', type: 'ORDER_RUNNER_CLEARED', correlationId: 'c', timestamp: '2026-01-01T00:00:00Z' }
-  const payload = { event: JSON.stringify({ orderId: 'o', sagaId: 's' }) }
-  const steps = withStepIn(noSteps, 'timer', { phase: 'done', attempts: 1, since: Date.now() })
-  const saga = {
-    createdAt: 0,
-    updatedAt: 0,
-    state: { input: { customer_id: 'c', order_details: {}, amount: 1 }, stage: 5, steps },
-  }
-
-  /** Hands one event of an order to a saga service whose engine or transport fails. */
-  async function handled(type: string, engine: object, publish: () => Promise<void>): Promise<unknown> {
-    const handlers: BatchHandler[] = []
-    await followOrders({
-      engine: { get: () => Promise.resolve(saga), ...engine } as unknown as EventsOptions['engine'],
-      transport: {
-        publish,
-        subscribe: (_channel, _group, handler) => {
-          handlers.push(handler)
-          return Promise.resolve({ close: () => Promise.resolve() })
-        },
-      },
-      group: 'g',
-      timerMs: halfAnHourMs,
-    })
-    return handlers[1]?.([{ ...given, type, payload }]).then(
-      () => 'handled',
-      (error: unknown) => error,
-    )
-  }
-
-  test.each(['busy', 'stopped'] as const)('an engine that is %s takes it when it comes again', async (code) => {
-    const cancel = () => Promise.reject(new EngineError(code, 'not now'))
-    const outcome = await handled('ORDER_CANCELLED', { cancel }, () => Promise.resolve())
-    expect(outcome).toMatchObject({ code: 'unavailable', message: 'not now' })
-  })
-
-  test('a timer that cannot be asked for now is asked for when the event comes again', async () => {
-    const away = new Error('the broker takes nothing')
-    const outcome = await handled('ORDER_RUNNER_CLEARED', {}, () => Promise.reject(away))
-    expect(outcome).toMatchObject({ code: 'unavailable', cause: away })
-    expect(await handled('ORDER_RUNNER_CLEARED', {}, () => Promise.resolve())).toBe('handled')
-  })
-})
-
 describe('once the time is over', () => {
   systemWith(100)
   afterEach(() => system.gate.release('ORDER_TIMEOUT'))
@@ -200,7 +152,7 @@ describe('once the time is over', () => {
     system.gate.release('ORDER_TIMEOUT')
     await expect.poll(() => system.gate.held('order.cancellation_failed').length, patience).toBe(1)
     await orderService('/clearRunner', { orderId: saga.order_id })
-    await expect.poll(() => history(saga.id), patience).toContain('RequestRefused')
+    await expect.poll(() => history(saga.id), patience).toContain('EventKept')
     system.gate.release('order.cancellation_failed')
     await undone(saga)
   })

@@ -1,4 +1,4 @@
-/** The routes of the Create Order saga service as its clients know them (contract 1.1 to 1.3, 1.8, 1.10, 1.11; seed 001). */
+/** The routes of the Create Order saga service as its clients know them. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { call } from '../../testing/call.ts'
 import { startEmbedded, type Embedded } from '../../testing/embedded.ts'
@@ -157,7 +157,7 @@ describe('the list', () => {
     expect(last.next).toBeNull()
   })
 
-  test('a status and a customer narrow it down (C-33)', async () => {
+  test('a status and a customer narrow it down', async () => {
     const declined = await shop.start('cust_declined')
     await shop.sagaIn('COMPENSATED', declined)
     const compensated = await list('status=COMPENSATED')
@@ -176,7 +176,7 @@ describe('the list', () => {
   })
 })
 
-describe('starting is idempotent by key (C-30)', () => {
+describe('starting is idempotent by key', () => {
   test('the same key and body give the same saga, on either path and at the same moment', async () => {
     const json = { customer_id: 'cust_123', order_details: burger }
     const headers = { 'idempotency-key': 'same' }
@@ -212,7 +212,7 @@ describe('starting is idempotent by key (C-30)', () => {
 })
 
 describe('what becomes of an order', () => {
-  test('the money is held, the order is CREATED, a timer of 30 minutes runs that knows the saga (C-26)', async () => {
+  test('the money is held, the order is CREATED, a timer of 30 minutes runs that knows the saga', async () => {
     const id = await shop.start('cust_123')
     const { order_id } = await shop.sagaIn('COMPLETED', id)
     expect(await shop.orderStatus(order_id)).toBe('CREATED')
@@ -239,7 +239,7 @@ describe('what becomes of an order', () => {
       33.27,
     ],
     [[{ price: 5, quantity: 1 }], null, 5],
-  ])('%j with the fee %j costs exactly %d everywhere (C-15)', async (foodItems, deliveryFee, amount) => {
+  ])('%j with the fee %j costs exactly %d everywhere', async (foodItems, deliveryFee, amount) => {
     const details = { foodItems, ...(deliveryFee === undefined ? {} : { deliveryFee }), deliveryLocation: 'N' }
     const { order_id, payment_amount } = await shop.sagaIn('COMPLETED', await shop.start('cust_123', details))
     expect([payment_amount, (await shop.payment(order_id)).amount]).toEqual([amount, amount])
@@ -249,7 +249,7 @@ describe('what becomes of an order', () => {
     ['a card that is declined', 'cust_declined', /^Payment authorization failed: STRIPE_CARD_ERROR: .+/],
     ['no card', 'cust_no_card', /^Failed to get payment info: .+ no default payment method$/],
     ['a customer whom nobody knows', 'nobody', /^Failed to get payment info: there is no user nobody$/],
-  ])('%s undoes the order, and the error says why (C-03)', async (_name, customer, error) => {
+  ])('%s undoes the order, and the error says why', async (_name, customer, error) => {
     const saga = await shop.sagaIn('COMPENSATED', await shop.start(customer))
     expect(saga).toMatchObject({ error: expect.stringMatching(error), cancel: null })
     expect(saga.completed_at).toMatch(time)
@@ -262,7 +262,7 @@ describe('what becomes of an order', () => {
     expect(await shop.problems()).toEqual([])
   })
 
-  test('a customer with an id of 37 characters can order (C-17)', async () => {
+  test('a customer with an id of 37 characters can order', async () => {
     const added = await call('POST', `${system.urls.user}/api/user/temp`, {
       json: {
         email: 'temp@example.com',
@@ -295,7 +295,7 @@ describe('messages that nobody asked for', () => {
       { id: `foreign-${type}-${correlationId}`, type, correlationId, timestamp: new Date().toISOString(), payload },
     ])
 
-  test('an answer that comes again, late or out of place changes nothing (C-06, C-08)', async () => {
+  test('an answer that comes again, late or out of place changes nothing', async () => {
     const id = await shop.start('cust_declined')
     const before = await shop.sagaIn('COMPENSATED', id)
     const { order_id } = before
@@ -316,7 +316,7 @@ describe('messages that nobody asked for', () => {
     expect(await shop.orderStatus(order_id)).toBe('CANCELLED')
   })
 
-  test('a status other than the one asked for is a refusal, never a success (C-07)', async () => {
+  test('a status other than the one asked for is a refusal, never a success', async () => {
     system.gate.hold('update_order_status')
     try {
       const id = await shop.start('cust_123')
@@ -330,7 +330,7 @@ describe('messages that nobody asked for', () => {
     }
   })
 
-  test('a refused creation ends FAILED, with an error of any length, and undoes nothing (C-17)', async () => {
+  test('a refused creation ends FAILED, with an error of any length, and undoes nothing', async () => {
     system.gate.hold('create_order')
     try {
       const id = await shop.start('cust_123')
@@ -349,7 +349,7 @@ describe('messages that nobody asked for', () => {
 })
 
 describe('operations', () => {
-  test('health really asks the store and the transport (C-32)', async () => {
+  test('health really asks the store and the transport', async () => {
     expect((await call('GET', `${sagas}/health`)).text).toBe('{"status":"healthy"}')
     expect((await call('GET', `${sagas}/health/live`)).text).toBe('{"status":"alive"}')
     expect((await call('GET', `${sagas}/health/ready`)).body).toEqual({

@@ -1,5 +1,5 @@
 /**
- * The HTTP routes of the Create Order saga (contract 1.1): each under `/api`, as seed 001 has it, and at the root, as its
+ * The HTTP routes of the Create Order saga (docs/wire-contract.md): each under `/api`, as seed 001 has it, and at the root, as its
  * other clients call it.
  */
 import type { Engine, StoredAnswer } from 'ordersaga/engine'
@@ -11,10 +11,10 @@ import { HttpError } from '../../http/http-error.ts'
 import type { HttpServer } from '../../http/server.ts'
 import { MoneyError, orderTotalCents } from '../../money/money.ts'
 import { utcText } from '../../time/utc.ts'
-import type { CreateOrderInput } from './saga.ts'
+import { byTimer, type CreateOrderInput } from './saga.ts'
 import { eventView, SagaSummary, SagaView, statuses, summaryOf, viewOf } from './view.ts'
 
-/** The card networks' least amount, in cents (contract 1.11). */
+/** The card networks' least amount, in cents. */
 const leastCents = 50
 
 /** How long a cancel waits for the Order Service to decide, in milliseconds. */
@@ -258,7 +258,7 @@ function addOperator(server: HttpServer, prefix: string, engine: Engine, asked: 
   )
 }
 
-/** The older way in which a timer service tells of an expiry (contract 1.1). Unlike the original it acts on it (C-28). */
+/** The older way in which a timer service tells of an expiry. Unlike the original it acts on it. */
 function addTimerCallback(server: HttpServer, prefix: string, engine: Engine, asked: Ask): void {
   server.post(
     `${prefix}/timer-callback`,
@@ -274,14 +274,11 @@ function addTimerCallback(server: HttpServer, prefix: string, engine: Engine, as
       },
     },
     async (request) => {
-      const refused = await asked(() => cancelAndWait(engine, request.body.saga_id, ...byTimer))
+      const refused = await asked(() => cancelAndWait(engine, request.body.saga_id, byTimer.by, byTimer.reason))
       return { success: true as const, message: refused ?? 'Timeout taken in; the order is being cancelled.' }
     },
   )
 }
-
-/** What an expired timer does is a customer's cancel by another and with a reason of its own (contract 1.9). */
-export const byTimer = ['timer', 'Order timed out (30 minutes)'] as const
 
 async function found(engine: Engine, sagaId: string): Promise<StoredSaga> {
   const saga = await engine.get(sagaId)

@@ -10,9 +10,9 @@ import { defineSaga } from 'ordersaga'
 import type { SagaDefinition } from 'ordersaga/definition'
 import { defaultRetry, forever } from 'ordersaga/retry'
 import { z } from 'zod'
-import { cancelOrder, createOrder, updateOrderStatus } from '../../order/messages.ts'
+import { cancelOrder, createOrder, orderHappened, updateOrderStatus } from '../../order/messages.ts'
 import { authorizePayment, revertPayment } from '../../payment/messages.ts'
-import { cancelOrderTimer, startOrderTimer } from '../../timer/messages.ts'
+import { cancelOrderTimer, orderTimeout, startOrderTimer } from '../../timer/messages.ts'
 import { getPaymentInfo } from '../../user/messages.ts'
 
 export const CreateOrderInput = z.object({
@@ -38,6 +38,11 @@ const undoRetry = { ...defaultRetry, tries: 25 }
 
 /** The timer is tried for about a minute; then the saga keeps the time itself. */
 const timerRetry = { ...defaultRetry, tries: 6, maxMs: 20_000 }
+
+/** Who cancels an order that no runner has taken in time. */
+export const byTimer = { by: 'timer', reason: 'Order timed out (30 minutes)' } as const
+
+const byOrderService = { by: 'order-service', reason: 'The order was cancelled at the Order Service' } as const
 
 export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOptions): SagaDefinition<CreateOrderInput> {
   return defineSaga('create-order', { version: 1, input: CreateOrderInput })
@@ -113,5 +118,15 @@ export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOpti
       keep: () => null,
       attemptMs,
     })
-    .end({ cancelDecidedBy: 'create', businessKey: ({ input }) => input.customer_id })
+    .end({
+      cancelDecidedBy: 'create',
+      businessKey: ({ input }) => input.customer_id,
+      follows: [
+        { event: orderTimeout, then: 'cancel', ...byTimer },
+        { event: orderHappened('cancelled'), then: 'cancel', ...byOrderService },
+        // No order waits without a runner and without a time: given back, its timer is asked for again.
+        { event: orderHappened('acceptanceCancelled'), then: 'ask', step: 'timer', withinMs: timerMs, ...byTimer },
+        { event: orderHappened('runnerCleared'), then: 'ask', step: 'timer', withinMs: timerMs, ...byTimer },
+      ],
+    })
 }

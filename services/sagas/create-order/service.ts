@@ -1,4 +1,4 @@
-/** The Create Order saga's service: engine, HTTP on 3101, and what others tell of its orders. */
+/** The Create Order saga's service: engine, and HTTP on 3101. */
 import { startEngine, type Engine } from 'ordersaga/engine'
 import type { Store } from 'ordersaga/store'
 import { Gauge, Registry } from 'prom-client'
@@ -8,7 +8,6 @@ import { knownPages } from '../../http/origins.ts'
 import { createHttpServer } from '../../http/server.ts'
 import { logProblems } from '../../log/problems.ts'
 import type { OpenService, ServiceOptions } from '../../service.ts'
-import { followOrders } from './events.ts'
 import { addRoutes } from './routes.ts'
 import { addUpdates } from './updates.ts'
 import { createOrderSaga, type CreateOrderOptions } from './saga.ts'
@@ -19,7 +18,7 @@ export interface CreateOrderServiceOptions extends Omit<ServiceOptions, 'databas
   readonly retainMs?: number
 }
 
-/** The consumer group of every replica (contract 1). */
+/** The consumer group of every replica. */
 const group = 'create-order-saga-orchestrator'
 
 export async function openCreateOrderService(
@@ -47,10 +46,9 @@ export async function openCreateOrderService(
   })
   addRoutes(server, { engine, definition })
   addUpdates(server, engine)
-  // Where the original has its API page (contract 1.1).
+  // Where the original has its API page.
   server.get('/apidocs/', { schema: { hide: true } }, (_request, reply) => reply.redirect('/docs/'))
   if (options.receiver !== undefined) mountMessages(server, options.receiver)
-  const events = await followOrders({ engine, transport, group, timerMs: options.timerMs })
   const url = await listen(server, options.host, options.port, 'CREATE_ORDER_PORT')
   log.info({ url }, 'listening')
   return {
@@ -61,8 +59,7 @@ export async function openCreateOrderService(
     begin: () => undefined,
     async close() {
       await server.close()
-      // Together: an event in hand waits for the engine, which no longer waits for its store once it stops.
-      await Promise.all([events.close(), engine.stop()])
+      await engine.stop()
       await store.close()
     },
   }
