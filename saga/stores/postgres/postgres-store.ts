@@ -7,13 +7,11 @@
  * transactions. In a pool of the caller's, whose settings are left alone, each statement is planned when it is run.
  */
 import { randomUUID } from 'node:crypto'
-import type { OnProblem } from '../../problem.ts'
 import { problemReporter } from '../../problem.ts'
 import { conflictOf, differing, without } from '../definitions.ts'
 import { movedHints, pass, readHint, waitingHint } from '../hints.ts'
 import { jsonOf } from '../json.ts'
 import { areStorable, isStorable, refuseOddDefinitions, refuseOddInputs, refuseOddNames } from '../names.ts'
-import { aCount, aFlag, aFunction, aText, checkOptions, milliseconds } from '../options.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import { versionKey } from '../processes.ts'
 import { readRows } from '../reading.ts'
@@ -43,34 +41,17 @@ import type { Batch } from './batch.ts'
 import { earlierArrays, moveArrays, partsOf, startArrays } from './batch.ts'
 import { describeError, isRace } from './errors.ts'
 import { listen } from './listener.ts'
-import type { PostgresClient, PostgresPool } from './pool.ts'
+import type { PostgresStoreOptions } from './options.ts'
+import { checkPostgresOptions } from './options.ts'
+import type { PostgresClient } from './pool.ts'
 import { Session } from './pool.ts'
 import { createDatabase, isMissingDatabase, lockOf, migrate, nameOfDatabase, quoted } from './schema.ts'
 import type { Dedicated, Source } from './source.ts'
 import { callersSource, ownSource } from './source.ts'
 import * as statements from './statements.ts'
 
+export type { PostgresStoreOptions } from './options.ts'
 export type { PostgresClient, PostgresPool, PostgresPoolClient, PostgresQuery } from './pool.ts'
-
-export interface PostgresStoreOptions {
-  /** Such as `postgresql://user:password@host:5432/database`. */
-  readonly connectionString?: string | undefined
-  /**
-   * A pool of your own, of the package `pg`, instead. It is used and never ended; what else is asked over it is not touched:
-   * no setting is changed, no statement is prepared. Let it have three connections at least: `watch` keeps one.
-   */
-  readonly pool?: PostgresPool | undefined
-  /** Where the tables are; made where it is missing. `ordersaga` where none is given. */
-  readonly schema?: string | undefined
-  /** Makes the database that the URL names where the server does not have it. */
-  readonly createDatabase?: boolean | undefined
-  /** Connections at once; 4 where none is given, of which commits take one. Lists have two more, and `watch` has one. */
-  readonly maxConnections?: number | undefined
-  /** How long the server may be silent while something is asked of it; 30,000 where none is given. */
-  readonly commandTimeoutMs?: number | undefined
-  /** Told now and then while the schema is made or upgraded, here or by another process, which takes as long as it takes. */
-  readonly onProblem?: OnProblem | undefined
-}
 
 export interface PostgresStore extends Store {
   /**
@@ -82,43 +63,9 @@ export interface PostgresStore extends Store {
 
 /** @throws StoreError `unusable` where an option is wrong */
 export function postgresStore(options: PostgresStoreOptions): PostgresStore {
-  check(options)
+  checkPostgresOptions(options)
   return new SchemaStore(options)
 }
-
-function check(options: PostgresStoreOptions): void {
-  checkOptions('postgresStore', options, {
-    connectionString: aText,
-    pool: [(value) => typeof (value as PostgresPool | null)?.connect === 'function', 'a Pool of the package pg'],
-    schema: [(value) => typeof value === 'string' && isName(value), 'the name of a schema: 1 to 63 bytes, no NUL'],
-    createDatabase: aFlag,
-    maxConnections: aCount,
-    commandTimeoutMs: milliseconds,
-    onProblem: aFunction,
-  })
-  const { connectionString, pool } = (options as PostgresStoreOptions | undefined) ?? {}
-  if ((connectionString === undefined) === (pool === undefined))
-    throw new StoreError(
-      'unusable',
-      'postgresStore needs either a connectionString, such as postgresql://user:password@host:5432/database, or a pool.',
-    )
-  if (pool !== undefined && (options.createDatabase !== undefined || options.maxConnections !== undefined))
-    throw new StoreError(
-      'unusable',
-      'createDatabase and maxConnections of postgresStore are for a connectionString only.',
-    )
-  const most = pool?.options?.max
-  if (most !== undefined && most < leastConnections)
-    throw new StoreError(
-      'unusable',
-      `The pool of postgresStore may have ${most} connections at most. Let it have ${leastConnections} or more: one of them listens.`,
-    )
-}
-
-const leastConnections = 3
-
-/** A longer one would be cut by the server, and might then be another's. */
-const isName = (text: string): boolean => text !== '' && isStorable(text) && Buffer.byteLength(text) <= 63
 
 const argument = (n: number): string => `$${n}`
 
@@ -253,7 +200,7 @@ class SchemaStore implements PostgresStore {
       const values = [...startArrays([start]), this.#channel, waitingHint('')]
       const started = await this.#run(session, 'commitIn', values)
       if (started.length > 0) return { kind: 'started' }
-      return existing(saga, await this.#run<Holder>(session, 'holders', idsAndKeys([saga])))
+      return existing(saga, holdersOf(await this.#run<Holder>(session, 'holders', idsAndKeys([saga]))))
     } catch (error) {
       throw retryLater(describeError(error))
     }
@@ -396,7 +343,8 @@ class SchemaStore implements PostgresStore {
   async #startResults(starts: readonly Start[], written: ReadonlySet<Start | Move>): Promise<readonly StartResult[]> {
     const refused = starts.filter((start) => !written.has(start)).map(({ saga }) => saga)
     const holders = refused.length === 0 ? [] : await this.#query<Holder>('holders', idsAndKeys(refused))
-    return starts.map((start) => (written.has(start) ? { kind: 'started' } : existing(start.saga, holders)))
+    const held = holdersOf(holders)
+    return starts.map((start) => (written.has(start) ? { kind: 'started' } : existing(start.saga, held)))
   }
 
   /** Runs a statement that is prepared under its name. */
@@ -457,10 +405,19 @@ const idsAndKeys = (sagas: readonly StoredSaga[]): unknown[] => [
   sagas.map(({ key }) => key).filter((key) => key !== null),
 ]
 
+interface Holders {
+  readonly byId: ReadonlyMap<string, Holder>
+  readonly byKey: ReadonlyMap<string | null, Holder>
+}
+
+const holdersOf = (holders: readonly Holder[]): Holders => ({
+  byId: new Map(holders.map((holder) => [holder.id, holder])),
+  byKey: new Map(holders.map((holder) => [holder.key, holder])),
+})
+
 /** The saga that holds the key of one that was not started, or its id. */
-function existing({ id, key }: StoredSaga, holders: readonly Holder[]): StartResult {
-  const byKey = key === null ? undefined : holders.find((holder) => holder.key === key)
-  const holder = byKey ?? holders.find((each) => each.id === id)
+function existing({ id, key }: StoredSaga, { byId, byKey }: Holders): StartResult {
+  const holder = (key === null ? undefined : byKey.get(key)) ?? byId.get(id)
   if (holder === undefined)
     throw new StoreError(
       'unavailable',
