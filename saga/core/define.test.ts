@@ -272,7 +272,7 @@ test('the business key is read from input and answers', () => {
     .step('a', both('a'))
     .end({ businessKey: ({ replies }) => replies.a?.id })
   expect(named.businessKey({ input: {}, replies: { a: { id: 'o-1' } } })).toBe('o-1')
-  expect(named.businessKey({ input: {}, replies: {} })).toBeNull()
+  expect(named.businessKey({ input: {}, replies: {} })).toBeUndefined()
   expect(saga().step('a', both('a')).end().businessKey({ input: {}, replies: {} })).toBeNull()
 })
 

@@ -2,13 +2,13 @@
  * Declares a saga with types: each payload function sees the input and the answers of earlier steps, each typed by its
  * contract, so a wrong name does not compile. What types cannot see is checked here, once, when the saga is declared.
  */
+import { headMistake, optionsMistake, sagaMistake } from './mistakes.ts'
 import type { CommandContract, EventContract, Schema } from './contract.ts'
 import type { Follow, SagaDefinition, Settlement, StepContext, StepDefinition, UndoContext } from './definition.ts'
 import { DefinitionError } from './definition.ts'
 import type { RetryPolicy } from './retry.ts'
 import { defaultRetry } from './retry.ts'
 import { structureKey, structureOf } from './structure.ts'
-import { whyNoTime, whyNoRetry } from './timing.ts'
 
 interface Timing {
   /** Attempts and pauses; 8 tries from 0.2 s to 30 s, as far as nothing else is given. */
@@ -112,25 +112,22 @@ export function defineSaga<Input, Given = Input>(
   name: string,
   options: SagaOptions<Input, Given>,
 ): SagaBuilder<Input, unknown, Given> {
-  const fail = (why: string): never => {
-    throw new DefinitionError(`Saga ${String(name)}: ${why}`)
-  }
-  if (typeof name !== 'string' || !/^[\w.-]{1,100}$/.test(name))
-    fail('use at most 100 letters, digits, dots, - and _ in its name; it becomes part of lists, groups and ids.')
-  if (!Number.isSafeInteger(options?.version) || options.version < 1 || options.version > 1e9)
-    fail(`give a version of 1 or more, a whole number; it is ${String(options?.version)}.`)
-  if (typeof (options.input as typeof options.input | undefined)?.['~standard']?.validate !== 'function')
-    fail('give input a schema that follows Standard Schema, such as z.object({ ... }).')
-  const why = options.deadlineMs === undefined ? null : whyNoTime(options.deadlineMs)
-  if (why !== null) fail(`deadlineMs ${why}.`)
-  return new SagaBuilder<Input, unknown, Given>(name, options, [], null)
+  const mistake = headMistake(name, options)
+  if (mistake !== null) throw new DefinitionError(`Saga ${String(name)}: ${mistake}`)
+  return new SagaBuilder(name, options, [], null)
 }
 
 /** A step before its place in the saga is known. */
 type Draft = Omit<StepDefinition, 'index' | 'stage' | 'place'>
 
-/** Collects steps; each call gives a new builder, so a common beginning can be shared. */
-export class SagaBuilder<Input, Replies, Given = Input> {
+type Kind = 'saga' | 'group'
+type Named<Name extends string, Reply> = { readonly [K in Name]: Reply }
+
+/**
+ * Collects steps; each call gives a new builder, so a common beginning can be shared. `Seen` is what the next step's functions
+ * see: all answers so far, or, within a parallel group, those from before it.
+ */
+export class SagaBuilder<Input, Seen, Given = Input, All = Seen, Of extends Kind = 'saga'> {
   readonly #name: string
   readonly #options: SagaOptions<unknown>
   readonly #stages: readonly (readonly Draft[])[]
@@ -159,8 +156,8 @@ export class SagaBuilder<Input, Replies, Given = Input> {
     Exhausted extends 'stop' | 'continue' = 'stop',
   >(
     name: Name,
-    options: StepOptions<Input, Replies, Payload, Data, Kept, Undo, Query, Exhausted>,
-  ): SagaBuilder<Input, Replies & { readonly [K in Name]: Answered<Kept, Exhausted> }, Given> {
+    options: StepOptions<Input, Seen, Payload, Data, Kept, Undo, Query, Exhausted>,
+  ): After<Input, Seen, Given, All, Of, Named<Name, Answered<Kept, Exhausted>>> {
     return this.#with([commandStep(name, options as unknown as ErasedStepOptions)])
   }
 
@@ -168,21 +165,24 @@ export class SagaBuilder<Input, Replies, Given = Input> {
   wait<Name extends string, Data, Exhausted extends 'stop' | 'continue' = 'stop'>(
     name: Name,
     options: WaitOptions<Data, Exhausted>,
-  ): SagaBuilder<Input, Replies & { readonly [K in Name]: Answered<Data, Exhausted> }, Given> {
+  ): After<Input, Seen, Given, All, Of, Named<Name, Answered<Data, Exhausted>>> {
     return this.#with([waitStep(name, options)])
   }
 
   /** Adds steps that run side by side. The saga goes on when each of them is settled. */
   parallel<Added>(
-    group: (steps: GroupBuilder<Input, Replies, unknown>) => GroupBuilder<Input, Replies, Added>,
-  ): SagaBuilder<Input, Replies & Added, Given> {
-    const drafts = group(new GroupBuilder<Input, Replies, unknown>([])).drafts
+    this: SagaBuilder<Input, Seen, Given, All>,
+    group: (
+      steps: SagaBuilder<Input, Seen, Given, unknown, 'group'>,
+    ) => SagaBuilder<Input, Seen, Given, Added, 'group'>,
+  ): SagaBuilder<Input, Seen & Added, Given, All & Added> {
+    const drafts = group(new SagaBuilder(this.#name, this.#options, [], null)).#stages.flat()
     if (drafts.length === 0) this.#fail('a parallel group needs at least one step; add one or remove the group.')
     return this.#with(drafts)
   }
 
   /** Makes the step just added the point of no return: what comes after it is only retried, never undone. */
-  pivot(): SagaBuilder<Input, Replies, Given> {
+  pivot(this: SagaBuilder<Input, Seen, Given, All>): SagaBuilder<Input, Seen, Given, All> {
     const last = this.#stages.at(-1)
     if (this.#pivot !== null) this.#fail('it has two pivots; remove one.')
     if (last === undefined || last.length !== 1) this.#fail('the pivot must follow a single step, which then decides.')
@@ -191,7 +191,7 @@ export class SagaBuilder<Input, Replies, Given = Input> {
   }
 
   /** Checks the whole and gives the definition. */
-  end(options: EndOptions<Input, Replies> = {}): SagaDefinition<Given, Replies> {
+  end(this: SagaBuilder<Input, Seen, Given, All>, options: EndOptions<Input, Seen> = {}): SagaDefinition<Given, Seen> {
     const pivot = this.#pivot ?? Infinity
     let index = 0
     const stages = this.#stages.map((drafts, stage) =>
@@ -201,25 +201,18 @@ export class SagaBuilder<Input, Replies, Given = Input> {
       }),
     )
     const steps = stages.flat()
-    const cancelDecidedBy = options.cancelDecidedBy ?? null
-    if (steps.length === 0) this.#fail('it has no steps; add at least one.')
-    const names = new Set<string>()
-    for (const step of steps) {
-      if (names.has(step.name)) this.#fail(`step ${step.name}: there are two steps of this name; rename one.`)
-      names.add(step.name)
-      checkStep(step, cancelDecidedBy !== null, (why) => this.#fail(`step ${step.name}: ${why}`))
-    }
     const byName = new Map(steps.map((step) => [step.name, step]))
-    if (cancelDecidedBy !== null && byName.get(cancelDecidedBy)?.undo == null)
-      this.#fail(`cancelDecidedBy names ${cancelDecidedBy}, which has no undo; give it one or name another step.`)
-    const follows = (options.follows ?? []).map((each) => this.#follow(each, byName, cancelDecidedBy))
-    const businessKey = options.businessKey as ((context: unknown) => unknown) | undefined
-    const definition: Omit<SagaDefinition, 'structure' | 'structureKey'> = {
+    const { cancelDecidedBy = null, businessKey } = options as EndOptions<unknown, Record<string, unknown>>
+    const follows = (options.follows ?? []).map(followOf)
+    const mistake = sagaMistake({ steps, byName, cancelDecidedBy, follows })
+    if (mistake !== null) this.#fail(mistake)
+    const structure = structureOf({ steps, cancelDecidedBy, follows })
+    return Object.freeze({
       name: this.#name,
       version: this.#options.version,
-      input: this.#options.input,
+      input: this.#options.input as Schema<unknown, Given>,
       deadlineMs: this.#options.deadlineMs ?? null,
-      businessKey: (context: unknown) => businessKey?.(context) ?? null,
+      businessKey: businessKey ?? nothing,
       stages,
       steps,
       byName,
@@ -227,41 +220,32 @@ export class SagaBuilder<Input, Replies, Given = Input> {
       byEvent: byType(steps, ({ event }) => (event === null ? [] : [event.type])),
       cancelDecidedBy,
       follows,
-    }
-    const structure = structureOf(definition)
-    return Object.freeze({ ...definition, structure, structureKey: structureKey(structure) }) as SagaDefinition<
-      Given,
-      Replies
-    >
+      structure,
+      structureKey: structureKey(structure),
+    })
   }
 
-  #follow(
-    follow: FollowOptions<Replies>,
-    steps: ReadonlyMap<string, StepDefinition>,
-    cancelDecidedBy: string | null,
-  ): Follow {
-    const { event, by, reason } = follow
-    const type = String((event as Follow['event'] | undefined)?.type)
-    if (follow.then === 'cancel') return { event, then: { kind: 'cancel' }, by, reason }
-    if (follow.then !== 'ask') return this.#fail(`what follows ${type} must be 'cancel' or 'ask'.`)
-    const { step: name, withinMs = null } = follow
-    const step = steps.get(name)
-    if (step?.place !== 'after' || step.do === null)
-      this.#fail(`${type} asks ${String(name)} again, which is no command after the pivot; name one that is.`)
-    const why = withinMs === null ? null : whyNoTime(withinMs)
-    if (why !== null) this.#fail(`withinMs of what follows ${type} ${why}.`)
-    if (withinMs !== null && cancelDecidedBy === null)
-      this.#fail(`what follows ${type} would cancel after completion: declare .end({ cancelDecidedBy }).`)
-    return { event, then: { kind: 'ask', step: name, withinMs }, by, reason }
-  }
-
-  #with(drafts: readonly Draft[]): SagaBuilder<Input, never, Given> {
+  #with(drafts: readonly Draft[]): SagaBuilder<Input, never, Given, never, never> {
     return new SagaBuilder(this.#name, this.#options, [...this.#stages, drafts], this.#pivot)
   }
 
   #fail(why: string): never {
     throw new DefinitionError(`Saga ${this.#name}: ${why}`)
   }
+}
+
+type After<Input, Seen, Given, All, Of extends Kind, Added> = SagaBuilder<
+  Input,
+  Of extends 'saga' ? Seen & Added : Seen,
+  Given,
+  All & Added,
+  Of
+>
+
+function followOf<Replies>(options: FollowOptions<Replies>): Follow {
+  const { event, then, by, reason } = options
+  if (then === 'cancel') return { event, then: { kind: then }, by, reason }
+  return { event, then: { kind: then, step: options.step, withinMs: options.withinMs ?? null }, by, reason }
 }
 
 const answersOf = (step: StepDefinition): readonly string[] =>
@@ -283,185 +267,53 @@ function byType(
   return found
 }
 
-/** Collects the steps of one parallel group; they see the answers of what came before the group. */
-export class GroupBuilder<Input, Replies, Added> {
-  readonly drafts: readonly Draft[]
-
-  constructor(drafts: readonly Draft[]) {
-    this.drafts = drafts
-  }
-
-  step<
-    Name extends string,
-    Payload,
-    Data,
-    Kept = Data,
-    Undo = never,
-    Query = never,
-    Exhausted extends 'stop' | 'continue' = 'stop',
-  >(
-    name: Name,
-    options: StepOptions<Input, Replies, Payload, Data, Kept, Undo, Query, Exhausted>,
-  ): GroupBuilder<Input, Replies, Added & { readonly [K in Name]: Answered<Kept, Exhausted> }> {
-    return new GroupBuilder([...this.drafts, commandStep(name, options as unknown as ErasedStepOptions)])
-  }
-
-  wait<Name extends string, Data, Exhausted extends 'stop' | 'continue' = 'stop'>(
-    name: Name,
-    options: WaitOptions<Data, Exhausted>,
-  ): GroupBuilder<Input, Replies, Added & { readonly [K in Name]: Answered<Data, Exhausted> }> {
-    return new GroupBuilder([...this.drafts, waitStep(name, options)])
-  }
-}
-
 type ErasedStepOptions = StepOptions<unknown, unknown, unknown, unknown, unknown, unknown, unknown, 'stop' | 'continue'>
-
-/** Without what is given as undefined. */
-const given = (policy: Partial<RetryPolicy> | undefined): Partial<RetryPolicy> =>
-  Object.fromEntries(Object.entries(policy ?? {}).filter(([, value]) => value !== undefined))
 
 const nothing = (): null => null
 const itself = (reply: unknown): unknown => reply
 
+/** What a step is where nothing is said of it. */
+const plainStep: Omit<Draft, 'name'> = {
+  do: null,
+  with: nothing,
+  undo: null,
+  undoWith: nothing,
+  query: null,
+  queryWith: nothing,
+  event: null,
+  effect: 'some',
+  onUnknown: 'repeat',
+  onRejected: 'undo',
+  onExhausted: 'stop',
+  thenCancelAfterMs: null,
+  retry: defaultRetry,
+  undoRetry: defaultRetry,
+  attemptMs: 10_000,
+  stepMs: null,
+  keep: itself,
+}
+
 function commandStep(name: string, options: ErasedStepOptions): Draft {
-  const fail = (why: string): never => {
-    throw new DefinitionError(`Step ${name}: ${why}`)
-  }
-  if ((options.undo === undefined) !== (options.undoWith === undefined))
-    fail('give undo and undoWith together, or neither.')
-  if ((options.query === undefined) !== (options.queryWith === undefined))
-    fail('give query and queryWith together, or neither.')
-  const onUnknown = options.onUnknown ?? 'repeat'
-  if (onUnknown === 'query' && options.query === undefined)
-    fail("onUnknown 'query' has no settlement; give query and queryWith, or choose 'repeat', 'undo' or 'park'.")
-  if (onUnknown === 'undo' && options.undo?.safeOnNothing !== true)
-    fail(
-      "onUnknown 'undo' needs an undo that is safe where nothing was done (safeOnNothing); choose 'repeat', 'query' or 'park'.",
-    )
-  const retry = { ...defaultRetry, ...given(options.retry) }
-  return {
-    name,
-    do: options.do,
-    with: options.with,
-    undo: options.undo ?? null,
-    undoWith: options.undoWith ?? nothing,
-    query: options.query ?? null,
-    queryWith: options.queryWith ?? nothing,
-    event: null,
-    effect: options.effect ?? 'some',
-    onUnknown,
-    onRejected: options.onRejected ?? 'undo',
-    onExhausted: options.onExhausted ?? 'stop',
-    thenCancelAfterMs: options.thenCancelAfterMs ?? null,
-    retry,
-    undoRetry: { ...retry, ...given(options.undoRetry) },
-    attemptMs: options.attemptMs ?? 10_000,
-    stepMs: options.stepMs ?? null,
-    keep: options.keep ?? itself,
-  }
+  const mistake = optionsMistake(options)
+  if (mistake !== null) throw new DefinitionError(`Step ${name}: ${mistake}`)
+  const retry = { ...defaultRetry, ...given(options.retry ?? {}) }
+  const undoRetry = { ...retry, ...given(options.undoRetry ?? {}) }
+  return { ...plainStep, ...given(options), name, retry, undoRetry }
 }
 
-function waitStep(name: string, options: WaitOptions<unknown, 'stop' | 'continue'>): Draft {
-  return {
-    name,
-    do: null,
-    with: nothing,
-    undo: null,
-    undoWith: nothing,
-    query: null,
-    queryWith: nothing,
-    event: options.for,
-    effect: 'none',
-    onUnknown: 'repeat',
-    onRejected: 'undo',
-    onExhausted: options.onExhausted ?? 'stop',
-    thenCancelAfterMs: null,
-    retry: { ...defaultRetry, tries: 1 },
-    undoRetry: defaultRetry,
-    attemptMs: options.withinMs,
-    stepMs: null,
-    keep: itself,
-  }
-}
+const waitStep = (
+  name: string,
+  { for: event, withinMs, onExhausted = 'stop' }: WaitOptions<unknown, 'stop' | 'continue'>,
+): Draft => ({
+  ...plainStep,
+  name,
+  event,
+  effect: 'none',
+  onExhausted,
+  retry: { ...defaultRetry, tries: 1 },
+  attemptMs: withinMs,
+})
 
-type Fail = (why: string) => never
-
-function checkStep(step: StepDefinition, cancellable: boolean, fail: Fail): void {
-  if (typeof step.name !== 'string' || !/^[\w-]{1,100}$/.test(step.name))
-    fail('use at most 100 letters, digits, - and _ in its name; it becomes part of command ids.')
-  if (step.name in {}) fail('every JavaScript object has something of this name already; choose another.')
-  checkOptions(step, fail)
-  checkTimes(step, fail)
-  checkUndo(step, cancellable, fail)
-  if (step.place === 'after') checkAfterPivot(step, fail)
-  else if (step.onExhausted === 'continue' && step.do !== null)
-    fail("onExhausted 'continue' is for steps after the pivot; remove it, or move the step behind .pivot().")
-  if (step.thenCancelAfterMs !== null && (!cancellable || step.onExhausted !== 'continue'))
-    fail("thenCancelAfterMs needs onExhausted: 'continue' on the step and .end({ cancelDecidedBy }) on the saga.")
-  if (step.place === 'pivot' && step.onUnknown === 'undo')
-    fail("the pivot's unknown outcome cannot be settled by 'undo'; use 'repeat', 'query' or 'park'.")
-}
-
-const allowed = {
-  effect: ['some', 'none'],
-  onUnknown: ['repeat', 'query', 'undo', 'park'],
-  onRejected: ['undo', 'retry'],
-  onExhausted: ['stop', 'continue'],
-} as const
-
-/** What the types forbid may come from JavaScript, or from a value that was cast. */
-function checkOptions(step: StepDefinition, fail: Fail): void {
-  for (const [option, values] of Object.entries(allowed)) {
-    const value = step[option as keyof typeof allowed]
-    if (!(values as readonly string[]).includes(value))
-      fail(`${option} is ${JSON.stringify(value)}; use ${values.map((each) => `'${each}'`).join(', ')}.`)
-  }
-  for (const name of ['with', 'undoWith', 'queryWith', 'keep'] as const)
-    if (typeof step[name] !== 'function') fail(`${name} must be a function.`)
-  const commands = [step.do, step.undo, step.query].filter((command) => command !== null)
-  if (commands.some((command) => typeof command.type !== 'string' || typeof command.belongs !== 'function'))
-    fail('do, undo and query must be commands that a participantContract made.')
-  if (step.do === null && typeof step.event?.type !== 'string')
-    fail("it waits for no event: give for: { type: '...', data: schema }.")
-  if (step.do?.answered === false && step.do.done.type !== '')
-    fail('an undo may stay without an answer, but what is done tells what later steps need; declare it with .notice().')
-}
-
-function checkTimes(step: StepDefinition, fail: Fail): void {
-  for (const [name, policy] of Object.entries({ retry: step.retry, undoRetry: step.undoRetry })) {
-    const why = whyNoRetry(policy)
-    if (why !== null) fail(`${name}: ${why}.`)
-  }
-  const { attemptMs, stepMs, thenCancelAfterMs } = step
-  for (const [name, ms] of Object.entries({
-    [step.do === null ? 'withinMs' : 'attemptMs']: attemptMs,
-    stepMs,
-    thenCancelAfterMs,
-  })) {
-    const why = ms === null ? null : whyNoTime(ms)
-    if (why !== null) fail(`${name} ${why}.`)
-  }
-}
-
-function checkUndo(step: StepDefinition, cancellable: boolean, fail: Fail): void {
-  if (step.effect === 'none' && step.undo !== null) fail("it has an undo, and says effect: 'none'; remove one of them.")
-  if (step.place === 'before' && step.undo === null && step.effect !== 'none')
-    fail(
-      "it has no undo, so that a failure after it would leave its effect behind. Give undo and undoWith, declare effect: 'none' where it only reads, or make it the point of no return by .pivot().",
-    )
-  if (step.place !== 'before' && step.undo !== null && !cancellable)
-    fail(
-      'it stands at or after the pivot and has an undo that nothing would ever send; remove the undo, move the step before .pivot(), or declare .end({ cancelDecidedBy }).',
-    )
-}
-
-function checkAfterPivot(step: StepDefinition, fail: Fail): void {
-  if (step.do !== null && step.do.rejected !== null && step.onRejected === 'undo')
-    fail("it stands after the pivot and may be rejected; set onRejected: 'retry', or move it before .pivot().")
-  if (step.do === null && step.onExhausted === 'stop')
-    fail(
-      "it waits after the pivot and its deadline would reject it; set onExhausted: 'continue', or move it before .pivot().",
-    )
-  if (step.onUnknown === 'undo')
-    fail("it stands after the pivot, where nothing is undone; choose 'repeat', 'query' or 'park'.")
-}
+/** Without what is given as undefined. */
+const given = <T extends object>(options: T): T =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T

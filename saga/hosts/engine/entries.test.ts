@@ -1,7 +1,7 @@
 /** What types cannot see at run time is refused at each entry, with what to give instead. */
 import { describe, expect, test } from 'vitest'
 import type { Action } from '../../core/act.ts'
-import { labelOf } from '../../core/label.ts'
+import { labelOf } from '../label.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { EngineOptions } from './engine.ts'

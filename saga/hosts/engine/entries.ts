@@ -1,6 +1,6 @@
 /** Checks of what callers hand in: types say it, but JavaScript and casts may give anything. */
 import { actionKinds, type Action } from '../../core/act.ts'
-import { longestLabel, labelOf } from '../../core/label.ts'
+import { longestLabel, labelOf } from '../label.ts'
 import { sagaStatuses } from '../../core/state.ts'
 import type { PageRequest, SagaFilter } from '../../stores/store.ts'
 import type { Incoming, StartOptions } from '../host.ts'

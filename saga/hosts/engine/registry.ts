@@ -2,7 +2,8 @@
 import type { CommandContract, EventContract, ReplyMessage } from '../../core/contract.ts'
 import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
 import type { SagaState } from '../../core/state.ts'
-import { differences, type Structure } from '../../core/structure.ts'
+import type { Structure } from '../../core/structure.ts'
+import { differences } from './differences.ts'
 import type { DefinitionVersion, KnownDefinition, StructureConflict } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
 

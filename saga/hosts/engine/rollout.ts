@@ -5,7 +5,8 @@
 import { openSteps } from '../../core/evolve.ts'
 import type { SagaState, SagaStatus } from '../../core/state.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
-import { differences, type Structure } from '../../core/structure.ts'
+import type { Structure } from '../../core/structure.ts'
+import { differences } from './differences.ts'
 import type { Store } from '../../stores/store.ts'
 import { Registry } from './registry.ts'
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { defineSaga } from './define.ts'
-import type { SagaDefinition } from './definition.ts'
-import { ask, both, Data, Empty, steady, undo } from './saga.testkit.ts'
-import { differences, structureOf } from './structure.ts'
+import { defineSaga } from '../../core/define.ts'
+import type { SagaDefinition } from '../../core/definition.ts'
+import { ask, both, Data, Empty, steady, undo } from '../../core/saga.testkit.ts'
+import { structureOf } from '../../core/structure.ts'
+import { differences } from './differences.ts'
 
 const saga = () => defineSaga('s', { version: 1, input: Empty })
 const two = saga().step('a', both('a')).step('b', both('b')).end()
