@@ -180,6 +180,7 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
     const move = { starts: [], moves: [moveOf(saga)] }
     for (const [taken, given] of [
       ['-rpush', '+rpush'],
+      ['-hset', '+hset'],
       ['-evalsha', '+evalsha'],
     ] as const) {
       await admin.acl('SETUSER', 'restrained', taken)
@@ -189,7 +190,11 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
       })
       await admin.acl('SETUSER', 'restrained', given)
     }
-    expect((await store.load([saga.id])).sagas).toMatchObject([{ id: saga.id }])
+    expect(await store.load([saga.id])).toEqual({ sagas: [saga], damaged: [] })
+    // Nothing is left of what was stopped in the middle.
+    expect((await store.commit(move)).moves).toEqual(['moved'])
+    expect((await store.history(saga.id)).map(({ seq }) => seq)).toEqual([1, 2])
+    expect((await store.load([saga.id])).damaged).toEqual([])
   })
 
   test('without memory nothing of a batch is stored and it may be tried again; reading and removing go on', async () => {

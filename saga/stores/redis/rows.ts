@@ -42,7 +42,7 @@ export const sagaColumns = {
   updated: ({ saga }: Start) => String(saga.updatedAt),
 } satisfies Columns<Start>
 
-/** What the commit script takes of a start. */
+/** What the commit script takes of a start, its entry last. */
 export const startColumns = {
   id: ({ saga }: Start) => saga.id,
   ...sagaColumns,

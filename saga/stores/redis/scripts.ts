@@ -43,7 +43,7 @@ local function readRow(id)
   if not row[1] then return nil end
   if row[${columns.length + 1}] then row[${place('kept')}], row[${place('kept_at')}] = row[${columns.length + 1}], row[${place('seq')}] end
   row[${columns.length + 1}] = id
-  row[${columns.length + 2}] = call('LRANGE', K .. ':history:' .. id, tonumber(row[${place('kept_at')}]) or 0, -1)
+  row[${columns.length + 2}] = call('LRANGE', K .. ':history:' .. id, tonumber(row[${place('kept_at')}]) or 0, (tonumber(row[${place('seq')}]) or 0) - 1)
   return row
 end`
 
@@ -71,6 +71,20 @@ call('INCR', key)
 call('DEL', key)
 call('PUBLISH', K .. ':moved', '')`)
 
+/**
+ * Appends arguments to a history that has so many entries, before all else is written of a saga: where a right to a command was taken
+ * while sagas run, a script stops in the middle, and what it left behind the last entry that counts is cut off by the next.
+ */
+const append = `
+local function append(id, length, first, last)
+  local key, now = K .. ':history:' .. id, 0
+  for n = first, last do now = call('RPUSH', key, ARGV[n]) end
+  if now > length + last - first + 1 then
+    if length == 0 then call('DEL', key) else call('LTRIM', key, 0, length - 1) end
+    for n = first, last do call('RPUSH', key, ARGV[n]) end
+  end
+end`
+
 const startNames = Object.keys(startColumns)
 const moveNames = Object.keys(moveColumns)
 
@@ -81,6 +95,7 @@ const moveNames = Object.keys(moveColumns)
 export const commit = script(
   placeOf,
   own,
+  append,
   `
 local hint, starts, moves = { ARGV[2] }, {}, {}
 local at = 5
@@ -93,8 +108,8 @@ for n = 1, tonumber(ARGV[3]) do
     starts[n] = { holder, call('HGET', K .. ':saga:' .. holder, 'fingerprint') }
   else
     starts[n] = 1
+    append(id, 0, at - 1, at - 1)
     call('HSET', row, ${columns.map((column) => `'${column}', ${column}`).join(', ')})
-    call('RPUSH', K .. ':history:' .. id, entry)
     if key ~= '' then call('HSET', K .. ':keys', key, id) end
     local place = placeOf(created, id)
     call('ZADD', K .. ':all', 0, place)
@@ -116,11 +131,11 @@ for n = 1, tonumber(ARGV[4]) do
   else
     moves[n] = '1'
     hint[#hint + 1] = id
+    append(id, tonumber(from), at - entries, at - 1)
     call('HSET', row, 'seq', to, 'updated', updated)
     if state ~= '' then call('HSET', row, 'kept', state, 'kept_at', to)
     elseif old[6] then call('HSET', row, 'kept', old[6], 'kept_at', from) end
     if old[6] then call('HDEL', row, 'state') end
-    for entry = at - entries, at - 1 do call('RPUSH', K .. ':history:' .. id, ARGV[entry]) end
     if old[2] ~= status or old[3] ~= business then
       local kept = call('HMGET', row, 'definition', 'created')
       local place = placeOf(kept[2], id)
