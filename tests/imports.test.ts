@@ -7,6 +7,8 @@ const anyPackage = String.raw`(?![./])(?!saga/|services/|tests/|bench/|scripts/)
 const shared = String.raw`services/(http|database|money|time|log)/.+|services/(?!main|system)[^/]+\.ts`
 /** What all parts of the library share. */
 const common = 'saga/(clock|problem).ts'
+/** How a driver is loaded, which may be missing; its types are imported as types. */
+const loader = 'saga/driver.ts'
 const drivers: Record<string, string> = {
   sqlite: 'libsql',
   postgres: 'pg',
@@ -19,6 +21,8 @@ const drivers: Record<string, string> = {
 const table: readonly [folder: RegExp, imports: (group: readonly string[]) => string][] = [
   [/^saga\/core\//, () => 'saga/core/.+'],
   [/^saga\/(clock|problem)\.ts$/, () => 'nothing'],
+  [/^saga\/manual-clock\.ts$/, () => 'saga/clock.ts'],
+  [/^saga\/driver\.ts$/, () => 'node:module'],
   [
     /^saga\/participant\//,
     () => `saga/participant/.+|saga/core/(contract|plain).ts|saga/transports/(transport|trace).ts|${common}`,
@@ -27,7 +31,7 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
   [
     /^saga\/(stores|transports)\/([^/]+)\//,
     ([, family, own = '']) =>
-      `saga/core/.+|saga/${family}/[^/]+|saga/${family}/${own}/.+|node:.+|${common}|${drivers[own] ?? 'no driver'}`,
+      `saga/core/.+|saga/${family}/[^/]+|saga/${family}/${own}/.+|node:.+|${common}|${loader}|${drivers[own] ?? 'no driver'}`,
   ],
   [
     /^saga\/hosts\/engine\//,
