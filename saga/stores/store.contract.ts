@@ -757,6 +757,13 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           ['claim', () => store.claim('heir', 0, 1, [])],
           ['liveVersions', () => store.liveVersions()],
           ['prune', () => store.prune(at, 1)],
+          ['identity', () => store.identity()],
+          ['register', () => store.register('me', [], minute)],
+          ['definitions', () => store.definitions()],
+          ['hand', () => store.hand([])],
+          ['handed', () => store.handed([], 1)],
+          ['stillHanded', () => store.stillHanded([])],
+          ['dropHanded', () => store.dropHanded([])],
         ]
         for (const [call, run] of calls)
           await expect(run(), call).rejects.toMatchObject({ name: 'StoreError', code: 'unavailable' })
