@@ -31,7 +31,7 @@ function printWhereNeeded(problem: Problem): void {
 }
 
 function textOf({ what, cause }: Problem): string {
-  return cause == null ? what : `${what}: ${cause instanceof Error ? cause.message : String(cause)}`
+  return cause == null ? what : `${what}: ${cause instanceof Error ? cause.message : JSON.stringify(cause)}`
 }
 
 const print = (text: string): void => void process.stderr.write(`ordersaga: ${text.replaceAll(/\s*\n\s*/g, ' ')}\n`)

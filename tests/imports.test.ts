@@ -36,7 +36,7 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
   [
     /^saga\/hosts\/engine\//,
     () =>
-      `saga/core/.+|saga/hosts/(host.ts|engine/.+)|saga/stores/store.ts|saga/transports/transport.ts|node:.+|uuid|${common}`,
+      `saga/core/.+|saga/hosts/([^/]+|engine/.+)|saga/stores/store.ts|saga/transports/transport.ts|node:.+|uuid|${common}`,
   ],
   [/^saga\/hosts\/[^/]+$/, () => 'saga/core/.+'],
   [/^services\/(main|system|connection)\.ts$/, () => `${anyPackage}|services/.+`],

@@ -90,24 +90,24 @@ function followKept(turn: Turn): boolean {
 }
 
 /** A step is asked again once the saga is complete; a cancel waits for a person who looks at the saga. */
-const comesTooEarly = ({ state }: Turn, { then }: Follow): boolean =>
-  then.kind === 'ask' ? state.status !== 'COMPLETED' : state.status === 'PARKED'
+const comesTooEarly = ({ state }: Turn, { reaction }: Follow): boolean =>
+  reaction.kind === 'ask' ? state.status !== 'COMPLETED' : state.status === 'PARKED'
 
 /**
  * What follows an event, now or when its time has come. A step is asked again under a new id, and keeps the time at
  * which it was first asked. Too late for it, the saga cancels.
  */
 export function followEvent(turn: Turn, follow: Follow, event: EventName, data: unknown): true {
-  const { then, by, reason } = follow
+  const { reaction, by, reason } = follow
   const { status } = turn.state
   if (comesTooEarly(turn, follow)) {
     turn.emit({ type: 'EventKept', event, data })
     return true
   }
   turn.emit({ type: 'EventFollowed', event })
-  const step = then.kind === 'ask' ? turn.definition.byName.get(then.step) : undefined
+  const step = reaction.kind === 'ask' ? turn.definition.byName.get(reaction.step) : undefined
   const since = step === undefined ? 0 : turn.step(step).since
-  const again = then.kind === 'ask' && (then.withinMs === null || turn.now < since + then.withinMs)
+  const again = reaction.kind === 'ask' && (reaction.withinMs === null || turn.now < since + reaction.withinMs)
   if (!again || step === undefined) {
     if (status === 'STARTED' || status === 'COMPLETED') beginCancel(turn, by, reason)
     return true

@@ -225,7 +225,7 @@ const more: typeof mistakes = [
     'an event that asks a step again which is not after the pivot',
     () =>
       afterPivot().end({
-        follows: [{ event: { type: 'e', data: Data }, then: 'ask', step: 'a', by: 'x', reason: 'y' }],
+        follows: [{ event: { type: 'e', data: Data }, reaction: 'ask', step: 'a', by: 'x', reason: 'y' }],
       }),
     /e asks a again, which is no command after the pivot/,
   ],
@@ -314,5 +314,5 @@ describe('schemas with defaults and transforms', () => {
 /** Stands for a host's start: what a definition is started with. */
 const inputOf = <D extends SagaDefinition>(
   _definition: D,
-  input: D extends SagaDefinition<infer Input, unknown> ? Input : never,
+  input: D extends SagaDefinition<infer Input> ? Input : never,
 ): unknown => input

@@ -93,10 +93,10 @@ export type FollowOptions<Replies> = {
   readonly by: string
   readonly reason: string
 } & (
-  | { readonly then: 'cancel' }
+  | { readonly reaction: 'cancel' }
   | {
       /** A step after the pivot is asked again, under a new id, once the saga is complete. */
-      readonly then: 'ask'
+      readonly reaction: 'ask'
       readonly step: keyof Replies & string
       /** Later than this many milliseconds after the step was first asked, the saga cancels instead. */
       readonly withinMs?: number
@@ -243,9 +243,9 @@ type After<Input, Seen, Given, All, Of extends Kind, Added> = SagaBuilder<
 >
 
 function followOf<Replies>(options: FollowOptions<Replies>): Follow {
-  const { event, then, by, reason } = options
-  if (then === 'cancel') return { event, then: { kind: then }, by, reason }
-  return { event, then: { kind: then, step: options.step, withinMs: options.withinMs ?? null }, by, reason }
+  const { event, reaction, by, reason } = options
+  if (reaction === 'cancel') return { event, reaction: { kind: reaction }, by, reason }
+  return { event, reaction: { kind: reaction, step: options.step, withinMs: options.withinMs ?? null }, by, reason }
 }
 
 const answersOf = (step: StepDefinition): readonly string[] =>

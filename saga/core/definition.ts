@@ -73,7 +73,7 @@ export interface StepDefinition {
 /** What follows an event that no step waits for, while the saga runs or after it has completed. */
 export interface Follow {
   readonly event: EventContract
-  readonly then:
+  readonly reaction:
     | { readonly kind: 'cancel' }
     /** Asks a step after the pivot again, once the saga is complete; too late for that, it cancels. */
     | { readonly kind: 'ask'; readonly step: string; readonly withinMs: number | null }

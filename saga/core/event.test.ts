@@ -110,8 +110,8 @@ describe('what follows an event', () => {
     .end({
       cancelDecidedBy: 'create',
       follows: [
-        { event: expired, then: 'cancel', by: 'timer', reason: 'nobody came' },
-        { event: free, then: 'ask', step: 'timer', withinMs: 1000, by: 'timer', reason: 'nobody came' },
+        { event: expired, reaction: 'cancel', by: 'timer', reason: 'nobody came' },
+        { event: free, reaction: 'ask', step: 'timer', withinMs: 1000, by: 'timer', reason: 'nobody came' },
       ],
     })
   const completed = () => new Run(order).done('create', 'confirm', 'timer')

@@ -104,9 +104,10 @@ function shapeMistake(step: StepDefinition): Mistake {
       return `${option} is ${JSON.stringify(value)}; use ${values.map((each) => `'${each}'`).join(', ')}.`
   }
   const functions = ['with', 'undoWith', 'queryWith', 'keep'] as const
-  for (const name of functions) if (typeof step[name] !== 'function') return `${name} must be a function.`
+  const missing = functions.find((name) => typeof step[name] !== 'function')
+  if (missing !== undefined) return `${missing} must be a function.`
   const commands = [step.do, step.undo, step.query].filter((command) => command !== null)
-  if (commands.some(({ belongs }) => typeof belongs !== 'function'))
+  if (commands.some((command) => typeof (command as Partial<CommandContract>).tombstones !== 'boolean'))
     return 'do, undo and query must be commands that a participantContract made.'
   if (step.do === null && typeof step.event?.type !== 'string')
     return "it waits for no event: give for: { type: '...', data: schema }."
@@ -138,16 +139,16 @@ function placeMistake({ place, effect, undo, ...step }: StepDefinition, cancella
 }
 
 function followsMistake({ follows, byName, cancelDecidedBy }: Saga): Mistake {
-  for (const { event, then } of follows) {
+  for (const { event, reaction } of follows) {
     const type = String((event as typeof event | undefined)?.type)
-    if (then.kind === 'cancel') continue
-    if (then.kind !== 'ask') return `what follows ${type} must be 'cancel' or 'ask'.`
-    const step = byName.get(then.step)
+    if (reaction.kind === 'cancel') continue
+    if (reaction.kind !== 'ask') return `what follows ${type} must be 'cancel' or 'ask'.`
+    const step = byName.get(reaction.step)
     if (step?.place !== 'after' || step.do === null)
-      return `${type} asks ${String(then.step)} again, which is no command after the pivot; name one that is.`
-    if (then.withinMs !== null && cancelDecidedBy === null)
+      return `${type} asks ${String(reaction.step)} again, which is no command after the pivot; name one that is.`
+    if (reaction.withinMs !== null && cancelDecidedBy === null)
       return `what follows ${type} would cancel after completion: declare .end({ cancelDecidedBy }).`
-    const late = timeMistake(`withinMs of what follows ${type}`, then.withinMs ?? 0)
+    const late = timeMistake(`withinMs of what follows ${type}`, reaction.withinMs ?? 0)
     if (late !== null) return late
   }
   return null

@@ -36,7 +36,7 @@ export function receive(turn: Turn, reply: ReplyMessage): void {
 export function sent(turn: Turn, id: string): void {
   const step = turn.definition.byName.get(stepNamed(turn.state, id))
   const direction = directions.find((each) => step !== undefined && commandId(turn.state, step.name, each) === id)
-  if (step === undefined || direction === undefined || contractOf(step, direction)?.answered !== false) return
+  if (step === undefined || direction === undefined || contractOf(step, direction).answered) return
   if (!awaits(turn, step, direction, null)) return
   resumeFrom(turn, step)
   if (direction === 'undo') turn.emit({ type: 'UndoDone', step: step.name })

@@ -30,8 +30,8 @@ export const entriesOf = (steps: Steps): readonly (readonly [name: string, step:
 
 /** Steps as an earlier version kept them: one flat object. */
 export function readSteps(kept: Steps | Group): Steps {
-  const [first] = Object.values(kept)
-  if (typeof (first as StepState | undefined)?.phase !== 'string') return kept as Steps
+  const [first] = Object.values(kept) as readonly (StepState | undefined)[]
+  if (typeof first?.phase !== 'string') return kept as Steps
   return Object.entries(kept as Group).reduce((steps, [name, step]) => withStepIn(steps, name, step), noSteps)
 }
 

@@ -22,8 +22,8 @@ export function structureOf(definition: Pick<SagaDefinition, 'steps' | 'cancelDe
   return {
     steps: definition.steps.map(stepStructure),
     cancelDecidedBy: definition.cancelDecidedBy,
-    follows: definition.follows.map(({ event, then }) =>
-      then.kind === 'cancel' ? `${event.type} cancels` : `${event.type} asks ${then.step} again`,
+    follows: definition.follows.map(({ event, reaction }) =>
+      reaction.kind === 'cancel' ? `${event.type} cancels` : `${event.type} asks ${reaction.step} again`,
     ),
   }
 }

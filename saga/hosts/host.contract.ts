@@ -71,7 +71,7 @@ const order = defineSaga('order', { version: 1, input: Input, deadlineMs: 3_600_
   .end({
     cancelDecidedBy: 'stock',
     businessKey: ({ input }) => input.item,
-    follows: [{ event: expired, then: 'cancel', by: 'timer', reason: 'nobody came' }],
+    follows: [{ event: expired, reaction: 'cancel', by: 'timer', reason: 'nobody came' }],
   })
 
 const trip = defineSaga('trip', { version: 1, input: Input })

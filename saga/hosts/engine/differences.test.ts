@@ -74,7 +74,7 @@ describe('another structure is told in words', () => {
       saga()
         .step('a', both('a'))
         .step('b', both('b'))
-        .end({ follows: [{ event: { type: 'e', data: Data }, then: 'cancel', by: 'x', reason: 'y' }] }),
+        .end({ follows: [{ event: { type: 'e', data: Data }, reaction: 'cancel', by: 'x', reason: 'y' }] }),
       'what follows events was none and is e cancels',
     ],
   ])('%s', (_what, after, words) => {

@@ -2,6 +2,7 @@
 import type { Structure } from '../../core/structure.ts'
 
 type StepStructure = Structure['steps'][number]
+type Value = string | number | null | undefined
 
 /** Empty where there is none. */
 export function differences(before: Structure, after: Structure): readonly string[] {
@@ -39,10 +40,10 @@ const stepDifferences = (before: StepStructure, after: StepStructure): readonly 
     .filter((field) => field !== 'name' && field !== 'stage')
     .flatMap((field) => difference(`${field} of step ${after.name}`, before[field], after[field]))
 
-const difference = (what: string, before: unknown, after: unknown): readonly string[] =>
+const difference = (what: string, before: Value, after: Value): readonly string[] =>
   before === after ? [] : [`${what} was ${said(before)} and is ${said(after)}`]
 
-const said = (value: unknown): string => (value == null || value === '' ? 'none' : String(value))
+const said = (value: Value): string => (value == null || value === '' ? 'none' : `${value}`)
 
 const groups = ({ steps }: Structure): string =>
   [...new Set(steps.map(({ stage }) => stage))]

@@ -307,7 +307,7 @@ export class DurableEngine implements Engine {
         inputId,
         done,
         failed,
-        elsewhere: (saga) => this.#handover.ask(saga, inputId, input).then(done, failed),
+        elsewhere: (saga) => done(this.#handover.ask(saga, inputId, input)),
         ...more,
       }),
     )

@@ -4,7 +4,6 @@ import type { Action } from '../../core/act.ts'
 import { labelOf } from '../label.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import type { EngineOptions } from './engine.ts'
 import { startEngine } from './engine.ts'
 import { milk, started } from './engine.testkit.ts'
 import { shopSaga } from './shop.testkit.ts'
@@ -27,7 +26,7 @@ describe('an engine is not started with', () => {
     ],
     ['a hook that is none', { onProblem: 'log' }, /onProblem must be a function/],
   ])('%s', async (_what, options, says) => {
-    await expect(startEngine({ ...good(), ...options } as unknown as EngineOptions)).rejects.toThrow(says)
+    await expect(startEngine({ ...good(), ...options })).rejects.toThrow(says)
   })
 })
 

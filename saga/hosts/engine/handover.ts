@@ -47,10 +47,10 @@ export class Handover {
   }
 
   /** Keeps an input for whoever runs the saga; resolves once it is durable. What gathers in a turn is one call. */
-  hand(saga: StoredSaga, inputId: string, input: Input): Promise<void> {
+  hand(saga: StoredSaga, inputId: string, input: Input): Promise<'handed'> {
     this.#tell(saga)
     return new Promise((kept, failed) => {
-      this.#gathered.push({ handed: { sagaId: saga.id, inputId, input }, kept, failed })
+      this.#gathered.push({ handed: { sagaId: saga.id, inputId, input }, kept: () => kept('handed'), failed })
       if (this.#gathered.length === 1) setImmediate(() => void this.#keep())
     })
   }

@@ -62,7 +62,7 @@ export class Intake {
         inputId: id,
         done,
         failed,
-        elsewhere: (saga) => handover.hand(saga, id, input).then(() => done('handed'), failed),
+        elsewhere: (saga) => done(handover.hand(saga, id, input)),
       }),
     )
   }

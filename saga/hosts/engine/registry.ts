@@ -73,7 +73,7 @@ export class Registry {
   }
 }
 
-export const knownOf = ({ name, version, structure, cancelDecidedBy }: SagaDefinition): KnownDefinition => ({
+const knownOf = ({ name, version, structure, cancelDecidedBy }: SagaDefinition): KnownDefinition => ({
   definition: name,
   version,
   structure: JSON.stringify(structure),

@@ -122,11 +122,11 @@ export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOpti
       cancelDecidedBy: 'create',
       businessKey: ({ input }) => input.customer_id,
       follows: [
-        { event: orderTimeout, then: 'cancel', ...byTimer },
-        { event: orderHappened('cancelled'), then: 'cancel', ...byOrderService },
+        { event: orderTimeout, reaction: 'cancel', ...byTimer },
+        { event: orderHappened('cancelled'), reaction: 'cancel', ...byOrderService },
         // No order waits without a runner and without a time: given back, its timer is asked for again.
-        { event: orderHappened('acceptanceCancelled'), then: 'ask', step: 'timer', withinMs: timerMs, ...byTimer },
-        { event: orderHappened('runnerCleared'), then: 'ask', step: 'timer', withinMs: timerMs, ...byTimer },
+        { event: orderHappened('acceptanceCancelled'), reaction: 'ask', step: 'timer', withinMs: timerMs, ...byTimer },
+        { event: orderHappened('runnerCleared'), reaction: 'ask', step: 'timer', withinMs: timerMs, ...byTimer },
       ],
     })
 }
