@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 const anyPackage = String.raw`(?![./])(?!saga/|services/|tests/|bench/|scripts/).+`
 const shared = String.raw`services/(http|database|money|time|log)/.+|services/(?!main|system)[^/]+\.ts`
 /** What all parts of the library share. */
-const common = 'saga/(clock|problem).ts'
+const common = 'saga/(clock|problem|chance).ts'
 /** How a driver is loaded, which may be missing; its types are imported as types. */
 const loader = 'saga/driver.ts'
 const drivers: Record<string, string> = {
@@ -20,7 +20,7 @@ const drivers: Record<string, string> = {
 /** Folder (the first that matches), and what its files may import: paths from the root, packages as they are written. */
 const table: readonly [folder: RegExp, imports: (group: readonly string[]) => string][] = [
   [/^saga\/core\//, () => 'saga/core/.+'],
-  [/^saga\/(clock|problem)\.ts$/, () => 'nothing'],
+  [/^saga\/[^/]+$/, () => `uuid|${common}`],
   [/^saga\/manual-clock\.ts$/, () => 'saga/clock.ts'],
   [/^saga\/driver\.ts$/, () => 'node:module'],
   [
@@ -36,9 +36,10 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
   [
     /^saga\/hosts\/engine\//,
     () =>
-      `saga/core/.+|saga/hosts/([^/]+|engine/.+)|saga/stores/store.ts|saga/transports/transport.ts|node:.+|uuid|${common}`,
+      `saga/core/.+|saga/hosts/([^/]+|engine/.+)|saga/stores/store.ts|saga/transports/transport.ts|node:.+|${common}`,
   ],
   [/^saga\/hosts\/[^/]+$/, () => 'saga/core/.+'],
+  [/^saga\/hosts\/checker\//, () => 'saga/core/.+|saga/hosts/checker/.+'],
   [/^services\/(main|system|connection)\.ts$/, () => `${anyPackage}|services/.+`],
   [
     /^services\/(sagas\/[^/]+|[^/]+)\//,

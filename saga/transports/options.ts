@@ -32,6 +32,10 @@ const kinds = {
     must: 'have the methods now, elapsed and after',
     fits: (value: unknown) => ['now', 'elapsed', 'after'].every((name) => hasMethod(value, name)),
   },
+  chance: {
+    must: 'have the methods newId and random',
+    fits: (value: unknown) => ['newId', 'random'].every((name) => hasMethod(value, name)),
+  },
   retry: {
     must: 'say how often and with which pauses: { tries, firstMs, factor, maxMs, jitter }, of which some may be left out',
     fits: (value: unknown) => isObject(value) && Object.entries(value).every(([name, part]) => fitsRetry(name, part)),

@@ -1,5 +1,5 @@
 /** The engine put together: what comes in goes through the loop, what has moved goes out. */
-import { v7 as uuidv7 } from 'uuid'
+import { systemChance, type Chance } from '../../chance.ts'
 import { systemClock, type Clock } from '../../clock.ts'
 import type { Action } from '../../core/act.ts'
 import { readInput, type Input } from '../../core/decide.ts'
@@ -9,11 +9,11 @@ import { whyNotPlain } from '../../core/plain.ts'
 import type { SagaState } from '../../core/state.ts'
 import { isSettled } from '../../core/state.ts'
 import type { HistoryEntry, PageRequest, SagaFilter, SagaPage, Store, StoredSaga } from '../../stores/store.ts'
-import type { Delivery, Incoming, Result, ResultOptions, StartOptions } from '../host.ts'
+import type { Delivery, Incoming, Result, ResultOptions } from '../host.ts'
 import { Admission } from './admission.ts'
 import { Alarms } from './alarms.ts'
 import { Dispatcher } from './dispatcher.ts'
-import type { Engine, EngineOptions, Figures, Started, StoredAnswer } from './engine.ts'
+import type { Engine, EngineOptions, EngineStartOptions, Figures, Started, StartedIn, StoredAnswer } from './engine.ts'
 import { checkAction, checkIncoming, checkKey, checkOptions, checkPage, checkRequest, readFilter } from './entries.ts'
 import { EngineError } from './errors.ts'
 import type { Update } from './feed.ts'
@@ -27,6 +27,7 @@ import type { Job, Moved, Outcome } from './mover.ts'
 import { Mover } from './mover.ts'
 import { named, Registry } from './registry.ts'
 import { Retention } from './retention.ts'
+import { startIn } from './start-in.ts'
 import { registerStructures } from './structures.ts'
 import { Takeover } from './takeover.ts'
 
@@ -37,8 +38,9 @@ const wakeAgainMs = 10_000
 const missedBeats = 3
 
 export class DurableEngine implements Engine {
-  owner = uuidv7()
+  owner: string
   readonly #store: Store
+  readonly #chance: Chance
   readonly #clock: Clock
   readonly #group: string | undefined
   readonly #silentMs: number
@@ -63,11 +65,13 @@ export class DurableEngine implements Engine {
 
   constructor(options: EngineOptions) {
     checkOptions(options)
-    const { store, transport, clock = systemClock, heartbeatMs = 2000, retainMs } = options
+    const { store, transport, clock = systemClock, chance = systemChance, heartbeatMs = 2000, retainMs } = options
     const hooks = new Hooks(options)
     const { onProblem } = hooks
     const registry = new Registry(options.definitions)
+    this.owner = chance.newId()
     this.#store = store
+    this.#chance = chance
     this.#transportReady = () => transport.ready()
     this.#clock = clock
     this.#group = options.group
@@ -108,7 +112,7 @@ export class DurableEngine implements Engine {
     this.#takeover = new Takeover({
       store,
       owner: () => this.owner,
-      rename: () => void (this.owner = uuidv7()),
+      rename: () => void (this.owner = chance.newId()),
       clock,
       heartbeatMs,
       silentMs: missedBeats * heartbeatMs,
@@ -148,38 +152,47 @@ export class DurableEngine implements Engine {
     this.#handover.take()
   }
 
+  start<Input, Replies>(
+    definition: SagaDefinition<Input, Replies>,
+    input: NoInfer<Input>,
+    options?: EngineStartOptions & { readonly tx?: undefined },
+  ): Promise<Started>
+  start<Input, Replies>(
+    definition: SagaDefinition<Input, Replies>,
+    input: NoInfer<Input>,
+    options: EngineStartOptions,
+  ): Promise<StartedIn>
   async start<Input, Replies>(
     definition: SagaDefinition<Input, Replies>,
     input: NoInfer<Input>,
-    options: StartOptions = {},
-  ): Promise<Started> {
+    options: EngineStartOptions = {},
+  ): Promise<Started | StartedIn> {
     const known = this.#known(definition)
     checkKey(options)
     const checked = readInput(known, input)
     if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${known.name}: ${checked.why}`)
-    const id = uuidv7()
-    const { key = null } = options
+    const id = this.#chance.newId()
+    const { key = null, tx } = options
     // As it was handed in: what a schema makes of it may be another thing tomorrow (a default of now).
     const asked = whyNotPlain(input, 'input') === null ? input : checked.value
-    const fingerprint = key === null ? '' : fingerprintOf([known.name, asked])
-    const started = this.#admission.start(() =>
-      this.#ask(id, { type: 'start', id, input: checked.value, seed: seedOf(id) }, `start:${id}`, {
-        start: { definition: known, key, fingerprint },
-      }),
-    )
-    const { saga, fresh } = await started
-    return { saga, state: saga.state, fresh }
+    const start = { definition: known, key, fingerprint: key === null ? '' : fingerprintOf([known.name, asked]) }
+    const begin = { type: 'start', id, input: checked.value, seed: seedOf(id) } as const
+    if (tx !== undefined) return startIn(this.#store, tx, { ...start, begin, at: this.#clock.now() })
+    const { saga, fresh } = await this.#admission.start(() => this.#ask(id, begin, `start:${id}`, { start }))
+    return { id: saga.id, saga, state: saga.state, fresh }
   }
 
   async cancel(sagaId: string, by: string, reason: string): Promise<StoredAnswer> {
     checkRequest(sagaId, by, reason)
-    return answerOf(await this.#ask(sagaId, { type: 'cancel', by, reason }, `cancel:${uuidv7()}`))
+    return answerOf(await this.#ask(sagaId, { type: 'cancel', by, reason }, `cancel:${this.#chance.newId()}`))
   }
 
   async act(sagaId: string, action: Action, by: string, reason: string): Promise<StoredAnswer> {
     checkRequest(sagaId, by, reason)
     checkAction(action)
-    return answerOf(await this.#ask(sagaId, { type: 'act', action, by, reason }, `${action.kind}:${uuidv7()}`))
+    return answerOf(
+      await this.#ask(sagaId, { type: 'act', action, by, reason }, `${action.kind}:${this.#chance.newId()}`),
+    )
   }
 
   async deliver(incoming: Incoming): Promise<Delivery> {

@@ -5,6 +5,7 @@
  * Any number of such processes may share a store; `seq` keeps them right, and the owner is only a hint for who sends and
  * wakes. A process that dies is noticed by its missing heartbeat, and its sagas are taken over.
  */
+import type { Chance } from '../../chance.ts'
 import type { Clock } from '../../clock.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { SagaState } from '../../core/state.ts'
@@ -28,6 +29,8 @@ export interface EngineOptions {
    */
   readonly group?: string
   readonly clock?: Clock
+  /** Ids of sagas and requests; the jitter of a saga's retries follows from its id. */
+  readonly chance?: Chance
   /** Batches under way at once; 1 over an embedded store, 2 over others, whose commits take time elsewhere. */
   readonly lanes?: number
   /** Most inputs committed together; 256. */
@@ -56,11 +59,24 @@ export interface SagaMoved extends Moved {
   readonly state: SagaState
 }
 
-export interface Started {
+export interface EngineStartOptions extends StartOptions {
+  /**
+   * The caller's own transaction: the saga is there once that commits, and any engine on the store takes it up then. What it
+   * is depends on the store: PostgreSQL, a client that has begun a transaction; SQLite, what `store.transaction` gives.
+   */
+  readonly tx?: unknown
+}
+
+/** A saga that is started within a caller's transaction, so that nothing more is known of it yet. */
+export interface StartedIn {
+  readonly id: string
+  /** False where the key was known: it is the saga that holds it. */
+  readonly fresh: boolean
+}
+
+export interface Started extends StartedIn {
   readonly saga: StoredSaga
   readonly state: SagaState
-  /** False where the key was known: the saga that it names is returned. */
-  readonly fresh: boolean
 }
 
 /** What became of a request, with the saga as it is stored. */
@@ -83,8 +99,13 @@ export interface Engine extends Host {
   start<Input, Replies>(
     definition: SagaDefinition<Input, Replies>,
     input: NoInfer<Input>,
-    options?: StartOptions,
+    options?: EngineStartOptions & { readonly tx?: undefined },
   ): Promise<Started>
+  start<Input, Replies>(
+    definition: SagaDefinition<Input, Replies>,
+    input: NoInfer<Input>,
+    options: EngineStartOptions,
+  ): Promise<StartedIn>
   cancel(...request: Parameters<Host['cancel']>): Promise<StoredAnswer>
   act(...request: Parameters<Host['act']>): Promise<StoredAnswer>
   get(sagaId: string): Promise<StoredSaga | null>

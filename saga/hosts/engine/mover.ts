@@ -376,7 +376,8 @@ function asked(entries: readonly HistoryEntry[], commands: readonly Command[]): 
   return commands.filter((command) => steps.has(command.step))
 }
 
-function businessKeyOf(definition: SagaDefinition, state: SagaState): string | null {
+/** What the business calls a saga, as it is kept; null where it has no name, or the definition fails to tell it. */
+export function businessKeyOf(definition: SagaDefinition, state: SagaState): string | null {
   try {
     const label = definition.businessKey({ input: state.input, replies: repliesOf(definition, state) })
     return typeof label === 'string' || typeof label === 'number' ? labelOf(String(label)) : null

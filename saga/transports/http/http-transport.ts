@@ -16,6 +16,7 @@
  * - a late reply goes only to addresses at a configured peer (or on this machine, where this process is itself reached by
  *   loopback): a stranger cannot make it call any address he likes. Who may call this process is for its web framework.
  */
+import { systemChance, type Chance } from '../../chance.ts'
 import { systemClock, type Clock } from '../../clock.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
 import { problemReporter, type OnProblem } from '../../problem.ts'
@@ -58,6 +59,8 @@ export interface HttpTransportOptions {
   /** Tries to deliver one message; five within about nine seconds where none is given. */
   readonly retry?: Partial<RetryPolicy>
   readonly clock?: Clock
+  /** Spreads the tries of many messages. */
+  readonly chance?: Chance
   /** Hears of dead letters, failures and channels that nobody reads. Without it, what needs a person goes to stderr. */
   readonly onProblem?: OnProblem
 }
@@ -79,6 +82,7 @@ const defaults = {
   historyPerChannel: 10_000,
   retry: { tries: 5, firstMs: 100, factor: 4, maxMs: 10_000, jitter: 0.5 },
   clock: systemClock,
+  chance: systemChance,
 }
 
 /**
@@ -109,6 +113,7 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
       historyPerChannel: 'countOrNone',
       retry: 'retry',
       clock: 'clock',
+      chance: 'chance',
       onProblem: 'hook',
     },
     ['peers'],

@@ -2,6 +2,7 @@
  * Sends messages out: finds the address of each, writes it as a request, and queues it for its peer (`peer.ts`). A reply
  * that an open request waits for becomes the answer to that request instead.
  */
+import type { Chance } from '../../chance.ts'
 import type { Clock } from '../../clock.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
 import type { OnProblem } from '../../problem.ts'
@@ -28,6 +29,7 @@ export interface OutboundOptions {
   readonly maxQueued: number
   readonly retry: RetryPolicy
   readonly clock: Clock
+  readonly chance: Chance
 }
 
 interface Unsendable {

@@ -6,6 +6,7 @@
  * - at most `concurrency` requests are open; a message in its pause between tries takes none of them;
  * - a message that waits already is not queued a second time, and both are told what becomes of it.
  */
+import type { Chance } from '../../chance.ts'
 import type { Clock } from '../../clock.ts'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { QueueFullError } from '../group.ts'
@@ -31,6 +32,7 @@ export interface PeerOptions {
   readonly maxQueued: number
   readonly retry: RetryPolicy
   readonly clock: Clock
+  readonly chance: Chance
   /** Sends once; throws a `SendError` or any other error where the peer has not accepted it. */
   readonly send: (outgoing: OutgoingMessage) => Promise<void>
   /** Called once per message, however often it was published while it waited. */
@@ -158,10 +160,10 @@ export class Peer {
 
   #pause(saga: string, failures: number, error: unknown): void {
     if (this.#closed) return
-    const { retry, clock } = this.#options
+    const { retry, clock, chance } = this.#options
     const asked = error instanceof SendError ? Math.min(error.pauseMs, retry.maxMs) : 0
     // Many sagas fail together when a peer is away; a seed for each keeps them from coming back together.
-    const own = backoff(retry, failures, Math.trunc(Math.random() * 2 ** 32), 0)
+    const own = backoff(retry, failures, Math.trunc(chance.random() * 2 ** 32), 0)
     const timer = clock.after(Math.max(asked, own), () => {
       this.#pauses.delete(timer)
       this.#ready.push({ saga, failures })

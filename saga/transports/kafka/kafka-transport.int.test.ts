@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest'
-import { until } from '../../../tests/faults/until.ts'
-import { kafkaBrokers, suiteOn } from '../../../tests/parts.ts'
+import { until } from '../../../tests/kit/until.ts'
+import { kafkaBrokers, suiteOn } from '../../../tests/kit/parts.ts'
 import { message, transportContract } from '../transport.contract.ts'
 import { UnavailableError, type FailedMessage, type Message, type RefusedError } from '../transport.ts'
 import { corner, read, type Corner } from './kafka.testkit.ts'

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { Kafka, logLevel, type Admin, type Consumer, type KafkaMessage, type Message as KafkaRecord } from 'kafkajs'
 import type { Problem } from '../../problem.ts'
-import { until } from '../../../tests/faults/until.ts'
+import { until } from '../../../tests/kit/until.ts'
 import { message } from '../transport.contract.ts'
 import type { DeadLetter, Message, Transport } from '../transport.ts'
 import { kafkaTransport, type KafkaTransportOptions } from './kafka-transport.ts'

@@ -4,6 +4,7 @@
  * Every wait here has an end, at which the socket is cut. The client's own recovery has waits without one (a server that
  * stops answering while a set-up fails or a connection closes), so it is not used.
  */
+import type { Chance } from '../../chance.ts'
 import { connect, type ChannelModel, type SocketOptions } from 'amqplib'
 import { Socket } from 'node:net'
 import type { Clock } from '../../clock.ts'
@@ -21,6 +22,7 @@ export interface LinkOptions {
   /** What it is for: the broker's lists of connections show it. */
   readonly name: string
   readonly clock: Clock
+  readonly chance: Chance
   readonly report: OnProblem
 }
 
@@ -30,7 +32,7 @@ export class Link {
   readonly #waiting = new Set<() => void>()
   readonly #running: Promise<void>
   /** Spreads the attempts of processes that lost their server together. */
-  readonly #seed = Math.floor(Math.random() * 2 ** 31)
+  readonly #seed: number
   #model: ChannelModel | null = null
   #cut = new AbortController()
   #blocked = false
@@ -38,6 +40,7 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#options = options
+    this.#seed = Math.floor(options.chance.random() * 2 ** 31)
     this.#running = this.#run()
   }
 

@@ -7,6 +7,7 @@
  *   in its queues can be acknowledged all the same;
  * - one consumer of a group is active at a time, and another takes over when it is gone (`topology.ts`).
  */
+import { systemChance, type Chance } from '../../chance.ts'
 import { systemClock, type Clock } from '../../clock.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
 import { problemReporter, type OnProblem } from '../../problem.ts'
@@ -50,6 +51,8 @@ export interface RabbitmqTransportOptions {
   readonly timeoutMs?: number
   /** For all waits but those of the RabbitMQ client itself. */
   readonly clock?: Clock
+  /** Spreads the attempts to connect of many processes. */
+  readonly chance?: Chance
   /** Hears of dead letters and of what hinders. Without it, what needs a person goes to stderr. */
   readonly onProblem?: OnProblem
 }
@@ -65,6 +68,7 @@ const defaults = {
   maxReturns: 20,
   timeoutMs: 10_000,
   clock: systemClock,
+  chance: systemChance,
 }
 
 /** A server that does not answer when it is left is cut off after this long. */
@@ -94,13 +98,14 @@ export function rabbitmqTransport(given: RabbitmqTransportOptions): Transport {
     maxReturns: 'countOrNone',
     timeoutMs: 'milliseconds',
     clock: 'clock',
+    chance: 'chance',
     onProblem: 'hook',
   })
   const url = addressOf(options.url)
-  const { clock, timeoutMs } = options
+  const { clock, chance, timeoutMs } = options
   const places = topology(options)
   const report = problemReporter(options.onProblem)
-  const link = (name: string): Link => new Link({ url, name, clock, report })
+  const link = (name: string): Link => new Link({ url, name, clock, chance, report })
 
   const [outgoing, incoming] = [link('ordersaga, publishing'), link('ordersaga, reading')]
   const publisher = new Publisher(outgoing, options)
