@@ -15,7 +15,7 @@ interface Alarm {
 }
 
 /** Turns of the event loop that a callback has: an engine takes a few between a wake-up and the answer to its command. */
-const turns = 20
+const turns = 10
 
 /** @param start what it shows at first, Unix milliseconds; the year 2000 where none is given */
 export function manualClock(start = Date.UTC(2000, 0, 1)): ManualClock {
