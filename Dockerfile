@@ -37,5 +37,5 @@ HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["node", "-e", "\
   Promise.any([3001, 3002, 3003, 3005, 3101].map(live)).then(() => process.exit(0), () => process.exit(1))"]
 
 # In this form node is process 1, and Docker's signals reach it.
-ENTRYPOINT ["node", "services/dist/main.js"]
+ENTRYPOINT ["node", "services/dist/app/main.js"]
 CMD ["all"]

@@ -7,7 +7,7 @@ import { Redis } from 'ioredis'
 import { CompressionTypes, Kafka, logLevel } from 'kafkajs'
 import { connect as connectSocket } from 'node:net'
 import pg from 'pg'
-import { startPrivatePart, type PartName } from '../tests/faults/private-part.ts'
+import { startPrivatePart, type PartName } from '../tests/kit/private-part.ts'
 import { head, row, whole } from './table.ts'
 
 const body = 'x'.repeat(500)

@@ -2,9 +2,9 @@
  * Whole orders, end to end: five services as processes of their own on real servers, everything on this machine, the client
  * included. The same processes as in the end-to-end tests, started by their environment alone.
  */
-import { auditServices } from '../tests/faults/auditor.ts'
-import { openHost, type Host, type HostName } from '../tests/e2e/hosts.ts'
-import { startSystem } from '../tests/e2e/system.ts'
+import { auditServices } from '../tests/kit/auditor.ts'
+import { openHost, type Host, type HostName } from '../tests/kit/hosts.ts'
+import { startSystem } from '../tests/kit/system.ts'
 import { oneByOne, together } from './buyer.ts'
 import { kafkaRecords, openEnds, postgresCounts, type Ends } from './counters.ts'
 import { cpuSince, cpuTimes } from './cpu.ts'

@@ -4,7 +4,6 @@ import { join, posix } from 'node:path'
 import { expect, test } from 'vitest'
 
 const anyPackage = String.raw`(?![./])(?!saga/|services/|tests/|bench/|scripts/).+`
-const shared = String.raw`services/(http|database|money|time|log)/.+|services/(?!main|system)[^/]+\.ts`
 /** What all parts of the library share. */
 const common = 'saga/(clock|problem|chance).ts'
 /** How a driver is loaded, which may be missing; its types are imported as types. */
@@ -20,9 +19,9 @@ const drivers: Record<string, string> = {
 /** Folder (the first that matches), and what its files may import: paths from the root, packages as they are written. */
 const table: readonly [folder: RegExp, imports: (group: readonly string[]) => string][] = [
   [/^saga\/core\//, () => 'saga/core/.+'],
-  [/^saga\/[^/]+$/, () => `uuid|${common}`],
   [/^saga\/manual-clock\.ts$/, () => 'saga/clock.ts'],
   [/^saga\/driver\.ts$/, () => 'node:module'],
+  [/^saga\/[^/]+$/, () => `uuid|${common}`],
   [
     /^saga\/participant\//,
     () => `saga/participant/.+|saga/core/(contract|plain).ts|saga/transports/(transport|trace).ts|${common}`,
@@ -40,12 +39,14 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
   ],
   [/^saga\/hosts\/[^/]+$/, () => 'saga/core/.+'],
   [/^saga\/hosts\/checker\//, () => 'saga/core/.+|saga/hosts/checker/.+'],
-  [/^services\/(main|system|connection)\.ts$/, () => `${anyPackage}|services/.+`],
+  [/^services\/app\//, () => `${anyPackage}|services/.+`],
+  [/^services\/shared\//, () => `${anyPackage}|services/shared/.+`],
+  [/^services\/sagas\/orchestrator\//, () => `${anyPackage}|services/(shared|sagas/orchestrator)/.+`],
   [
-    /^services\/(sagas\/[^/]+|[^/]+)\//,
-    ([, own]) => `${anyPackage}|services/${own}/.+|${shared}|services/.+/messages.ts`,
+    /^services\/(sagas\/[^/]+)\//,
+    ([, own]) => `${anyPackage}|services/(${own}|shared|sagas/orchestrator)/.+|services/[^/]+/messages.ts`,
   ],
-  [/^services\/[^/]+$/, () => `${anyPackage}|${shared}`],
+  [/^services\/([^/]+)\//, ([, own]) => `${anyPackage}|services/(${own}|shared)/.+|services/[^/]+/messages.ts`],
 ]
 
 /** Tests, and the suites and stand-ins made for them, import what they please. */
@@ -63,7 +64,9 @@ function violations(path: string, source: string): string[] {
     .map(([, name = '']) => (name.startsWith('.') ? posix.join(posix.dirname(path), name) : name))
     .filter((name) => !allowed.test(name))
     .map((name) => `${path} imports ${name}`)
-  return source.includes('process.env') && path !== 'services/main.ts' ? [...found, `${path} reads process.env`] : found
+  return source.includes('process.env') && path !== 'services/app/main.ts'
+    ? [...found, `${path} reads process.env`]
+    : found
 }
 
 const root = join(import.meta.dirname, '..')
@@ -77,7 +80,7 @@ function sources(folder: string): string[] {
   })
 }
 
-test('every folder imports only what the table of imports allows, and only services/main.ts reads the environment', () => {
+test('every folder imports only what the table of imports allows, and only services/app/main.ts reads the environment', () => {
   const paths = [...sources('saga'), ...sources('services')]
   expect(paths).toContain('saga/core/decide.ts')
   expect(paths.flatMap((path) => violations(path, readFileSync(join(root, path), 'utf8')))).toEqual([])
@@ -95,15 +98,17 @@ test.each([
   ['services/order/a.ts', "import { b } from '../user/domain.ts'", 'services/user/domain.ts'],
   ['services/order/a.ts', "import { b } from '../../saga/core/decide.ts'", 'saga/core/decide.ts'],
   ['services/sagas/x/a.ts', "import '../y/saga.ts'", 'services/sagas/y/saga.ts'],
-  ['services/http/a.ts', "import '../main.ts'", 'services/main.ts'],
-  ['services/order/a.ts', "import '../system.ts'", 'services/system.ts'],
+  ['services/shared/http/a.ts', "import '../../app/main.ts'", 'services/app/main.ts'],
+  ['services/order/a.ts', "import '../app/system.ts'", 'services/app/system.ts'],
+  ['services/shared/a.ts', "import '../order/messages.ts'", 'services/order/messages.ts'],
+  ['services/sagas/orchestrator/a.ts', "import '../x/saga.ts'", 'services/sagas/x/saga.ts'],
 ])('in %s, "%s" is found', (path, source, target) => {
   expect(violations(path, `// a file\n${source}\n`)).toEqual([`${path} imports ${target}`])
 })
 
 test('reading the environment elsewhere, and a folder without a rule, are found', () => {
-  expect(violations('services/log/a.ts', 'const level = process.env.LEVEL')).toEqual([
-    'services/log/a.ts reads process.env',
+  expect(violations('services/shared/log/a.ts', 'const level = process.env.LEVEL')).toEqual([
+    'services/shared/log/a.ts reads process.env',
   ])
   expect(violations('saga/cli/a.ts', '')).toEqual(['saga/cli/a.ts: no rule says what this folder may import'])
 })

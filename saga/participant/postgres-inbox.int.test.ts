@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
-import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
+import { freshDatabase, postgresUrl, suiteOn } from '../../tests/kit/parts.ts'
 import type { Clock } from '../clock.ts'
 import { participantContract } from '../core/contract.ts'
 import { memoryTransport } from '../transports/memory/memory-transport.ts'

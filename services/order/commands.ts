@@ -21,7 +21,7 @@ import {
 import { readContent } from './content.ts'
 import { isOrderStatus, orderStatuses, whyNot } from './domain.ts'
 import { cancelOrder, createOrder, updateOrderStatus } from './messages.ts'
-import { cancel, findOrderOfSaga, insertOrdersOfSagas, setStatuses, type Change } from './orders.ts'
+import { cancel, findOrderOfSaga, insertOrdersOfSagas, setStatuses, type Change } from './rows.ts'
 import type { OrderRow, OrderTables } from './schema.ts'
 
 type Tx = Transaction<OrderTables>

@@ -1,5 +1,5 @@
 /** What an order is for, read from the `order_details` of a request or command. Pure. */
-import { MoneyError, orderCost } from '../money/money.ts'
+import { MoneyError, orderCost } from '../shared/money/money.ts'
 
 export interface OrderContent {
   /** The `foodItems` as they came, JSON. */

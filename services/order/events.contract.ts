@@ -1,7 +1,7 @@
 /** What the Order Service tells of changes by HTTP, on either database. */
 import type { Message, Transport } from 'ordersaga/transport'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { NewPlace, Place } from '../testing/running.ts'
+import type { NewPlace, Place } from '../shared/testing/running.ts'
 import { order_details, runningOrders, type RunningOrders } from './order.testkit.ts'
 
 const body = { customer_id: 'cust_123', order_details }

@@ -1,6 +1,6 @@
 /** How the Order Service obeys foreign producers, whose messages are bare, on either database. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { NewPlace, Place } from '../testing/running.ts'
+import type { NewPlace, Place } from '../shared/testing/running.ts'
 import {
   bareCommands,
   cancelReasons,

@@ -5,7 +5,7 @@
  */
 import { participantContract, type EventContract } from 'ordersaga/contract'
 import { z } from 'zod'
-import { storableText } from '../database/text.ts'
+import { storableText } from '../shared/database/text.ts'
 
 const failure = z.object({ error: z.string() })
 

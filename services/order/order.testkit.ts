@@ -1,8 +1,8 @@
 /** For tests of the Order Service: orders made and moved as people do it, over HTTP. */
 import type { Message, Transport } from 'ordersaga/transport'
 import { expect } from 'vitest'
-import { openDatabase } from '../database/database.ts'
-import { running, type Place, type Running } from '../testing/running.ts'
+import { openDatabase } from '../shared/database/database.ts'
+import { running, type Place, type Running } from '../shared/testing/running.ts'
 import type { OrderStatus } from './domain.ts'
 import { orderMigrations, type OrderTables } from './schema.ts'
 import { openOrderService, type OrderServiceOptions } from './service.ts'

@@ -1,6 +1,6 @@
 /** What the Order Service refuses, on either database: bad requests and bad commands. None of it stores anything. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { NewPlace, Place } from '../testing/running.ts'
+import type { NewPlace, Place } from '../shared/testing/running.ts'
 import {
   bareCommands,
   burger,

@@ -3,9 +3,9 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { startChild, type Child } from '../../tests/faults/child.ts'
-import { until } from '../../tests/faults/until.ts'
-import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
+import { startChild, type Child } from '../../tests/kit/child.ts'
+import { until } from '../../tests/kit/until.ts'
+import { freshDatabase, postgresUrl, suiteOn } from '../../tests/kit/parts.ts'
 import { order_details } from './order.testkit.ts'
 
 interface Event {
@@ -14,7 +14,7 @@ interface Event {
   readonly payload: { readonly orderId: string; readonly runnerId: string | null }
 }
 
-const main = fileURLToPath(import.meta.resolve('../main.ts'))
+const main = fileURLToPath(import.meta.resolve('../app/main.ts'))
 const startMs = 60_000
 
 /** Takes what the services tell the sagas. */

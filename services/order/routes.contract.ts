@@ -1,6 +1,6 @@
 /** What people can do with orders over HTTP, on either database. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { NewPlace, Place } from '../testing/running.ts'
+import type { NewPlace, Place } from '../shared/testing/running.ts'
 import { orderStatuses, type OrderStatus } from './domain.ts'
 import { updateOrderStatus } from './messages.ts'
 import { burger, cancelReasons, order_details, runningOrders, type RunningOrders } from './order.testkit.ts'

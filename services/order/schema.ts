@@ -1,8 +1,8 @@
 /** The Order Service's tables. Money is whole cents; times are Unix milliseconds. */
 import type { Migration, Selectable } from 'kysely'
-import type { Database } from '../database/database.ts'
-import { inboxAgeMigration, inboxMigration, type InboxTables } from '../database/inbox.ts'
-import { outboxMigration, type OutboxTables } from '../database/outbox.ts'
+import type { Database } from '../shared/database/database.ts'
+import { inboxAgeMigration, inboxMigration, type InboxTables } from '../shared/database/inbox.ts'
+import { outboxMigration, type OutboxTables } from '../shared/database/outbox.ts'
 import type { OrderStatus } from './domain.ts'
 
 export interface OrderTables extends InboxTables, OutboxTables {

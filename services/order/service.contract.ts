@@ -1,6 +1,6 @@
 /** What the Order Service does, on either database, seen from outside: commands, answers, HTTP. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { running, type NewPlace, type Place, type Running } from '../testing/running.ts'
+import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
 import { cancelOrder, createOrder, updateOrderStatus } from './messages.ts'
 import { openOrderService } from './service.ts'
 

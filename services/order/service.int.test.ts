@@ -1,5 +1,5 @@
-import { postgresUrl, suiteOn } from '../../tests/parts.ts'
-import { postgresPlace } from '../testing/places.ts'
+import { postgresUrl, suiteOn } from '../../tests/kit/parts.ts'
+import { postgresPlace } from '../shared/testing/places.ts'
 import { orderEventsContract } from './events.contract.ts'
 import { orderMessagesContract } from './messages.contract.ts'
 import { orderRefusalsContract } from './refusals.contract.ts'

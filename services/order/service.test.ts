@@ -1,4 +1,4 @@
-import { sqlitePlace } from '../testing/places.ts'
+import { sqlitePlace } from '../shared/testing/places.ts'
 import { orderEventsContract } from './events.contract.ts'
 import { orderMessagesContract } from './messages.contract.ts'
 import { orderRefusalsContract } from './refusals.contract.ts'

@@ -1,12 +1,9 @@
 /** The Order Service: keeps orders, obeys the sagas, serves people over HTTP and tells of what they do. */
-import { openOutbox } from '../database/outbox.ts'
-import { allowOrigins, knownPages } from '../http/origins.ts'
-import { openParticipantService } from '../participant-service.ts'
-import type { OpenService, ServiceOptions } from '../service.ts'
-import { orderChanges } from './changes.ts'
+import { openOutbox } from '../shared/database/outbox.ts'
+import { openParticipantService } from '../shared/participant-service.ts'
+import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { orderCommands, refuseOrder } from './commands.ts'
-import { orderCreation } from './creation.ts'
-import { orderReads } from './reads.ts'
+import { orderRoutes } from './routes.ts'
 import { orderMigrations, type OrderTables } from './schema.ts'
 
 export interface OrderServiceOptions extends ServiceOptions {
@@ -34,12 +31,7 @@ export function openOrderService(options: OrderServiceOptions): Promise<OpenServ
       return {
         handlers: orderCommands(now),
         refuse: refuseOrder,
-        routes(server) {
-          allowOrigins(server, knownPages)
-          orderReads(server, database.db)
-          orderCreation(server, { outbox, now, testRoutes })
-          orderChanges(server, { outbox, now })
-        },
+        routes: (server) => orderRoutes(server, { db: database.db, outbox, now, testRoutes }),
         begin: () => outbox.begin(),
         stop: () => outbox.stop(),
       }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { tcpProxy } from '../../saga/transports/rabbitmq/tcp-proxy.testkit.ts'
-import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
-import { running } from '../testing/running.ts'
+import { freshDatabase, postgresUrl, suiteOn } from '../../tests/kit/parts.ts'
+import { running } from '../shared/testing/running.ts'
 import { createOrder } from './messages.ts'
 import { openOrderService } from './service.ts'
 

@@ -1,7 +1,7 @@
 /** An order as it is shown: one object in reads, answers and events alike. */
 import { z } from 'zod'
-import { decimalOf } from '../money/money.ts'
-import { utcText } from '../time/utc.ts'
+import { decimalOf } from '../shared/money/money.ts'
+import { utcText } from '../shared/time/utc.ts'
 import { orderStatuses, paymentOnceOrderIs } from './domain.ts'
 import type { OrderRow } from './schema.ts'
 

@@ -5,7 +5,7 @@
  * middle of, and no more: money moved twice is a problem at any moment.
  */
 import type { Kysely } from 'kysely'
-import type { Database } from '../database/database.ts'
+import type { Database } from '../shared/database/database.ts'
 import { balancesByPayment, nothing, type Account, type Balances } from './ledger.ts'
 import type { PaymentRow, PaymentStatus, PaymentTables } from './schema.ts'
 

@@ -19,11 +19,11 @@ import {
   type ReceivedCommand,
   type Refuse,
 } from 'ordersaga/participant'
-import { decimalOf } from '../money/money.ts'
+import { decimalOf } from '../shared/money/money.ts'
 import type { Refused } from './gateway.ts'
 import { gatewayOf, gatewayOfNew, type Gateways } from './gateways.ts'
 import { authorizePayment, releasePayment, revertPayment } from './messages.ts'
-import { PaymentChangedError, settle, type MoneyMover, type Settlement } from './payments.ts'
+import { PaymentChangedError, settle, type MoneyMover, type Settlement } from './money-mover.ts'
 import { readRequest } from './request.ts'
 import {
   beginPayment,
@@ -34,11 +34,11 @@ import {
   isMarker,
   markUndone,
   revertReasonOf,
-  shownStatus,
   type PaymentChange,
   type PaymentRequest,
 } from './rows.ts'
 import type { PaymentRow, PaymentTables } from './schema.ts'
+import { shownStatus } from './view.ts'
 
 type Tx = Transaction<PaymentTables>
 

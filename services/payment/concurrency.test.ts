@@ -2,8 +2,8 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
-import { sqlitePlace } from '../testing/places.ts'
-import { running } from '../testing/running.ts'
+import { sqlitePlace } from '../shared/testing/places.ts'
+import { running } from '../shared/testing/running.ts'
 import { authorizePayment } from './messages.ts'
 import { openPaymentService } from './service.ts'
 

@@ -1,4 +1,4 @@
-import { sqlitePlace } from '../testing/places.ts'
+import { sqlitePlace } from '../shared/testing/places.ts'
 import { gatewaysContract } from './gateways.contract.ts'
 
 gatewaysContract('SQLite', sqlitePlace)

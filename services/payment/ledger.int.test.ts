@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { postgresUrl, suiteOn } from '../../tests/parts.ts'
-import { openDatabase } from '../database/database.ts'
-import { postgresPlace } from '../testing/places.ts'
+import { postgresUrl, suiteOn } from '../../tests/kit/parts.ts'
+import { openDatabase } from '../shared/database/database.ts'
+import { postgresPlace } from '../shared/testing/places.ts'
 import { balancesByPayment, post } from './ledger.ts'
 import { paymentMigrations, type PaymentTables } from './schema.ts'
 

@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { afterEach, expect, test } from 'vitest'
-import { openDatabase, type Database } from '../database/database.ts'
-import { isUniqueViolation } from '../database/errors.ts'
-import { newFile } from '../testing/ask.ts'
+import { openDatabase, type Database } from '../shared/database/database.ts'
+import { isUniqueViolation } from '../shared/database/errors.ts'
+import { newFile } from '../shared/testing/ask.ts'
 import { balancesByPayment, LedgerError, post, type Move } from './ledger.ts'
 import { paymentMigrations, type PaymentTables } from './schema.ts'
 

@@ -6,7 +6,7 @@
  */
 import { participantContract, type CommandContract, type ReplyMessage } from 'ordersaga/contract'
 import { z } from 'zod'
-import { storableText } from '../database/text.ts'
+import { storableText } from '../shared/database/text.ts'
 
 const payment = participantContract('payment', { tombstones: true })
 

@@ -1,4 +1,4 @@
-import { sqlitePlace } from '../testing/places.ts'
+import { sqlitePlace } from '../shared/testing/places.ts'
 import { paymentRacesContract } from './races.contract.ts'
 
 paymentRacesContract('SQLite', sqlitePlace, 80)

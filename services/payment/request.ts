@@ -1,5 +1,5 @@
 /** Reads both forms of `authorize_payment` into one request, in whole cents. */
-import { centsOf, MoneyError, mostCents } from '../money/money.ts'
+import { centsOf, MoneyError, mostCents } from '../shared/money/money.ts'
 import type { AuthorizePayload } from './messages.ts'
 import type { PaymentRequest } from './rows.ts'
 

@@ -2,13 +2,14 @@
 import { v7 as uuid } from 'uuid'
 import { commandChannel, type Transport } from 'ordersaga/transport'
 import { z } from 'zod'
-import type { Database } from '../database/database.ts'
-import { storableText } from '../database/text.ts'
-import { HttpError } from '../http/http-error.ts'
-import type { HttpServer } from '../http/server.ts'
+import type { Database } from '../shared/database/database.ts'
+import { storableText } from '../shared/database/text.ts'
+import { HttpError } from '../shared/http/http-error.ts'
+import type { HttpServer } from '../shared/http/server.ts'
 import { auditPayments } from './audit.ts'
-import { findByOrder, findPayment, historyOf, isMarker, paymentJson } from './rows.ts'
+import { findByOrder, findPayment, historyOf, isMarker } from './rows.ts'
 import type { PaymentRow, PaymentTables } from './schema.ts'
+import { paymentJson } from './view.ts'
 
 const tags = ['payments']
 

@@ -1,5 +1,5 @@
 /**
- * Payments as rows: how they begin, change and are shown.
+ * Payments as rows: how they begin and change.
  *
  * Invariants:
  * - an order has one payment, and so has a command, whoever asks at the same moment;
@@ -7,8 +7,7 @@
  */
 import { sql, type Insertable, type Kysely } from 'kysely'
 import { v7 as uuid } from 'uuid'
-import { decimalOf } from '../money/money.ts'
-import { utcText } from '../time/utc.ts'
+import { decimalOf } from '../shared/money/money.ts'
 import { dueAgain, dueOf, unknownMs, type Due } from './due.ts'
 import type { Gateway, RevertReason } from './gateway.ts'
 import type { PaymentRow, PaymentStatus, PaymentTables } from './schema.ts'
@@ -220,38 +219,6 @@ export const findByOrder = (db: Kysely<PaymentTables>, orderId: string): Promise
 
 /** A marker stands for a payment that never was; people are not shown it. */
 export const isMarker = (row: PaymentRow): boolean => row.customer_id === null
-
-/**
- * The status as clients know it. Money on its way is shown where it is known to be; a payment is never
- * `SUCCEEDED` before the runner has the money, and never `AUTHORIZED` before the gateway has said so.
- */
-export function shownStatus(row: PaymentRow): 'INITIATING' | 'AUTHORIZED' | 'SUCCEEDED' | 'REVERTED' | 'FAILED' {
-  switch (row.status) {
-    case 'RELEASING':
-    case 'CAPTURED':
-      return 'AUTHORIZED'
-    case 'REVERTING':
-      if (row.transfer_id !== null) return 'SUCCEEDED'
-      return row.intent_id === null ? 'INITIATING' : 'AUTHORIZED'
-    default:
-      return row.status
-  }
-}
-
-/** As docs/wire-contract.md has it. */
-export const paymentJson = (row: PaymentRow) => ({
-  paymentId: row.payment_id,
-  orderId: row.order_id,
-  customerId: row.customer_id,
-  runnerId: row.runner_id,
-  amount: decimalOf(row.cents),
-  status: shownStatus(row),
-  description: row.description,
-  paymentIntentId: row.intent_id,
-  transferId: row.transfer_id,
-  createdAt: utcText(row.created_at),
-  updatedAt: utcText(row.updated_at),
-})
 
 /** What a user has paid as a customer and got as a runner; payments that reached the runner count. */
 export async function historyOf(db: Kysely<PaymentTables>, userId: string) {

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import { openDatabase, type Database } from '../database/database.ts'
-import { newFile } from '../testing/ask.ts'
+import { openDatabase, type Database } from '../shared/database/database.ts'
+import { newFile } from '../shared/testing/ask.ts'
 import type { HoldRequest } from './gateway.ts'
 import { sandboxGateway } from './sandbox-gateway.ts'
 import { paymentMigrations, type PaymentTables } from './schema.ts'

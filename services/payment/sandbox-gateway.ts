@@ -17,7 +17,7 @@
 import { setTimeout as systemDelay } from 'node:timers/promises'
 import { sql, type Kysely, type Migration, type Transaction } from 'kysely'
 import { v7 as uuid } from 'uuid'
-import { retryContention } from '../database/database.ts'
+import { retryContention } from '../shared/database/database.ts'
 import type { Gateway, GatewayAnswer, Refused } from './gateway.ts'
 
 export interface SandboxTables {

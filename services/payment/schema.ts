@@ -1,7 +1,7 @@
 /** The Payment Service's tables. Money is whole cents; times are Unix milliseconds. */
 import { sql, type Kysely, type Migration, type Selectable } from 'kysely'
-import { inboxAgeMigration, inboxMigration, type InboxTables } from '../database/inbox.ts'
-import type { Database } from '../database/database.ts'
+import { inboxAgeMigration, inboxMigration, type InboxTables } from '../shared/database/inbox.ts'
+import type { Database } from '../shared/database/database.ts'
 import type { Gateway, RevertReason } from './gateway.ts'
 import type { LedgerTables } from './ledger.ts'
 import { sandboxMigration, type SandboxTables } from './sandbox-gateway.ts'

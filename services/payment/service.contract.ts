@@ -1,6 +1,6 @@
 /** What the Payment Service does with the sandbox gateway, on either database, seen from outside. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { running, type NewPlace, type Place, type Running } from '../testing/running.ts'
+import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
 import { authorizePayment, releasePayment, revertPayment } from './messages.ts'
 import { openPaymentService } from './service.ts'
 

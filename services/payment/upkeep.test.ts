@@ -1,4 +1,4 @@
-import { sqlitePlace } from '../testing/places.ts'
+import { sqlitePlace } from '../shared/testing/places.ts'
 import { paymentUpkeepContract } from './upkeep.contract.ts'
 
 paymentUpkeepContract('SQLite', sqlitePlace)

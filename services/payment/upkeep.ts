@@ -8,10 +8,10 @@
  * - a payment that cannot be ended makes way for the next: what a gateway refuses or does not answer is tried ever more
  *   rarely, and a page has only what is due.
  */
-import { repeat } from '../time/repeat.ts'
+import { repeat } from '../shared/time/repeat.ts'
 import type { PaymentContext } from './commands.ts'
 import { namesOf } from './gateways.ts'
-import { settle } from './payments.ts'
+import { settle } from './money-mover.ts'
 import { changePayment, findDue, putOff } from './rows.ts'
 import { fillDueTimes, type PaymentRow } from './schema.ts'
 

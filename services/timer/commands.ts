@@ -7,10 +7,10 @@
  */
 import type { Transaction } from 'kysely'
 import { done, handle, handleAll, rejected, type Answer, type Handled } from 'ordersaga/participant'
-import { utcMs, utcText } from '../time/utc.ts'
+import { utcMs, utcText } from '../shared/time/utc.ts'
 import { cancelOrderTimer, startOrderTimer } from './messages.ts'
 import type { TimerRow, TimerTables } from './schema.ts'
-import { adoptTimer, endTimerOfOrder, findTimerOfOrder, insertTimers, type NewTimer } from './timers.ts'
+import { adoptTimer, endTimerOfOrder, findTimerOfOrder, insertTimers, type NewTimer } from './rows.ts'
 
 type Tx = Transaction<TimerTables>
 

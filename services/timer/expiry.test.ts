@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Message, Transport } from 'ordersaga/transport'
-import { openDatabase, type Database } from '../database/database.ts'
-import { newFile } from '../testing/ask.ts'
+import { openDatabase, type Database } from '../shared/database/database.ts'
+import { newFile } from '../shared/testing/ask.ts'
 import { openExpiry, type Expiry } from './expiry.ts'
 import { timerMigrations, type TimerTables } from './schema.ts'
-import { endTimerOfOrder, findTimerOfOrder, insertTimer } from './timers.ts'
+import { endTimerOfOrder, findTimerOfOrder, insertTimer } from './rows.ts'
 
 const start = Date.UTC(2026, 0, 1)
 const halfAnHour = 30 * 60_000

@@ -9,10 +9,10 @@
  */
 import type { Kysely } from 'kysely'
 import { eventChannel, type Message, type Transport } from 'ordersaga/transport'
-import { utcText } from '../time/utc.ts'
+import { utcText } from '../shared/time/utc.ts'
 import { orderTimeout } from './messages.ts'
 import type { TimerRow, TimerTables } from './schema.ts'
-import { expiredTimers, markFired, nextExpiry } from './timers.ts'
+import { expiredTimers, markFired, nextExpiry } from './rows.ts'
 
 /** Wakes once after so many milliseconds; what it gives back calls that off. */
 export type Sleep = (ms: number, wake: () => void) => () => void

@@ -3,8 +3,8 @@
  */
 import { participantContract, type EventContract } from 'ordersaga/contract'
 import { z } from 'zod'
-import { storableText } from '../database/text.ts'
-import { utcMs } from '../time/utc.ts'
+import { storableText } from '../shared/database/text.ts'
+import { utcMs } from '../shared/time/utc.ts'
 
 const timer = participantContract('timer', { tombstones: true })
 

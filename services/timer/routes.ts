@@ -1,13 +1,14 @@
 /** The Timer Service over HTTP (docs/wire-contract.md). */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
-import { storableText } from '../database/text.ts'
-import { HttpError } from '../http/http-error.ts'
-import type { HttpServer } from '../http/server.ts'
-import { utcText } from '../time/utc.ts'
+import { storableText } from '../shared/database/text.ts'
+import { HttpError } from '../shared/http/http-error.ts'
+import type { HttpServer } from '../shared/http/server.ts'
+import { utcText } from '../shared/time/utc.ts'
 import type { Expiry } from './expiry.ts'
 import type { TimerTables } from './schema.ts'
-import { endTimerOfOrder, findTimer, findTimerOfOrder, insertTimer, timerJson } from './timers.ts'
+import { endTimerOfOrder, findTimer, findTimerOfOrder, insertTimer } from './rows.ts'
+import { timerJson } from './view.ts'
 
 const halfAnHourMs = 30 * 60_000
 const minuteMs = 60_000

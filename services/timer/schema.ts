@@ -1,7 +1,7 @@
 /** The Timer Service's tables. Times are Unix milliseconds. */
 import { sql, type Migration, type Selectable } from 'kysely'
-import type { Database } from '../database/database.ts'
-import { inboxAgeMigration, inboxMigration, type InboxTables } from '../database/inbox.ts'
+import type { Database } from '../shared/database/database.ts'
+import { inboxAgeMigration, inboxMigration, type InboxTables } from '../shared/database/inbox.ts'
 
 /**
  * `RUNNING` until one of: `FIRED` (said to have expired), `STOPPED` (a runner accepted), `CANCELLED`.

@@ -1,6 +1,6 @@
 /** What the Timer Service does, on either database, seen from outside. Time stands still unless a test moves it. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { running, type NewPlace, type Place, type Running } from '../testing/running.ts'
+import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
 import { cancelOrderTimer, startOrderTimer } from './messages.ts'
 import { openTimerService } from './service.ts'
 

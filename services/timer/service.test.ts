@@ -1,4 +1,4 @@
-import { sqlitePlace } from '../testing/places.ts'
+import { sqlitePlace } from '../shared/testing/places.ts'
 import { timerServiceContract } from './service.contract.ts'
 
 timerServiceContract('SQLite', sqlitePlace)

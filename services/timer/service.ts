@@ -1,6 +1,6 @@
 /** The Timer Service: durable timers that tell when an order has waited too long for a runner. */
-import { openParticipantService } from '../participant-service.ts'
-import type { OpenService, ServiceOptions } from '../service.ts'
+import { openParticipantService } from '../shared/participant-service.ts'
+import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { timerCommands } from './commands.ts'
 import { openExpiry, type Sleep } from './expiry.ts'
 import { timerRoutes } from './routes.ts'

@@ -3,7 +3,7 @@ import type { Transaction } from 'kysely'
 import { done, handleAll, rejected, type Handled } from 'ordersaga/participant'
 import { getPaymentInfo } from './messages.ts'
 import type { UserTables } from './schema.ts'
-import { findUsers } from './users.ts'
+import { findUsers } from './rows.ts'
 
 type Tx = Transaction<UserTables>
 

@@ -5,7 +5,7 @@
  */
 import { participantContract } from 'ordersaga/contract'
 import { z } from 'zod'
-import { storableText } from '../database/text.ts'
+import { storableText } from '../shared/database/text.ts'
 
 const user = participantContract('user', { tombstones: true })
 

@@ -1,20 +1,12 @@
 /** The User Service over HTTP (docs/wire-contract.md), as far as the sagas need it. */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
-import { storableText } from '../database/text.ts'
-import { HttpError } from '../http/http-error.ts'
-import type { HttpServer } from '../http/server.ts'
+import { storableText } from '../shared/database/text.ts'
+import { HttpError } from '../shared/http/http-error.ts'
+import type { HttpServer } from '../shared/http/server.ts'
 import type { UserRow, UserTables } from './schema.ts'
-import {
-  addTemporaryUser,
-  findUser,
-  listUserIds,
-  setCard,
-  setConnectAccount,
-  userJson,
-  type Card,
-  type NewUser,
-} from './users.ts'
+import { addTemporaryUser, findUser, listUserIds, setCard, setConnectAccount, type Card, type NewUser } from './rows.ts'
+import { names, paymentInfo, userJson } from './view.ts'
 
 const params = z.object({ id: storableText })
 const tags = ['users']
@@ -175,24 +167,5 @@ function readCard(body: z.infer<typeof cardBody>): Card {
     last4: body.last4 ?? null,
     expMonth: body.exp_month ?? null,
     expYear: body.exp_year ?? null,
-  }
-}
-
-function names(user: UserRow) {
-  return {
-    email: user.email,
-    first_name: user.first_name,
-    last_name: user.last_name,
-    stripe_customer_id: user.stripe_customer_id,
-  }
-}
-
-function paymentInfo(user: UserRow) {
-  return {
-    payment_method_id: user.payment_method_id,
-    last_four: user.card_last4,
-    card_type: user.card_brand,
-    expiry_month: user.card_exp_month,
-    expiry_year: user.card_exp_year,
   }
 }

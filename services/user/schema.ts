@@ -4,8 +4,8 @@
  * Border: of a card there is only what the payment provider calls it and what it tells about it; no number, no code.
  */
 import type { Kysely, Migration, Selectable } from 'kysely'
-import type { Database } from '../database/database.ts'
-import { inboxAgeMigration, inboxMigration, type InboxTables } from '../database/inbox.ts'
+import type { Database } from '../shared/database/database.ts'
+import { inboxAgeMigration, inboxMigration, type InboxTables } from '../shared/database/inbox.ts'
 
 export interface UserTables extends InboxTables {
   users: {

@@ -1,6 +1,6 @@
 /** What the User Service does, on either database, seen from outside. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { running, type NewPlace, type Place, type Running } from '../testing/running.ts'
+import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
 import { getPaymentInfo } from './messages.ts'
 import { openUserService } from './service.ts'
 

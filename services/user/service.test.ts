@@ -1,4 +1,4 @@
-import { sqlitePlace } from '../testing/places.ts'
+import { sqlitePlace } from '../shared/testing/places.ts'
 import { userServiceContract } from './service.contract.ts'
 
 userServiceContract('SQLite', sqlitePlace)

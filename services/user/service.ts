@@ -1,6 +1,6 @@
 /** The User Service: customers, runners, and what payments need to know of them. */
-import { openParticipantService } from '../participant-service.ts'
-import type { OpenService, ServiceOptions } from '../service.ts'
+import { openParticipantService } from '../shared/participant-service.ts'
+import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { userCommands } from './commands.ts'
 import { userRoutes } from './routes.ts'
 import { userMigrations, type UserTables } from './schema.ts'

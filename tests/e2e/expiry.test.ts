@@ -1,9 +1,9 @@
 /** A timer that expires while nobody is there to be told. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { until } from '../faults/until.ts'
-import { Client } from './client.ts'
-import { openHost, type Host } from './hosts.ts'
-import { startSystem, type System } from './system.ts'
+import { until } from '../kit/until.ts'
+import { Client } from '../kit/client.ts'
+import { openHost, type Host } from '../kit/hosts.ts'
+import { startSystem, type System } from '../kit/system.ts'
 
 const minute = 60_000
 /** Within it an order has ended, also on a machine that is slow. */

@@ -1,12 +1,12 @@
 /** Each side alone with a hand-written other side: bare records by an independent client (contract 1.5, 4.6). */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { installedPart } from '../faults/private-part.ts'
-import { until } from '../faults/until.ts'
-import { suiteOn } from '../parts.ts'
-import { burger, Client } from './client.ts'
+import { installedPart } from '../kit/private-part.ts'
+import { until } from '../kit/until.ts'
+import { suiteOn } from '../kit/parts.ts'
+import { burger, Client } from '../kit/client.ts'
 import { ForeignKafka, type Envelope, type Seen } from './foreign-kafka.ts'
-import { openHost, type Host } from './hosts.ts'
-import { layOut, type System } from './system.ts'
+import { openHost, type Host } from '../kit/hosts.ts'
+import { layOut, type System } from '../kit/system.ts'
 
 const minute = 60_000
 const parts = (await Promise.all([installedPart('postgresql'), installedPart('kafka')])).includes(null) ? null : true

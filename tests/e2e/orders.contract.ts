@@ -1,11 +1,11 @@
 /** What the system does for its users, on whatever it stands: the same tests on every host, against real processes. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { auditServices } from '../faults/auditor.ts'
-import { until } from '../faults/until.ts'
-import { Client, type Saga } from './client.ts'
-import { openHost, type Host, type HostName } from './hosts.ts'
-import { startSystem, type System } from './system.ts'
+import { auditServices } from '../kit/auditor.ts'
+import { until } from '../kit/until.ts'
+import { Client, type Saga } from '../kit/client.ts'
+import { openHost, type Host, type HostName } from '../kit/hosts.ts'
+import { startSystem, type System } from '../kit/system.ts'
 
 const minutes = 60_000
 

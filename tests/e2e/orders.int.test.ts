@@ -1,6 +1,6 @@
-import { installedPart, type PartName } from '../faults/private-part.ts'
-import { suiteOn } from '../parts.ts'
-import { hosts, type HostName } from './hosts.ts'
+import { installedPart, type PartName } from '../kit/private-part.ts'
+import { suiteOn } from '../kit/parts.ts'
+import { hosts, type HostName } from '../kit/hosts.ts'
 import { ordersContract } from './orders.contract.ts'
 
 async function allInstalled(parts: readonly PartName[]): Promise<true | null> {

@@ -1,15 +1,15 @@
 /** All services in one process of its own, as `npm run service -- all` starts them. */
 import { fileURLToPath } from 'node:url'
-import { startChild, type Child } from './child.ts'
-import type { Place } from './tables.ts'
-import { until } from './until.ts'
+import { startChild, type Child } from '../kit/child.ts'
+import type { Place } from '../kit/tables.ts'
+import { until } from '../kit/until.ts'
 
 export interface AllInOne extends Child {
   /** Where the Create Order saga listens, once it does. @throws Error with its output where it ended instead */
   ready(): Promise<string>
 }
 
-const main = fileURLToPath(import.meta.resolve('../../services/main.ts'))
+const main = fileURLToPath(import.meta.resolve('../../services/app/main.ts'))
 
 const startMs = 60_000
 

@@ -3,12 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { afterEach, describe, expect, test } from 'vitest'
-import { freshDatabase, postgresUrl, suiteOn } from '../parts.ts'
-import { startChild, type Child } from './child.ts'
-import { historyProblems, readSagas } from './histories.ts'
-import { installedPart, startPrivatePart } from './private-part.ts'
-import { openTables } from './tables.ts'
-import { until } from './until.ts'
+import { freshDatabase, postgresUrl, suiteOn } from '../kit/parts.ts'
+import { startChild, type Child } from '../kit/child.ts'
+import { historyProblems, readSagas } from '../kit/histories.ts'
+import { installedPart, startPrivatePart } from '../kit/private-part.ts'
+import { openTables } from '../kit/tables.ts'
+import { until } from '../kit/until.ts'
 
 const program = fileURLToPath(import.meta.resolve('./engine-process.ts'))
 

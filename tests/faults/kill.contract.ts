@@ -2,11 +2,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startAllInOne, type AllInOne } from './all-in-one.ts'
-import { auditServices } from './auditor.ts'
+import { auditServices } from '../kit/auditor.ts'
 import { Customers } from './customers.ts'
 import { newSeed, randomFrom } from './random.ts'
-import type { Place } from './tables.ts'
-import { until } from './until.ts'
+import type { Place } from '../kit/tables.ts'
+import { until } from '../kit/until.ts'
 
 const rounds = 20
 const inFlight = 50

@@ -1,6 +1,6 @@
-import { suiteOn } from '../parts.ts'
+import { suiteOn } from '../kit/parts.ts'
 import { killContract } from './kill.contract.ts'
-import { installedPart, startPrivatePart } from './private-part.ts'
+import { installedPart, startPrivatePart } from '../kit/private-part.ts'
 
 // A server of its own: all services in one process name their databases on it themselves.
 suiteOn('PostgreSQL', await installedPart('postgresql'), 'with a PostgreSQL of its own', (part) => {

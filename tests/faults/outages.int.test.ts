@@ -5,16 +5,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openHost, type Host } from '../e2e/hosts.ts'
-import { layOut, startSystem, type System } from '../e2e/system.ts'
-import { suiteOn } from '../parts.ts'
-import { auditServices } from './auditor.ts'
+import { openHost, type Host } from '../kit/hosts.ts'
+import { layOut, startSystem, type System } from '../kit/system.ts'
+import { suiteOn } from '../kit/parts.ts'
+import { auditServices } from '../kit/auditor.ts'
 import { deadLetters } from './dead-letters.ts'
 import { Load } from './load.ts'
 import { startMangler } from './mangler.ts'
-import { installedPart, type PartName } from './private-part.ts'
+import { installedPart, type PartName } from '../kit/private-part.ts'
 import { newSeed, randomFrom, type Random } from './random.ts'
-import { until } from './until.ts'
+import { until } from '../kit/until.ts'
 
 const minute = 60_000
 const rounds = Number(process.env['FAULT_ROUNDS'] ?? 8)

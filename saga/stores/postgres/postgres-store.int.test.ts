@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/parts.ts'
+import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/kit/parts.ts'
 import { at, moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
 import type { Move, Start, Store } from '../store.ts'

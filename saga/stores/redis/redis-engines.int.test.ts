@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { redisUrl, suiteOn } from '../../../tests/parts.ts'
+import { redisUrl, suiteOn } from '../../../tests/kit/parts.ts'
 import { startEngine, type Engine } from '../../hosts/engine/engine.ts'
 import { shopkeeper, shopSaga } from '../../hosts/engine/shop.testkit.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'

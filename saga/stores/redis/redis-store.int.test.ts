@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { redisUrl, suiteOn } from '../../../tests/parts.ts'
+import { redisUrl, suiteOn } from '../../../tests/kit/parts.ts'
 import { at, moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
 import type { SagaFilter, Store } from '../store.ts'

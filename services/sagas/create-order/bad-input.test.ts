@@ -7,8 +7,8 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readContent } from '../../order/content.ts'
-import { call, type Answered } from '../../testing/call.ts'
-import { startEmbedded, type Embedded } from '../../testing/embedded.ts'
+import { call, type Answered } from '../../shared/testing/call.ts'
+import { startEmbedded, type Embedded } from '../../shared/testing/embedded.ts'
 import { burger, shopOf, type Shop } from './shop.testkit.ts'
 
 let system: Embedded

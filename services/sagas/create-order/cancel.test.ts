@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Store, StoredSaga } from 'ordersaga/store'
 import { transition } from '../../../saga/core/decide.ts'
-import { call } from '../../testing/call.ts'
-import { startEmbedded, type Embedded } from '../../testing/embedded.ts'
+import { call } from '../../shared/testing/call.ts'
+import { startEmbedded, type Embedded } from '../../shared/testing/embedded.ts'
 import { createOrderSaga } from './saga.ts'
 import { burger, shopOf, type Shop } from './shop.testkit.ts'
 

@@ -1,8 +1,8 @@
 /** What follows when an order of a completed saga changes at the Order Service. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { eventChannel, type Message } from 'ordersaga/transport'
-import { call } from '../../testing/call.ts'
-import { startEmbedded, type Embedded } from '../../testing/embedded.ts'
+import { call } from '../../shared/testing/call.ts'
+import { startEmbedded, type Embedded } from '../../shared/testing/embedded.ts'
 import { shopOf, type SagaBody, type Shop } from './shop.testkit.ts'
 
 const halfAnHourMs = 30 * 60_000

@@ -1,9 +1,9 @@
 /** PostgreSQL is killed and comes back: no request hangs for ever, none is answered 500, and no order is made twice. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { installedPart, startPrivatePart, type PrivatePart } from '../../../tests/faults/private-part.ts'
-import { suiteOn } from '../../../tests/parts.ts'
-import { call } from '../../testing/call.ts'
-import { startEmbedded, type Embedded } from '../../testing/embedded.ts'
+import { installedPart, startPrivatePart, type PrivatePart } from '../../../tests/kit/private-part.ts'
+import { suiteOn } from '../../../tests/kit/parts.ts'
+import { call } from '../../shared/testing/call.ts'
+import { startEmbedded, type Embedded } from '../../shared/testing/embedded.ts'
 import { burger, shopOf, type Shop } from './shop.testkit.ts'
 
 suiteOn('PostgreSQL', await installedPart('postgresql'), 'the services over a PostgreSQL that is killed', () => {

@@ -1,7 +1,7 @@
 /** The routes of the Create Order saga service as its clients know them. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { call } from '../../testing/call.ts'
-import { startEmbedded, type Embedded } from '../../testing/embedded.ts'
+import { call } from '../../shared/testing/call.ts'
+import { startEmbedded, type Embedded } from '../../shared/testing/embedded.ts'
 import { burger, shopOf, type SagaBody, type Shop } from './shop.testkit.ts'
 
 let system: Embedded

@@ -7,12 +7,12 @@ import { EngineError } from 'ordersaga/engine/errors'
 import type { SagaDefinition } from 'ordersaga/definition'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
-import { HttpError } from '../../http/http-error.ts'
-import type { HttpServer } from '../../http/server.ts'
-import { MoneyError, orderTotalCents } from '../../money/money.ts'
-import { utcText } from '../../time/utc.ts'
+import { HttpError } from '../../shared/http/http-error.ts'
+import type { HttpServer } from '../../shared/http/server.ts'
+import { MoneyError, orderTotalCents } from '../../shared/money/money.ts'
+import { utcText } from '../../shared/time/utc.ts'
 import { byTimer, type CreateOrderInput } from './saga.ts'
-import { eventView, SagaSummary, SagaView, statuses, summaryOf, viewOf } from './view.ts'
+import { eventView, SagaSummary, SagaView, statuses, summaryOf, viewOf } from './presenter.ts'
 
 /** The card networks' least amount, in cents. */
 const leastCents = 50

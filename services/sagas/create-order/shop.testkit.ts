@@ -1,7 +1,7 @@
 /** For tests of the Create Order saga: a customer's view of the running services. */
 import { expect } from 'vitest'
-import { call, type Answered } from '../../testing/call.ts'
-import type { Embedded } from '../../testing/embedded.ts'
+import { call, type Answered } from '../../shared/testing/call.ts'
+import type { Embedded } from '../../shared/testing/embedded.ts'
 
 /** The `order_details` of seed 001. */
 export const burger = {

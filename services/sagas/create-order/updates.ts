@@ -9,10 +9,10 @@ import type { FastifyReply } from 'fastify'
 import type { Engine, Update } from 'ordersaga/engine'
 import { isSettled } from 'ordersaga/state'
 import { z } from 'zod'
-import { HttpError } from '../../http/http-error.ts'
-import type { HttpServer } from '../../http/server.ts'
-import { utcText } from '../../time/utc.ts'
-import { eventView } from './view.ts'
+import { HttpError } from '../../shared/http/http-error.ts'
+import type { HttpServer } from '../../shared/http/server.ts'
+import { utcText } from '../../shared/time/utc.ts'
+import { eventView } from './presenter.ts'
 
 /** Open streams of this process; each holds a socket. */
 const mostStreams = 1000

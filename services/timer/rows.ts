@@ -1,7 +1,6 @@
-/** Timers in the database, and as the contract (6.3) shows them. A timer leaves `RUNNING` once, by one statement. */
+/** Timers in the database. A timer leaves `RUNNING` once, by one statement. */
 import type { Kysely } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
-import { utcText } from '../time/utc.ts'
 import type { TimerRow, TimerState, TimerTables } from './schema.ts'
 
 type Db = Kysely<TimerTables>
@@ -114,16 +113,4 @@ export async function markFired(db: Db, timerIds: readonly string[]): Promise<vo
     .where('timer_id', 'in', timerIds)
     .where('state', '=', 'RUNNING')
     .execute()
-}
-
-export function timerJson(row: TimerRow) {
-  return {
-    timerId: row.timer_id,
-    customerId: row.customer_id,
-    runnerId: row.runner_id,
-    orderId: row.order_id,
-    runnerAccepted: row.state === 'STOPPED',
-    createdAt: utcText(row.created_at),
-    expiresAt: utcText(row.expires_at),
-  }
 }

@@ -1,5 +1,5 @@
 /** What a client of the system does, over HTTP alone. */
-import { until } from '../faults/until.ts'
+import { until } from './until.ts'
 import type { System } from './system.ts'
 
 export interface Answer {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { readConfig } from '../../services/config.ts'
-import { createLog } from '../../services/log/log.ts'
-import { startAll } from '../../services/system.ts'
+import { readConfig } from '../../services/app/config.ts'
+import { createLog } from '../../services/shared/log/log.ts'
+import { startAll } from '../../services/app/system.ts'
 import { auditServices } from './auditor.ts'
 import { openTables, targetOf } from './tables.ts'
 

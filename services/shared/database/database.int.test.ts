@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { sql, type Migration } from 'kysely'
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
-import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
+import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/kit/parts.ts'
 import { openDatabase, retryContention, type Database } from './database.ts'
 import { driverCode, isAway, isContention, isUniqueViolation } from './errors.ts'
 

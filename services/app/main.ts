@@ -5,10 +5,10 @@
  */
 import { StoreError } from 'ordersaga/store'
 import { ConfigError, readConfig, serviceNames, type Config, type ServiceName } from './config.ts'
-import { DatabaseError } from './database/errors.ts'
+import { DatabaseError } from '../shared/database/errors.ts'
 import { firstRun } from './first-run.ts'
-import { ListenError } from './http/listen.ts'
-import { createLog } from './log/log.ts'
+import { ListenError } from '../shared/http/listen.ts'
+import { createLog } from '../shared/log/log.ts'
 import { startAll, startOne, type System } from './system.ts'
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`)

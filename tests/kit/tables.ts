@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import Libsql from 'libsql'
 import pg from 'pg'
-import type { DatabaseTarget } from '../../services/database/database.ts'
+import type { DatabaseTarget } from '../../services/shared/database/database.ts'
 
 /** Where all services of one system keep their data: a folder of files, or a PostgreSQL server; sagas perhaps in Redis. */
 export type Place = (
@@ -17,7 +17,7 @@ export interface Tables {
 
 type Service = 'create-order-saga' | 'order' | 'payment' | 'timer'
 
-/** The database of one service, as `services/system.ts` names it where all run in one process. */
+/** The database of one service, as `services/app/system.ts` names it where all run in one process. */
 export function targetOf(place: Place, service: Service): DatabaseTarget {
   if (place.kind === 'sqlite') return { kind: 'sqlite', file: join(place.folder, `${service}.db`) }
   const url = new URL(place.url)

@@ -12,12 +12,12 @@ import { sqliteStore } from 'ordersaga/stores/sqlite'
 import type { Message, Transport } from 'ordersaga/transport'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import type { DatabaseTarget } from '../database/database.ts'
-import { openOrderService } from '../order/service.ts'
-import { openPaymentService } from '../payment/service.ts'
-import { openCreateOrderService } from '../sagas/create-order/service.ts'
+import { openOrderService } from '../../order/service.ts'
+import { openPaymentService } from '../../payment/service.ts'
+import { openCreateOrderService } from '../../sagas/create-order/service.ts'
 import type { OpenService } from '../service.ts'
-import { openTimerService } from '../timer/service.ts'
-import { openUserService } from '../user/service.ts'
+import { openTimerService } from '../../timer/service.ts'
+import { openUserService } from '../../user/service.ts'
 
 /** Holds back messages by their type. */
 export interface Gate {

@@ -2,15 +2,15 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readConfig } from './config.ts'
-import { openDatabase } from './database/database.ts'
-import { createLog } from './log/log.ts'
-import { orderEvent } from './order/events.ts'
-import { cancel, findOrderOfSaga } from './order/orders.ts'
-import { orderMigrations, type OrderTables } from './order/schema.ts'
-import { shopOf } from './sagas/create-order/shop.testkit.ts'
+import { openDatabase } from '../shared/database/database.ts'
+import { createLog } from '../shared/log/log.ts'
+import { orderEvent } from '../order/events.ts'
+import { cancel, findOrderOfSaga } from '../order/rows.ts'
+import { orderMigrations, type OrderTables } from '../order/schema.ts'
+import { shopOf } from '../sagas/create-order/shop.testkit.ts'
 import { startAll, type System } from './system.ts'
-import { newFolder } from './testing/ask.ts'
-import { timerMigrations, type TimerTables } from './timer/schema.ts'
+import { newFolder } from '../shared/testing/ask.ts'
+import { timerMigrations, type TimerTables } from '../timer/schema.ts'
 
 const ports = { USER_PORT: '0', ORDER_PORT: '0', PAYMENT_PORT: '0', TIMER_PORT: '0', CREATE_ORDER_PORT: '0' }
 const start = (folder: string): Promise<System> =>

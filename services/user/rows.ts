@@ -1,7 +1,6 @@
-/** Users in the database, and as the contract (6.1) shows them. */
+/** Users in the database. */
 import type { Kysely } from 'kysely'
 import { v4 as uuidv4 } from 'uuid'
-import { utcText } from '../time/utc.ts'
 import type { UserRow, UserTables } from './schema.ts'
 
 type Db = Kysely<UserTables>
@@ -102,34 +101,5 @@ function cardColumns(card: Card | null, now: number) {
     card_exp_month: card?.expMonth ?? null,
     card_exp_year: card?.expYear ?? null,
     card_updated_at: card === null ? null : now,
-  }
-}
-
-export function userJson(row: UserRow, withCard: boolean) {
-  return {
-    clerkUserId: row.user_id,
-    username: row.username,
-    email: row.email,
-    firstName: row.first_name,
-    lastName: row.last_name,
-    phoneNumber: row.phone_number,
-    customerRating: row.customer_rating,
-    runnerRating: row.runner_rating,
-    stripeCustomerId: row.stripe_customer_id,
-    stripeConnectAccountId: row.stripe_connect_account_id,
-    createdAt: utcText(row.created_at),
-    updatedAt: utcText(row.updated_at),
-    ...(withCard && row.payment_method_id !== null ? { userStripeCard: cardJson(row, row.payment_method_id) } : {}),
-  }
-}
-
-function cardJson(row: UserRow, paymentMethodId: string) {
-  return {
-    payment_method_id: paymentMethodId,
-    last4: row.card_last4,
-    brand: row.card_brand,
-    exp_month: row.card_exp_month,
-    exp_year: row.card_exp_year,
-    updated_at: row.card_updated_at === null ? null : utcText(row.card_updated_at),
   }
 }

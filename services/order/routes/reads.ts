@@ -1,13 +1,13 @@
 /** Orders over HTTP: reads, page by page (docs/wire-contract.md). */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
-import { storableText } from '../database/text.ts'
-import { HttpError } from '../http/http-error.ts'
-import type { HttpServer } from '../http/server.ts'
-import { isOrderStatus, orderStatuses, type OrderStatus } from './domain.ts'
-import { findOrder, listOrders, type OrderFilter } from './orders.ts'
-import type { OrderTables } from './schema.ts'
-import { OrderView, viewOf } from './view.ts'
+import { storableText } from '../../shared/database/text.ts'
+import { HttpError } from '../../shared/http/http-error.ts'
+import type { HttpServer } from '../../shared/http/server.ts'
+import { isOrderStatus, orderStatuses, type OrderStatus } from '../domain.ts'
+import { findOrder, listOrders, type OrderFilter } from '../rows.ts'
+import type { OrderTables } from '../schema.ts'
+import { OrderView, viewOf } from '../view.ts'
 
 const tags = ['orders']
 

@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { SagaState } from 'ordersaga/state'
 import { redisStore } from 'ordersaga/stores/redis'
-import { openDatabase } from '../../services/database/database.ts'
+import { openDatabase } from '../../services/shared/database/database.ts'
 import { auditPayments } from '../../services/payment/audit.ts'
 import { balancesByPayment, nothing, type Balances } from '../../services/payment/ledger.ts'
 import { paymentMigrations, type PaymentRow, type PaymentTables } from '../../services/payment/schema.ts'

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Message, Transport } from 'ordersaga/transport'
 import { expect, test } from 'vitest'
-import { postgresUrl, suiteOn } from '../../tests/parts.ts'
+import { postgresUrl, suiteOn } from '../../../tests/kit/parts.ts'
 import { postgresPlace } from '../testing/places.ts'
 import { openDatabase } from './database.ts'
 import { outboxContract } from './outbox.contract.ts'

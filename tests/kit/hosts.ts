@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startPrivatePart, type PartName, type PrivatePart } from '../faults/private-part.ts'
-import type { Place } from '../faults/tables.ts'
+import { startPrivatePart, type PartName, type PrivatePart } from './private-part.ts'
+import type { Place } from './tables.ts'
 import type { Service, Setting } from './system.ts'
 
 export interface Host extends Setting {

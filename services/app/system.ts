@@ -1,5 +1,5 @@
 /**
- * Puts the services together: which database each has, and in which order they start and stop. `connection.ts` says how
+ * Puts the services together: which database each has, and in which order they start and stop. `transport.ts` says how
  * their messages move.
  */
 import { join } from 'node:path'
@@ -9,15 +9,15 @@ import { redisStore } from 'ordersaga/stores/redis'
 import { sqliteStore } from 'ordersaga/stores/sqlite'
 import type { Logger } from 'pino'
 import { serverUrl, type Config, type ServiceName } from './config.ts'
-import { connect, type Connection } from './connection.ts'
-import type { DatabaseTarget } from './database/database.ts'
-import { logProblems } from './log/problems.ts'
-import { openOrderService } from './order/service.ts'
-import { openPaymentService } from './payment/service.ts'
-import { openCreateOrderService } from './sagas/create-order/service.ts'
-import type { OpenService } from './service.ts'
-import { openTimerService } from './timer/service.ts'
-import { openUserService } from './user/service.ts'
+import { connect, type Connection } from './transport.ts'
+import type { DatabaseTarget } from '../shared/database/database.ts'
+import { logProblems } from '../shared/log/problems.ts'
+import { openOrderService } from '../order/service.ts'
+import { openPaymentService } from '../payment/service.ts'
+import { openCreateOrderService } from '../sagas/create-order/service.ts'
+import type { OpenService } from '../shared/service.ts'
+import { openTimerService } from '../timer/service.ts'
+import { openUserService } from '../user/service.ts'
 
 export interface System {
   readonly services: readonly OpenService[]

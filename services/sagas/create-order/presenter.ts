@@ -4,8 +4,8 @@ import { stepOf } from 'ordersaga/evolve'
 import type { SagaState, SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
-import { decimalOf } from '../../money/money.ts'
-import { utcText } from '../../time/utc.ts'
+import { decimalOf } from '../../shared/money/money.ts'
+import { utcText } from '../../shared/time/utc.ts'
 import { CreateOrderInput } from './saga.ts'
 
 /** `current_step` and the beginning of `error`, by step of the saga. */

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { newFile } from '../testing/ask.ts'
 import { openDatabase } from './database.ts'
 import { isUniqueViolation } from './errors.ts'
-import { inboxContract } from '../../saga/participant/inbox.contract.ts'
+import { inboxContract } from '../../../saga/participant/inbox.contract.ts'
 import { startRetention } from './retention.ts'
 import { inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
 

@@ -6,8 +6,8 @@ import { memoryTransport } from 'ordersaga/transports/memory'
 import { rabbitmqTransport } from 'ordersaga/transports/rabbitmq'
 import type { Logger } from 'pino'
 import { serverUrl, type Config, type ServiceName } from './config.ts'
-import type { MessageReceiver } from './http/messages.ts'
-import { logProblems } from './log/problems.ts'
+import type { MessageReceiver } from '../shared/http/messages.ts'
+import { logProblems } from '../shared/log/problems.ts'
 
 export interface Connection {
   readonly transport: Transport

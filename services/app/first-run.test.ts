@@ -1,8 +1,8 @@
 /** What a newcomer is shown, over services that run. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { firstRun } from './first-run.ts'
-import { call } from './testing/call.ts'
-import { startEmbedded, type Embedded } from './testing/embedded.ts'
+import { call } from '../shared/testing/call.ts'
+import { startEmbedded, type Embedded } from '../shared/testing/embedded.ts'
 
 let system: Embedded
 let lines: string[]

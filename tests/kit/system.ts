@@ -1,13 +1,13 @@
 /**
- * The five services as processes of their own, or all in one, as a user starts them: by `services/main.ts` and the
+ * The five services as processes of their own, or all in one, as a user starts them: by `services/app/main.ts` and the
  * environment alone. A test asks them over HTTP, kills them and starts them again.
  */
 import { fileURLToPath } from 'node:url'
-import { startChild, type Child } from '../faults/child.ts'
-import { isFree } from '../faults/free-port.ts'
-import { until } from '../faults/until.ts'
+import { startChild, type Child } from './child.ts'
+import { isFree } from './free-port.ts'
+import { until } from './until.ts'
 
-const main = fileURLToPath(import.meta.resolve('../../services/main.ts'))
+const main = fileURLToPath(import.meta.resolve('../../services/app/main.ts'))
 const startMs = 120_000
 
 const participants = ['user', 'order', 'payment', 'timer'] as const

@@ -1,5 +1,5 @@
 /** Fresh databases for tests, on either kind. */
-import { freshDatabase } from '../../tests/parts.ts'
+import { freshDatabase } from '../../../tests/kit/parts.ts'
 import { newFile } from './ask.ts'
 import type { Place } from './running.ts'
 

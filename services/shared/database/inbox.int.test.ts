@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { freshDatabase, postgresUrl, suiteOn } from '../../tests/parts.ts'
+import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/kit/parts.ts'
 import { openDatabase } from './database.ts'
-import { inboxContract } from '../../saga/participant/inbox.contract.ts'
+import { inboxContract } from '../../../saga/participant/inbox.contract.ts'
 import { inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
 
 const migrations = { '001_inbox': inboxMigration, '002_inbox_age': inboxAgeMigration('postgres') }

@@ -2,15 +2,15 @@
 import { fingerprintOf } from 'ordersaga/engine/fingerprint'
 import { eventChannel } from 'ordersaga/transport'
 import { z } from 'zod'
-import type { Outbox } from '../database/outbox.ts'
-import { storableText } from '../database/text.ts'
-import { HttpError } from '../http/http-error.ts'
-import type { HttpServer } from '../http/server.ts'
-import { readContent, type OrderContent } from './content.ts'
-import { orderEvent } from './events.ts'
-import { insertOrderOfRequest, type OrderOfRequest } from './orders.ts'
+import type { Outbox } from '../../shared/database/outbox.ts'
+import { storableText } from '../../shared/database/text.ts'
+import { HttpError } from '../../shared/http/http-error.ts'
+import type { HttpServer } from '../../shared/http/server.ts'
+import { readContent, type OrderContent } from '../content.ts'
+import { orderEvent } from '../events.ts'
+import { insertOrderOfRequest, type OrderOfRequest } from '../rows.ts'
 import { Problem } from './reads.ts'
-import type { OrderTables } from './schema.ts'
+import type { OrderTables } from '../schema.ts'
 
 export interface CreationOptions {
   readonly outbox: Outbox<OrderTables>
