@@ -5,8 +5,8 @@
  * another. What is asked over the caller's connections changes nothing for what he asks over them: no setting is left
  * behind, no statement is prepared.
  */
-import pg from 'pg'
 import { within } from '../within.ts'
+import { pg } from './driver.ts'
 
 export interface PostgresQuery {
   readonly text: string

@@ -1,9 +1,9 @@
 /** Makes what the store needs in a database: a schema, its tables in their newest version, and the database itself if told to. */
 import { createHash } from 'node:crypto'
-import pg from 'pg'
 import type { OnProblem } from '../../problem.ts'
 import { StoreError } from '../store.ts'
 import { migrations } from './migrations.ts'
+import { pg } from './driver.ts'
 import type { PostgresClient } from './pool.ts'
 import { clientSettings, connected } from './source.ts'
 

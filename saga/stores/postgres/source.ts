@@ -1,5 +1,6 @@
 /** Where connections come from: the store makes its own, or takes them from a pool of the caller's. */
-import pg from 'pg'
+import type { ClientBase, ClientConfig, Pool } from 'pg'
+import { pg } from './driver.ts'
 import type { PostgresPool, PostgresPoolClient } from './pool.ts'
 import { Connections, silentFor, types } from './pool.ts'
 import { within } from '../within.ts'
@@ -37,9 +38,9 @@ const ignore = (): void => undefined
 
 export function ownSource({ connectionString, maxConnections, timeoutMs }: OwnSettings): Source {
   const settings = clientSettings(connectionString)
-  function poolOf(max: number, session: string): pg.Pool {
+  function poolOf(max: number, session: string): Pool {
     // The pool waits for what this returns, although its types do not say so.
-    const begin = (client: pg.ClientBase): unknown => {
+    const begin = (client: ClientBase): unknown => {
       client.on('error', ignore) // unheard, it would end the process
       return client.query(session)
     }
@@ -80,7 +81,7 @@ export function callersSource(pool: PostgresPool, timeoutMs: number): Source {
   }
 }
 
-export const clientSettings = (connectionString: string): pg.ClientConfig & { readonly connectionString: string } => ({
+export const clientSettings = (connectionString: string): ClientConfig & { readonly connectionString: string } => ({
   connectionString,
   types,
   keepAlive: true,
@@ -89,7 +90,7 @@ export const clientSettings = (connectionString: string): pg.ClientConfig & { re
   application_name: 'ordersaga',
 })
 
-export async function connected(settings: pg.ClientConfig): Promise<Dedicated> {
+export async function connected(settings: ClientConfig): Promise<Dedicated> {
   const client = new pg.Client(settings)
   const end = (): Promise<void> => client.end().catch(ignore)
   client.on('error', ignore)

@@ -8,9 +8,12 @@
  *   where the connection breaks, and at the latest after `commandTimeoutMs`, when one that is silent is taken for broken;
  * - who calls while it is being made waits for that attempt, at most `connectTimeoutMs`; once one has failed, nobody waits.
  */
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
+import { driver } from '../../driver.ts'
 import { StoreError } from '../store.ts'
 import type { Script } from './script.ts'
+
+const ioredis = driver('ioredis', 'ordersaga/stores/redis') as { readonly Redis: typeof Redis }
 
 export interface ConnectionSettings {
   readonly url: URL
@@ -39,7 +42,7 @@ export class Connection {
     this.#settings = settings
     this.#prepare = prepare
     const { firstMs, mostMs } = settings.retry
-    this.#client = new Redis(settings.url.href, {
+    this.#client = new ioredis.Redis(settings.url.href, {
       connectionName: 'ordersaga',
       disableClientInfo: true,
       connectTimeout: settings.connectTimeoutMs,

@@ -6,10 +6,13 @@
  */
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import Libsql from 'libsql'
+import type Libsql from 'libsql'
+import { driver } from '../../driver.ts'
 import { StoreError } from '../store.ts'
 import { within } from '../within.ts'
 import { migrations } from './migrations.ts'
+
+const LibsqlDatabase = driver('libsql', 'ordersaga/stores/sqlite') as typeof Libsql
 
 type Raw = InstanceType<typeof Libsql>
 /** Values are bound by position; as one array where it counts, since the driver flattens a list of them. */
@@ -40,7 +43,7 @@ export class Database {
     if (this.#raw !== null) return
     return this.alone(() => {
       if (this.#file !== ':memory:') mkdirSync(dirname(this.#file), { recursive: true })
-      const raw = new Libsql(this.#file, { timeout: 0 })
+      const raw = new LibsqlDatabase(this.#file, { timeout: 0 })
       try {
         prepareFile(raw, this.#file)
       } catch (error) {

@@ -5,9 +5,10 @@
  * out the topics that the leader does not read. A group whose subscriptions have a consumer each (one saga reads the events
  * of several participants), or whose replicas are of two versions, would have partitions that nobody reads.
  */
-import { AssignerProtocol, type GroupMember, type PartitionAssigner } from 'kafkajs'
+import type { GroupMember, PartitionAssigner } from 'kafkajs'
+import { kafkajs } from './driver.ts'
 
-const { MemberMetadata, MemberAssignment } = AssignerProtocol
+const { MemberMetadata, MemberAssignment } = kafkajs.AssignerProtocol
 
 const name = 'ordersaga-by-subscription'
 const version = 1

@@ -8,7 +8,8 @@
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { OnProblem, Problem } from '../../problem.ts'
-import { Kafka, logLevel, type ISocketFactoryArgs, type KafkaConfig, type LogEntry } from 'kafkajs'
+import type { ISocketFactoryArgs, Kafka, KafkaConfig, LogEntry } from 'kafkajs'
+import { kafkajs } from './driver.ts'
 
 export interface ClientOptions {
   readonly brokers: readonly string[]
@@ -27,7 +28,7 @@ export interface Client {
 export function openClient({ brokers, clientId, ssl, sasl, report }: ClientOptions): Client {
   const sockets = new Set<Socket>()
   let gone = false
-  const kafka = new Kafka({
+  const kafka = new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
     ...(ssl === undefined ? {} : { ssl }),
@@ -35,7 +36,7 @@ export function openClient({ brokers, clientId, ssl, sasl, report }: ClientOptio
     connectionTimeout: 3_000,
     requestTimeout: 10_000,
     retry: { initialRetryTime: 100, maxRetryTime: 2_000, multiplier: 1.5, retries: 5 },
-    logLevel: logLevel.ERROR,
+    logLevel: kafkajs.logLevel.ERROR,
     logCreator: () => (entry) => {
       if (!gone && !isRoutine(entry)) report(problemOf(entry))
     },

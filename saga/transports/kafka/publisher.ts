@@ -11,12 +11,13 @@
  * - one record that can never be sent holds up no other: what cannot be written is found before it joins a batch, what the
  *   broker refuses by halving the batch; the rest of its call goes out, and then the call rejects with the refused ones.
  */
-import { Partitioners, type Message as KafkaRecord, type Producer } from 'kafkajs'
+import type { Message as KafkaRecord, Producer } from 'kafkajs'
 import type { Clock } from '../../clock.ts'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
 import { RefusedError } from '../transport.ts'
 import { pause, settledWithin, within } from '../within.ts'
 import type { Client } from './client.ts'
+import { kafkajs } from './driver.ts'
 import { PublishError } from './publish-error.ts'
 import type { Topics } from './topics.ts'
 import { sizeOf } from './wire.ts'
@@ -212,7 +213,7 @@ export class Publisher {
       idempotent: true,
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
-      createPartitioner: Partitioners.DefaultPartitioner,
+      createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
     })
     return { client, producer, connected: producer.connect() }
   }

@@ -5,12 +5,15 @@
  * stops answering while a set-up fails or a connection closes), so it is not used.
  */
 import type { Chance } from '../../chance.ts'
-import { connect, type ChannelModel, type SocketOptions } from 'amqplib'
+import type { ChannelModel, connect as Connect, SocketOptions } from 'amqplib'
 import { Socket } from 'node:net'
 import type { Clock } from '../../clock.ts'
 import { backoff, type RetryPolicy } from '../../core/retry.ts'
+import { driver } from '../../driver.ts'
 import type { OnProblem } from '../../problem.ts'
 import { pause, settledWithin } from '../within.ts'
+
+const { connect } = driver('amqplib', 'ordersaga/transports/rabbitmq') as { readonly connect: typeof Connect }
 
 const reconnect: RetryPolicy = { tries: Infinity, firstMs: 100, factor: 2, maxMs: 2_000, jitter: 0.5 }
 
