@@ -30,7 +30,9 @@ export function timeless(definition: SagaDefinition, tries: number): SagaDefinit
     byAnswer: byType(definition.byAnswer),
     byEvent: byType(definition.byEvent),
     follows: definition.follows.map((follow) =>
-      follow.then.kind === 'ask' ? { ...follow, then: { ...follow.then, withinMs: one(follow.then.withinMs) } } : follow,
+      follow.reaction.kind === 'ask'
+        ? { ...follow, reaction: { ...follow.reaction, withinMs: one(follow.reaction.withinMs) } }
+        : follow,
     ),
   }
 }
@@ -73,6 +75,7 @@ export function normalised(definition: SagaDefinition, state: SagaState): SagaSt
     error: state.error && { ...state.error, reason: why },
     cancel: state.cancel && { ...state.cancel, by: why, reason: why, at: Math.min(state.cancel.at, due) },
     parked: state.parked && { ...state.parked, reason: why },
+    kept: state.kept?.length === 0 ? undefined : state.kept,
     followed: state.followed?.toSorted(),
   }
 }
