@@ -1,0 +1,10 @@
+import { checkRollout } from 'ordersaga/engine/rollout'
+import { sqliteStore } from 'ordersaga/stores/sqlite'
+import { definitions } from './pickup.ts'
+
+const store = sqliteStore({ file: 'sagas.db' }) // of production: a replica is not needed, nothing is changed
+const { safe, lines } = await checkRollout({ store, definitions })
+for (const { definition, version, step, sagas, verdict, why } of lines)
+  console.log(`${sagas} of ${definition} version ${version} at ${step}: ${verdict} ${why}`)
+await store.close()
+process.exitCode = safe ? 0 : 1
