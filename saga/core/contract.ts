@@ -18,11 +18,11 @@ export interface Schema<out Read, out Given = unknown> {
   }
 }
 
-type SchemaResult<T> =
+export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[]; readonly value?: unknown }
 
-interface SchemaIssue {
+export interface SchemaIssue {
   readonly message: string
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
 }
@@ -72,7 +72,7 @@ export interface CommandContract<Payload = unknown, Data = unknown, Received = P
   belongs(reply: ReplyMessage, asked: Payload): boolean
 }
 
-interface RejectedReply {
+export interface RejectedReply {
   readonly type: string
   readonly data: Schema<unknown>
   reason(data: unknown): string
@@ -80,7 +80,7 @@ interface RejectedReply {
   refuse(reason: string): unknown
 }
 
-interface SharedOptions<Payload, Received> {
+export interface SharedOptions<Payload, Received> {
   readonly payload: Schema<Received, Payload>
   readonly safeOnNothing?: boolean
   /** For one of several commands of this type: whether a payload is this one's. */

@@ -10,7 +10,7 @@ import type { RetryPolicy } from './retry.ts'
 import { defaultRetry } from './retry.ts'
 import { structureKey, structureOf } from './structure.ts'
 
-interface Timing {
+export interface Timing {
   /** Attempts and pauses; 8 tries from 0.2 s to 30 s, as far as nothing else is given. */
   readonly retry?: Partial<RetryPolicy>
   /** Of the undo; as `retry`, as far as nothing else is given. */
@@ -65,7 +65,7 @@ export interface WaitOptions<Data, Exhausted extends 'stop' | 'continue'> {
   readonly onExhausted?: Exhausted
 }
 
-type Answered<Data, Exhausted> = Exhausted extends 'continue' ? Data | undefined : Data
+export type Answered<Data, Exhausted> = Exhausted extends 'continue' ? Data | undefined : Data
 
 export interface SagaOptions<Input, Given = unknown> {
   readonly version: number
@@ -118,10 +118,10 @@ export function defineSaga<Input, Given = Input>(
 }
 
 /** A step before its place in the saga is known. */
-type Draft = Omit<StepDefinition, 'index' | 'stage' | 'place'>
+export type Draft = Omit<StepDefinition, 'index' | 'stage' | 'place'>
 
-type Kind = 'saga' | 'group'
-type Named<Name extends string, Reply> = { readonly [K in Name]: Reply }
+export type Kind = 'saga' | 'group'
+export type Named<Name extends string, Reply> = { readonly [K in Name]: Reply }
 
 /**
  * Collects steps; each call gives a new builder, so a common beginning can be shared. `Seen` is what the next step's functions
@@ -234,7 +234,7 @@ export class SagaBuilder<Input, Seen, Given = Input, All = Seen, Of extends Kind
   }
 }
 
-type After<Input, Seen, Given, All, Of extends Kind, Added> = SagaBuilder<
+export type After<Input, Seen, Given, All, Of extends Kind, Added> = SagaBuilder<
   Input,
   Of extends 'saga' ? Seen & Added : Seen,
   Given,

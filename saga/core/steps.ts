@@ -6,7 +6,7 @@
  */
 import type { StepState } from './state.ts'
 
-type Group = Readonly<Record<string, StepState>>
+export type Group = Readonly<Record<string, StepState>>
 /** Plain JSON: group numbers of the first level, of the second, then the names. */
 export type Steps = Readonly<Record<string, Readonly<Record<string, Group>>>>
 

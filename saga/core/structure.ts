@@ -14,7 +14,7 @@ export interface Structure {
   readonly follows: readonly string[]
 }
 
-type StepStructure = { readonly name: string; readonly stage: number } & Readonly<
+export type StepStructure = { readonly name: string; readonly stage: number } & Readonly<
   Record<string, string | number | null>
 >
 

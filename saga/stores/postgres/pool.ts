@@ -8,11 +8,16 @@
 import { within } from '../within.ts'
 import { pg } from './driver.ts'
 
+/** Reads values of PostgreSQL, as pg takes it. */
+export interface TypeParsers {
+  getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown
+}
+
 export interface PostgresQuery {
   readonly text: string
   readonly values?: unknown[]
   readonly name?: string
-  readonly types?: typeof types
+  readonly types?: TypeParsers
 }
 
 /** What is used of a connection of the package `pg`, a Client or one of a Pool, where a transaction of the caller's is open. */
@@ -38,7 +43,7 @@ export interface PostgresPool {
 const int8 = 20
 
 /** Counts and Unix milliseconds fit a number. */
-export const types = {
+export const types: TypeParsers = {
   getTypeParser: (oid: number, format?: 'text' | 'binary'): ((value: string) => unknown) =>
     oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
 }

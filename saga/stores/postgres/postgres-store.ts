@@ -51,7 +51,7 @@ import { callersSource, ownSource } from './source.ts'
 import * as statements from './statements.ts'
 
 export type { PostgresStoreOptions } from './options.ts'
-export type { PostgresClient, PostgresPool, PostgresPoolClient, PostgresQuery } from './pool.ts'
+export type { PostgresClient, PostgresPool, PostgresPoolClient, PostgresQuery, TypeParsers } from './pool.ts'
 
 export interface PostgresStore extends Store {
   /**

@@ -1,14 +1,14 @@
 /** Where messages are posted: the configured peers of channels, and the addresses that late replies may go to. */
 import { isCommandChannel, replyChannel } from '../transport.ts'
 
-type Headers = Readonly<Record<string, string>>
+export type PeerHeaders = Readonly<Record<string, string>>
 
 /** A peer that is called otherwise than by the convention. */
 export interface HttpPeer {
   /** What its messages are posted to, as it is: `https://shop.example/api/commands?tenant=7`. */
   readonly url: string
   /** Sent with each of them, such as a token; a function is asked before each request. The transport's own go before them. */
-  readonly headers?: Headers | (() => Headers | Promise<Headers>)
+  readonly headers?: PeerHeaders | (() => PeerHeaders | Promise<PeerHeaders>)
 }
 
 export class AddressBook {
@@ -53,7 +53,7 @@ export class AddressBook {
   }
 
   /** What the peer at an address wants to be sent along. A late reply goes to its origin, and to no other, with the same. */
-  async headersFor(address: string): Promise<Headers> {
+  async headersFor(address: string): Promise<PeerHeaders> {
     const headers = this.#peerAt(address)?.headers
     const given = typeof headers === 'function' ? await headers() : headers
     return Object.fromEntries(Object.entries(given ?? {}).map(([name, value]) => [name.toLowerCase(), value]))

@@ -27,12 +27,20 @@ import { Lifecycle } from '../lifecycle.ts'
 import { readOptions } from '../options.ts'
 import { replyChannel, type DeadLetter, type Transport } from '../transport.ts'
 import { UnreadChannels } from '../unread-channels.ts'
-import { AddressBook, type HttpPeer } from './address-book.ts'
+import { AddressBook, type HttpPeer, type PeerHeaders } from './address-book.ts'
 import { Inbound } from './inbound.ts'
 import { Outbound } from './outbound.ts'
-import { readRequest, refused, replyToIn, unavailable, type HttpAnswer, type HttpRequest } from './wire.ts'
+import {
+  readRequest,
+  refused,
+  replyToIn,
+  unavailable,
+  type HttpAnswer,
+  type HttpRequest,
+  type RequestHeaders,
+} from './wire.ts'
 
-export type { HttpAnswer, HttpPeer, HttpRequest }
+export type { HttpAnswer, HttpPeer, HttpRequest, PeerHeaders, RequestHeaders }
 
 export interface HttpTransportOptions {
   /**

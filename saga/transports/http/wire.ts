@@ -10,11 +10,11 @@ import { SendError, type PostRequest } from './peer.ts'
 export interface HttpRequest {
   readonly channel: string
   /** Names in lower case, as Node gives them. */
-  readonly headers: Headers
+  readonly headers: RequestHeaders
   readonly body: unknown
 }
 
-type Headers = Readonly<Record<string, string | readonly string[] | undefined>>
+export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
 
 export interface HttpAnswer {
   readonly status: number
@@ -112,7 +112,7 @@ export function readRequest(request: HttpRequest, now: number): ReadRequest {
 export const tooLarge = (): HttpAnswer =>
   refused(413, `the body has more than ${maxBodyBytes} bytes, which is the most allowed`)
 
-function idsIn(headers: Headers): Omit<Known, 'received'> {
+function idsIn(headers: RequestHeaders): Omit<Known, 'received'> {
   return {
     id: header(headers, 'idempotency-key'),
     causationId: header(headers, 'ordersaga-causation-id'),
@@ -120,7 +120,7 @@ function idsIn(headers: Headers): Omit<Known, 'received'> {
   }
 }
 
-function header(headers: Headers, name: string): string | undefined {
+function header(headers: RequestHeaders, name: string): string | undefined {
   const value = headers[name]
   const first = typeof value === 'object' ? value[0] : value
   return first === '' ? undefined : first

@@ -22,7 +22,7 @@ import { Reader } from './reader.ts'
 import { Topics } from './topics.ts'
 import { toRecord } from './wire.ts'
 
-export { PublishError } from './publish-error.ts'
+export { PublishError, type PublishErrorCode } from './publish-error.ts'
 
 export interface KafkaTransportOptions {
   /** `host:port` of one or more brokers. */

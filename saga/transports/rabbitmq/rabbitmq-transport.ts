@@ -22,7 +22,7 @@ import { Reader } from './reader.ts'
 import { topology, type Source } from './topology.ts'
 import { toAmqpMessage } from './wire.ts'
 
-export { PublishError } from './publisher.ts'
+export { PublishError, type PublishErrorCode } from './publisher.ts'
 
 export interface RabbitmqTransportOptions {
   /** Such as `amqp://user:password@host:5672/vhost`; `amqps:` for TLS, `?heartbeat=SECONDS` where 3 are not right. */
