@@ -94,8 +94,8 @@ const comesTooEarly = ({ state }: Turn, { reaction }: Follow): boolean =>
   reaction.kind === 'ask' ? state.status !== 'COMPLETED' : state.status === 'PARKED'
 
 /**
- * What follows an event, now or when its time has come. A step is asked again under a new id, and keeps the time at
- * which it was first asked. Too late for it, the saga cancels.
+ * What follows an event, now or when its time has come. A step whose outcome is known is asked again under a new id, and keeps
+ * the time at which it was first asked. Too late for it, the saga cancels.
  */
 export function followEvent(turn: Turn, follow: Follow, event: EventName, data: unknown): true {
   const { reaction, by, reason } = follow
@@ -113,7 +113,9 @@ export function followEvent(turn: Turn, follow: Follow, event: EventName, data: 
     return true
   }
   turn.emit({ type: 'SagaReopened', stage: step.stage })
-  return ask(turn, step, 1, (turn.step(step).round ?? 1) + 1)
+  const { round = 1, exhausted } = turn.step(step)
+  // Of unknown outcome it is repeated: under a new id, its undo would not keep the old command out.
+  return ask(turn, step, 1, exhausted === true ? round : round + 1)
 }
 
 /** The event with the state after it, and why the command cannot be built; null where it can. */
@@ -208,8 +210,12 @@ function close(turn: Turn, step: StepDefinition): true {
   return true
 }
 
-const mayHaveEffect = ({ phase, exhausted }: StepState): boolean =>
-  phase === 'done' || phase === 'unknown' || phase === 'asked' || (phase === 'skipped' && exhausted === true)
+const mayHaveEffect = ({ phase, exhausted, before }: StepState): boolean =>
+  phase === 'done' ||
+  phase === 'unknown' ||
+  phase === 'asked' ||
+  (phase === 'skipped' && exhausted === true) ||
+  (phase === 'rejected' && before === true)
 
 /** Names of the steps that may have an effect now, for an operator who gives up. */
 export const mayRemain = (turn: Turn): readonly string[] =>

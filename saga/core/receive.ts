@@ -142,7 +142,7 @@ function refused(turn: Turn, { step, direction }: Match, reason: string, reply: 
   const again = step.onRejected === 'retry' && isForward(turn) && !exhausted(turn, step)
   const retryAt = again ? turn.retryAt(step.retry, step, state.attempts) : null
   turn.emit({ type: 'StepRejected', step: step.name, reason, retryAt })
-  if (retryAt === null) leaveOut(turn, step, reason, 'none')
+  if (retryAt === null) leaveOut(turn, step, reason, state.before === true ? 'possible' : 'none')
 }
 
 /** The query found no effect. The command may still be on its way, so it is repeated under its id, never given up on that. */

@@ -78,6 +78,8 @@ export interface StepState {
   readonly exhausted?: true | undefined
   /** Why it was rejected or is unknown; while its answer is awaited, why the last one could not be read. */
   readonly why?: string | undefined
+  /** Asked again after it was done: a refusal of the new round does not undo the one before. */
+  readonly before?: true | undefined
   /** Of a wait: the id of the message that it took. */
   readonly by?: string | null | undefined
   /** Successes that came late, each to be undone, in the order of their coming; and which of them is being undone. */
