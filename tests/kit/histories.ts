@@ -1,8 +1,7 @@
 /** Checks a saga store by its two tables: every saga ended or parked, every history whole and true. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Event } from 'ordersaga/events'
-import { evolve } from 'ordersaga/evolve'
-import { replay } from 'ordersaga/history'
+import { evolve, replay } from 'ordersaga/core'
 import { isSettled, type SagaState } from 'ordersaga/state'
 import type { Store, StoredSaga } from 'ordersaga/store'
 import type { Tables } from './tables.ts'

@@ -1,6 +1,6 @@
 /** Sagas as the clients of port 3101 know them. */
 import type { Event } from 'ordersaga/events'
-import { stepOf } from 'ordersaga/evolve'
+import { stepOf } from 'ordersaga/core'
 import type { SagaState, SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
