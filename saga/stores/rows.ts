@@ -5,12 +5,15 @@
  * (`kept-state.ts`), and what came since is folded when the saga is read.
  */
 import type { Input } from '../core/decide.ts'
+import type { SagaStatus } from '../core/state.ts'
 import { jsonOf } from './json.ts'
 import type { Events } from './kept-state.ts'
 import { foldSince, stateToKeep } from './kept-state.ts'
+import type { MoveReading, ReadEntries, ReadEntry, ReadMove, ReadMoves } from './moves.ts'
+import { readEntries, readHistory } from './moves.ts'
 import { isStorable } from './names.ts'
 import type { Reading } from './reading.ts'
-import { damageOf, stateOf } from './reading.ts'
+import { stateOf } from './reading.ts'
 import type { HandedInput, HistoryEntry, KnownDefinition, Move, SagaFilter, Start, StoredSaga } from './store.ts'
 
 interface Column<Item, Value> {
@@ -53,6 +56,7 @@ export const entryColumns = {
   at: whole((entry: HistoryEntry) => entry.at),
   input_id: text((entry: HistoryEntry) => entry.inputId),
   events: text((entry: HistoryEntry) => jsonOf(entry.sagaId, entry.events)),
+  status: text((entry: HistoryEntry) => entry.status),
 }
 
 /** What a move changes, and the saga and the `seq` that it changes it of. */
@@ -106,16 +110,55 @@ const folded = ({ seq, state, state_seq, later }: SagaRow): unknown =>
 
 export const reading: Reading<SagaRow> = { keyOf: ({ id, created_at }) => ({ id, createdAt: created_at }), toSaga }
 
-export type HistoryRow = RowOf<typeof entryColumns>
+/** Rows of an earlier version have no status. */
+export type HistoryRow = Omit<RowOf<typeof entryColumns>, 'status'> & { readonly status: SagaStatus | null }
+
+const toEntry = ({ saga_id, seq, at, input_id, events, status }: HistoryRow): ReadEntry => ({
+  sagaId: saga_id,
+  seq,
+  at,
+  inputId: input_id,
+  events: JSON.parse(events) as Events,
+  status,
+})
+
+/** A row of the table `saga_history`, and what is told of its saga with it. */
+export type MoveRow = HistoryRow & Pick<SagaRow, 'definition' | 'version' | 'business_key'>
+
+const toMove = (row: MoveRow): ReadMove => ({
+  ...toEntry(row),
+  definition: row.definition,
+  version: row.version,
+  businessKey: row.business_key,
+})
+
+/** The events of a saga's moves, one after the other. */
+export interface EarlierRow {
+  readonly saga_id: string
+  readonly events: string
+}
+
+/** Reads the moves of sagas, each up to a `seq`. */
+type Earlier = (upTo: ReadonlyMap<string, number>) => Promise<readonly EarlierRow[]>
+
+const readingOf = <Row extends HistoryRow, Entry extends ReadEntry>(
+  toEntry: (row: Row) => Entry,
+  earlier: Earlier,
+): MoveReading<Row, Entry> => ({
+  idOf: ({ saga_id }) => saga_id,
+  toEntry,
+  earlier: async (upTo) => movesOf(await earlier(upTo)),
+})
+
+const movesOf = (rows: readonly EarlierRow[]): ReadonlyMap<string, ReadMoves> =>
+  new Map(rows.map(({ saga_id, events }) => [saga_id, () => JSON.parse(`[${events}]`) as readonly Events[]]))
 
 /** @throws StoreError `damaged` */
-export function toEntry({ saga_id, seq, at, input_id, events }: HistoryRow): HistoryEntry {
-  try {
-    return { sagaId: saga_id, seq, at, inputId: input_id, events: JSON.parse(events) as Events }
-  } catch (error) {
-    throw damageOf(saga_id, error)
-  }
-}
+export const readHistoryRows = (rows: readonly HistoryRow[], earlier: Earlier): Promise<readonly HistoryEntry[]> =>
+  readHistory(readingOf(toEntry, earlier), rows)
+
+export const readMoveRows = (rows: readonly MoveRow[], earlier: Earlier): Promise<ReadEntries<ReadMove>> =>
+  readEntries(readingOf(toMove, earlier), rows)
 
 /** @param argument how the database writes the n-th argument, from 1 */
 export function condition(

@@ -41,7 +41,8 @@ export function startOf(overrides: SagaOverrides = {}, live = true): Start {
     updatedAt: at,
     ...rest,
   }
-  return { saga, live, entry: { sagaId: id, seq: 1, at: saga.createdAt, inputId: `start:${id}`, events } }
+  const entry = { sagaId: id, seq: 1, at: saga.createdAt, inputId: `start:${id}`, events, status: saga.state.status }
+  return { saga, live, entry }
 }
 
 /** The next move of a saga as the engine makes it, with what a test wants otherwise. */
@@ -57,11 +58,12 @@ export function moveOf(
 ): Move {
   const { status = 'STARTED', entries = 1, step = 'one', reply = 'reply', inputId, ...rest } = overrides
   const events = [stepDone(reply, step), ...becoming(status)]
+  const state = folded(saga.state, events)
   return {
     id: saga.id,
     fromSeq: saga.seq,
     toSeq: saga.seq + entries,
-    state: folded(saga.state, events),
+    state,
     businessKey: saga.businessKey,
     owner: saga.owner,
     live: true,
@@ -72,6 +74,7 @@ export function moveOf(
       at: at + index,
       inputId: inputId ?? `input-${saga.seq + 1 + index}`,
       events,
+      status: state.status,
     })),
     ...rest,
   }

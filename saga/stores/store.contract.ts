@@ -7,6 +7,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { definitionCases } from './definitions.contract.ts'
+import { moveCases } from './moves.contract.ts'
 import { at, moveOf, startOf, testVersions, watcherOf, type SagaOverrides } from './sagas.testkit.ts'
 import type { DefinitionVersion, HistoryEntry, Move, SagaFilter, Start, Store, StoredSaga } from './store.ts'
 import { StoreError } from './store.ts'
@@ -716,14 +717,14 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
       },
     )
 
-    definitionCases({
+    const cases = {
       store: () => store,
       open,
       async reopen() {
         await store.close()
         return (store = await open())
       },
-      async elsewhere(work) {
+      async elsewhere(work: (store: Store) => Promise<void>) {
         const other = await makePlace()
         const opening = await other.open()
         await work(opening)
@@ -731,7 +732,9 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         await other.drop()
       },
       ...traits,
-    })
+    }
+    definitionCases(cases)
+    moveCases(cases)
 
     test('it is ready once it is open', async () => {
       expect(await store.ready()).toBe(true)
@@ -754,6 +757,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           ['list', () => store.list({})],
           ['count', () => store.count({})],
           ['history', () => store.history(saga.id)],
+          ['moves', () => store.moves(null)],
           ['claim', () => store.claim('heir', 0, 1, [])],
           ['liveVersions', () => store.liveVersions()],
           ['prune', () => store.prune(at, 1)],

@@ -45,6 +45,13 @@ export interface HistoryEntry {
   /** What caused the move: the id of the message, request or wake-up. */
   readonly inputId: string
   readonly events: readonly Event[]
+  /** The saga's status after this move. */
+  readonly status: SagaStatus
+}
+
+/** A move among those of all sagas, with what its saga is found by: its business key is the one that it has by now. */
+export interface StoredMove extends HistoryEntry, DefinitionVersion {
+  readonly businessKey: string | null
 }
 
 export interface Start {
@@ -116,6 +123,14 @@ export interface SagaPage {
   readonly damaged: readonly DamagedSaga[]
   /** Where the next page starts; null on the last. */
   readonly next: string | null
+}
+
+export interface MovePage {
+  readonly moves: readonly StoredMove[]
+  /** Sagas of moves that were to be among them and cannot be made out. They are passed over, and keep nobody from going on. */
+  readonly damaged: readonly DamagedSaga[]
+  /** The position after the last of them; the one before where there is nothing new. */
+  readonly next: string
 }
 
 /** A definition in one of its versions: what a saga runs under, from its start to its end. */
@@ -201,8 +216,23 @@ export interface Store {
   load(ids: readonly string[]): Promise<Found>
   list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage>
   count(filter: SagaFilter): Promise<number>
-  /** Moves with `seq > afterSeq`, oldest first, at most `limit` (1,000 where none is given). */
+  /**
+   * Moves with `seq > afterSeq`, oldest first, at most `limit` (1,000 where none is given). Each has the saga's status after
+   * it, so that a page costs what it returns; only for moves that were written by a version which did not keep the status,
+   * the saga's moves are read from the first.
+   *
+   * @throws StoreError `damaged`
+   */
   history(sagaId: string, afterSeq?: number, limit?: number): Promise<readonly HistoryEntry[]>
+  /**
+   * Moves of all sagas in the order in which they became visible, after a position (from the first where it is null), at most
+   * `limit` (1 to 1,000; 100 where none is given). Who keeps `next` and goes on from there, whenever and wherever, misses no
+   * move and sees none twice, whatever is committed meanwhile; moves of sagas that were removed in between are left out.
+   * The moves of one saga come by `seq`.
+   *
+   * @throws RangeError where the position was given by another store, or by this one before it was restored from a backup
+   */
+  moves(after: string | null, limit?: number): Promise<MovePage>
   /** Says that the owner is alive and runs these versions, on the store's own clock. */
   heartbeat(owner: string, runs: readonly DefinitionVersion[]): Promise<void>
   /** Removes the owner's heartbeat, so that others take its live sagas at once. */
@@ -219,7 +249,7 @@ export interface Store {
    * The counts are rough where sagas come, go or change hands meanwhile.
    */
   liveVersions(): Promise<readonly (DefinitionVersion & { readonly count: number })[]>
-  /** Removes ended sagas with the inputs kept for them, never live or parked ones, last moved before `before`; at most `limit`; returns how many. */
+  /** Removes ended sagas with their moves and the inputs kept for them, never live or parked ones, last moved before `before`; at most `limit`; returns how many. */
   prune(before: number, limit: number): Promise<number>
   /** Hints at what others than the engine of this process have done; hints can be lost. */
   watch?(watcher: StoreWatcher): Promise<{ close(): Promise<void> }>

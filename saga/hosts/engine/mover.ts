@@ -198,8 +198,9 @@ export class Mover {
     draft.outcomes.push(events)
     if (events.length === 0) return
     draft.state = state as SagaState
+    const { status } = draft.state
     const seq = (draft.before?.seq ?? 0) + draft.entries.length + 1
-    draft.entries.push({ sagaId: job.sagaId, seq, at, inputId: labelOf(job.inputId), events })
+    draft.entries.push({ sagaId: job.sagaId, seq, at, inputId: labelOf(job.inputId), events, status })
   }
 
   /** The core is total; should it fail all the same, the saga parks alone. */

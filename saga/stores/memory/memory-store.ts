@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { hasEnded } from '../../core/state.ts'
 import { conflictOf, differing, without } from '../definitions.ts'
 import { jsonOf } from '../json.ts'
+import { countIn, positionText } from '../moves.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import { Processes, versionKey } from '../processes.ts'
 import type { Reading } from '../reading.ts'
@@ -26,6 +27,11 @@ interface Row {
   readonly history: HistoryEntry[]
 }
 
+interface PlacedEntry {
+  readonly place: number
+  readonly entry: HistoryEntry
+}
+
 const reading: Reading<StoredSaga> = { keyOf: (saga) => saga, toSaga: (saga) => saga }
 
 const handedKey = ({ sagaId, inputId }: Omit<HandedInput, 'input'>): string => JSON.stringify([sagaId, inputId])
@@ -42,12 +48,20 @@ export function memoryStore(now: () => number = Date.now): Store {
   /** In the order of their coming. */
   const handed = new Map<string, HandedInput>()
   const processes = new Processes(now)
+  /** Of all sagas that are there, by place. */
+  let moves: PlacedEntry[] = []
+  let lastPlace = 0
+
+  function append(entries: readonly HistoryEntry[]): void {
+    for (const entry of entries) moves.push({ place: ++lastPlace, entry })
+  }
 
   function start({ saga, entry, live }: Start): StartResult {
     const held = rows.get(saga.key === null ? saga.id : (byKey.get(saga.key) ?? saga.id))
     if (held !== undefined) return { kind: 'exists', id: held.saga.id, fingerprint: held.saga.fingerprint }
     rows.set(saga.id, { saga, live, history: [entry] })
     if (saga.key !== null) byKey.set(saga.key, saga.id)
+    append([entry])
     return { kind: 'started' }
   }
 
@@ -58,6 +72,7 @@ export function memoryStore(now: () => number = Date.now): Store {
     row.saga = { ...row.saga, seq: toSeq, state, businessKey, owner, updatedAt }
     row.live = change.live
     row.history.push(...change.entries)
+    append(change.entries)
     return 'moved'
   }
 
@@ -112,10 +127,10 @@ export function memoryStore(now: () => number = Date.now): Store {
     async dropHanded(inputs) {
       for (const each of inputs) handed.delete(handedKey(each))
     },
-    async commit({ starts, moves }): Promise<CommitResult> {
-      const entries = [...starts.map(({ entry }) => entry), ...moves.flatMap((each) => each.entries)]
+    async commit(batch): Promise<CommitResult> {
+      const entries = [...batch.starts.map(({ entry }) => entry), ...batch.moves.flatMap((each) => each.entries)]
       for (const { sagaId, events } of entries) jsonOf(sagaId, events) // refused here as anywhere else
-      return { starts: starts.map(start), moves: moves.map(move) }
+      return { starts: batch.starts.map(start), moves: batch.moves.map(move) }
     },
     load: (ids) =>
       Promise.resolve({
@@ -139,6 +154,18 @@ export function memoryStore(now: () => number = Date.now): Store {
     async history(sagaId, afterSeq = 0, limit = 1000) {
       const from = Math.max(afterSeq, 0)
       return (rows.get(sagaId)?.history ?? []).slice(from, from + limit)
+    },
+    async moves(after, limit) {
+      const from = firstAfter(moves, countIn(after, identity, lastPlace))
+      const page = moves.slice(from, from + pageLimit(limit))
+      return {
+        moves: page.map(({ entry }) => {
+          const { definition, version, businessKey } = (rows.get(entry.sagaId) as Row).saga
+          return { ...entry, definition, version, businessKey }
+        }),
+        damaged: [],
+        next: page.length === 0 && after !== null ? after : positionText(identity, page.at(-1)?.place ?? 0),
+      }
     },
     async heartbeat(owner, runs) {
       processes.beat(owner, runs)
@@ -168,6 +195,7 @@ export function memoryStore(now: () => number = Date.now): Store {
         .filter(({ saga, live }) => !live && hasEnded(saga.state.status) && saga.updatedAt < before)
         .slice(0, limit)
       for (const { saga } of old) remove(saga)
+      moves = moves.filter(({ entry }) => rows.has(entry.sagaId))
       return old.length
     },
     ready: () => Promise.resolve(true),
@@ -175,6 +203,17 @@ export function memoryStore(now: () => number = Date.now): Store {
       processes.free()
     },
   }
+}
+
+/** The index of the first move beyond a place. */
+function firstAfter(moves: readonly PlacedEntry[], place: number): number {
+  let [low, high] = [0, moves.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((moves[middle] as PlacedEntry).place <= place) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 const matches = (saga: StoredSaga, filter: SagaFilter): boolean =>

@@ -18,7 +18,7 @@ const through = <Item, Part>(columns: Columns<Part>, part: (item: Item) => Part)
 const { at, input_id, events } = rows.entryColumns
 const ofEntry = { at, input_id, events }
 
-/** The last entry of a move travels with it, earlier ones on their own. */
+/** The last entry of a move travels with it (and has its status), earlier ones on their own. */
 export const moveColumns: Columns<Move> = {
   ...rows.moveColumns,
   ...through(ofEntry, ({ entries }: Move) => entries.at(-1) as HistoryEntry),

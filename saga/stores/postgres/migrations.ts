@@ -60,4 +60,11 @@ export const migrations: readonly string[] = [
      unique (saga_id, input_id)
    );
    alter table S.saga_process add column runs text[] not null default '{}';`,
+  // A move's transaction is its place among those of all sagas (`moves` in `statements.ts`). The index is of one growing number
+  // that a whole batch shares, so that it costs a move little. Moves that are there have none, are first and go saga by saga.
+  `alter table S.saga_store add column xact_base bigint not null default 0;
+   alter table S.saga_history add column status text collate "C", add column xact bigint not null default 0;
+   alter table S.saga_history alter column xact set default pg_current_xact_id()::text::bigint;
+   create index saga_history_old on S.saga_history (saga_id, seq) where xact = 0;
+   create index saga_history_xact on S.saga_history (xact) where xact > 0;`,
 ]

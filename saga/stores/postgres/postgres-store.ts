@@ -11,13 +11,14 @@ import { problemReporter } from '../../problem.ts'
 import { conflictOf, differing, without } from '../definitions.ts'
 import { movedHints, pass, readHint, waitingHint } from '../hints.ts'
 import { jsonOf } from '../json.ts'
+import { noPosition, positionText } from '../moves.ts'
 import { areStorable, isStorable, refuseOddDefinitions, refuseOddInputs, refuseOddNames } from '../names.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import { versionKey } from '../processes.ts'
 import { readRows } from '../reading.ts'
 import { retryLater } from '../retry-later.ts'
-import type { DefinitionRow, HandedRow, HistoryRow, SagaRow } from '../rows.ts'
-import { condition, reading, toDefinition, toEntry, toHanded } from '../rows.ts'
+import type { DefinitionRow, EarlierRow, HandedRow, HistoryRow, MoveRow, SagaRow } from '../rows.ts'
+import { condition, reading, readHistoryRows, readMoveRows, toDefinition, toHanded } from '../rows.ts'
 import type {
   DefinitionVersion,
   Found,
@@ -25,6 +26,7 @@ import type {
   HistoryEntry,
   KnownDefinition,
   Move,
+  MovePage,
   PageRequest,
   SagaFilter,
   SagaPage,
@@ -227,7 +229,18 @@ class SchemaStore implements PostgresStore {
 
   async history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
     if (!isStorable(sagaId)) return []
-    return (await this.#query<HistoryRow>('history', [sagaId, afterSeq, limit])).map(toEntry)
+    const rows = await this.#query<HistoryRow>('history', [sagaId, afterSeq, limit])
+    return readHistoryRows(rows, (upTo) => this.#earlier(upTo))
+  }
+
+  async moves(after: string | null, limit?: number): Promise<MovePage> {
+    const from = after === null ? beforeAll : placeOf(after)
+    const rows = await this.#query<FeedRow>('moves', [from.xact, from.saga_id, from.seq, pageLimit(limit)])
+    const [{ identity, ends } = { identity: '', ends: 0 }] = rows
+    if (after !== null && (from.identity !== identity || from.xact >= ends)) throw noPosition(after)
+    const found = rows.filter((row) => row.saga_id !== null)
+    const { entries, damaged } = await readMoveRows(found, (upTo) => this.#earlier(upTo))
+    return { moves: entries, damaged, next: placeText(identity, found.at(-1) ?? from) }
   }
 
   async heartbeat(owner: string, runs: readonly DefinitionVersion[]): Promise<void> {
@@ -310,6 +323,10 @@ class SchemaStore implements PostgresStore {
       await createDatabase(connectionString)
       return source.dedicated()
     }
+  }
+
+  #earlier(upTo: ReadonlyMap<string, number>): Promise<readonly EarlierRow[]> {
+    return this.#query('earlier', [[...upTo.keys()], [...upTo.values()]])
   }
 
   /** The items of the batch that were written. */
@@ -430,3 +447,25 @@ const keyArrays = (inputs: readonly Omit<HandedInput, 'input'>[]): Buffer[] => [
   textArray(inputs.map(({ sagaId }) => sagaId)),
   textArray(inputs.map(({ inputId }) => inputId)),
 ]
+
+/** Of a move among those of all sagas (`moves` in `statements.ts`). */
+interface Place {
+  readonly xact: number
+  readonly saga_id: string
+  readonly seq: number
+}
+
+const beforeAll = { identity: '', xact: 0, saga_id: '', seq: 0 }
+
+const placeText = (identity: string, { xact, saga_id, seq }: Place): string =>
+  positionText(identity, `${xact}:${seq}:${saga_id}`)
+
+/** @throws RangeError */
+function placeOf(position: string): Place & { readonly identity: string } {
+  const [, identity, xact, seq, saga_id = ''] = /^([a-z0-9]+):(\d{1,16}):(\d{1,16}):(.*)$/s.exec(position) ?? []
+  if (identity === undefined || !isStorable(saga_id)) throw noPosition(position)
+  return { identity, xact: Number(xact), saga_id, seq: Number(seq) }
+}
+
+/** A move, or none where there is none; with the store's identity, and the transaction from which on moves are not read yet. */
+type FeedRow = { readonly identity: string; readonly ends: number } & MoveRow & Place

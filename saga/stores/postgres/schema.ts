@@ -39,16 +39,35 @@ export async function migrate(client: PostgresClient, name: string, onProblem: O
     const schema = quoted(name)
     for (const migration of migrations.slice(at)) await run(migration.replaceAll('S.', `${schema}.`))
     if (at < migrations.length) await run(`insert into ${schema}.saga_schema values ($1)`, [migrations.length])
+    await countOn(run, schema)
     await run('commit')
   } finally {
     clearInterval(telling)
   }
 }
 
-async function versionOf(
-  run: (text: string, values?: unknown[]) => ReturnType<PostgresClient['query']>,
-  name: string,
-): Promise<number> {
+type Run = (text: string, values?: unknown[]) => ReturnType<PostgresClient['query']>
+
+/**
+ * A dump that was restored on another server has brought moves with transactions that this one has not reached: they are
+ * counted on from there, or else what comes next would be placed among the moves that readers have seen.
+ */
+async function countOn(run: Run, schema: string): Promise<void> {
+  const { rows } = await run(
+    `select h.xact from ${schema}.saga_history h, ${schema}.saga_store s
+     where h.xact > 0 and h.xact >= s.xact_base + pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+     order by h.xact desc limit 1`,
+  )
+  const [last] = rows as { readonly xact: string }[]
+  if (last === undefined) return
+  const base = BigInt(last.xact)
+  await run(`update ${schema}.saga_store set xact_base = ${base}`)
+  await run(
+    `alter table ${schema}.saga_history alter column xact set default ${base} + pg_current_xact_id()::text::bigint`,
+  )
+}
+
+async function versionOf(run: Run, name: string): Promise<number> {
   const schema = quoted(name)
   const { rows: found } = await run('select from pg_namespace where nspname = $1', [name])
   // Asked first: a role that may use a schema need not have the right to make one.

@@ -32,20 +32,20 @@ with moved as (
       live = i.live = 1, updated_at = i.updated_at
   from ${rows('i', moveColumns, 1)}
   where s.id = i.id and s.seq = i.from_seq
-  returning s.id, i.to_seq, i.at, i.input_id, i.events, i.state
+  returning s.id, i.to_seq, i.at, i.input_id, i.events, i.status, i.state
 ), moved_history as (
-  insert into S.saga_history (saga_id, seq, at, input_id, events, state)
-  select id, to_seq, at, input_id, events, state from moved
+  insert into S.saga_history (${namesOf(entryColumns)}, state)
+  select id, to_seq, at, input_id, events, status, state from moved
   union all
-  select e.saga_id, e.seq, e.at, e.input_id, e.events, null from ${rows('e', entryColumns, firstEntry)}
-  where e.saga_id in (select id from moved)
+  select ${namesOf(entryColumns)}, null from ${rows('e', entryColumns, firstEntry)}
+  where saga_id in (select id from moved)
 ), fresh as materialized (
   select * from ${rows('t', startColumns, firstStart)}
   where not exists (select from S.saga s where s.id = t.id) and not exists (select from S.saga s where s.key = t.key)
 ), started as (
   insert into S.saga (${namesOf(sagaColumns)}) select ${sagaValues.join(', ')} from fresh
 ), started_history as (
-  insert into S.saga_history (saga_id, seq, at, input_id, events) select id, seq, at, input_id, events from fresh
+  insert into S.saga_history (${namesOf(entryColumns)}) select id, seq, at, input_id, events, status from fresh
 )
 select
   (select json_agg(id) from moved) as moved,
@@ -61,8 +61,8 @@ with given as (
 ), started as (
   insert into S.saga (${namesOf(sagaColumns)}) select ${sagaValues.join(', ')} from given on conflict do nothing returning id
 ), started_history as (
-  insert into S.saga_history (saga_id, seq, at, input_id, events)
-  select id, seq, at, input_id, events from given where id in (select id from started)
+  insert into S.saga_history (${namesOf(entryColumns)})
+  select id, seq, at, input_id, events, status from given where id in (select id from started)
 )
 select pg_notify($${1 + Object.keys(startColumns).length}, $${2 + Object.keys(startColumns).length}) from started`
 
@@ -75,6 +75,42 @@ export const load = `select ${columns} from S.saga where id = any($1::text[])`
 
 export const history = `
 select ${namesOf(entryColumns)} from S.saga_history where saga_id = $1 and seq > $2 order by seq limit $3`
+
+const entry = Object.keys(entryColumns)
+  .map((name) => `h.${name}`)
+  .join(', ')
+
+/** The events of sagas, each up to a seq. */
+export const earlier = `
+select h.saga_id, string_agg(h.events, ',' order by h.seq) as events
+from unnest($1::text[], $2::bigint[]) as i(saga_id, seq) join S.saga_history h on h.saga_id = i.saga_id and h.seq <= i.seq
+group by h.saga_id`
+
+/**
+ * Moves of all sagas after a place: transaction, saga, seq. In one row at least, with where the moves end that have their place
+ * for good.
+ *
+ * Transactions are numbered when they begin to write, and become visible when they commit: one with a lower number may come
+ * later. So moves are read only of those below the lowest that still runs: whatever comes later has a higher number. (One that
+ * writes for long, anywhere on this server, keeps the moves after it waiting, in here alone.)
+ */
+export const moves = `
+select f.identity, f.ends, m.*
+from (select identity, xact_base + pg_snapshot_xmin(pg_current_snapshot())::text::bigint as ends from S.saga_store) f
+left join lateral (
+  select h.xact, ${entry}, s.definition, s.version, s.business_key
+  from (
+    (
+      select * from S.saga_history where $1::bigint = 0 and xact = 0 and (saga_id, seq) > ($2::text, $3::bigint)
+      order by saga_id, seq limit $4
+    ) union all (
+      select * from S.saga_history where xact > 0 and xact >= $1 and xact < f.ends and (xact, saga_id, seq) > ($1, $2, $3)
+      order by xact, saga_id, seq limit $4
+    )
+    order by xact, saga_id, seq limit $4
+  ) h join S.saga s on s.id = h.saga_id
+) m on true
+order by m.xact, m.saga_id, m.seq`
 
 /** Says that the owner lives and what it runs, on the database's clock, tells whether others live, and forgets those long silent. */
 export const heartbeat = `

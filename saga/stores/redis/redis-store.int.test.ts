@@ -168,7 +168,8 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
       await store.commit({ starts: [], moves: ends })
       expect(await store.prune(at + 1, 100)).toBe(3)
       await store.claim('heir', 0, 10, testVersions) // forgets owners who have nothing left
-      expect((await admin.keys(`${prefix}:*`)).toSorted()).toEqual(empty)
+      // Nothing but how many moves there were: their places are not given again.
+      expect((await admin.keys(`${prefix}:*`)).toSorted()).toEqual([`${prefix}:places`, ...empty])
     })
 
     test('that moves back and forth between statuses, owners and business keys is found in one place only', async () => {
@@ -235,7 +236,113 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
     expect((await store.claim('heir', 0, 10, testVersions)).sagas.toSorted(byId)).toEqual(
       [saga, read.saga].map((each) => ({ ...each, owner: 'heir' })).toSorted(byId),
     )
-    expect(await admin.get(`${prefix}:version`)).toBe('2')
+    expect(await admin.get(`${prefix}:version`)).toBe('3')
+  })
+
+  describe('moves of the version before, which gave them no place and no status', () => {
+    /** Makes the moves of these sagas as that version kept them. */
+    async function asBefore(prefix: string, ids: readonly string[]): Promise<void> {
+      for (const id of ids) {
+        const key = `${prefix}:history:${id}`
+        const entries = await admin.lrange(key, 0, -1)
+        const old = entries.map((text) => JSON.stringify((JSON.parse(text) as unknown[]).slice(0, 4)))
+        await admin
+          .multi()
+          .del(key)
+          .rpush(key, ...old)
+          .exec()
+      }
+    }
+
+    const names = (moves: readonly { readonly sagaId: string; readonly seq: number }[]): string[] =>
+      moves.map(({ sagaId, seq }) => `${sagaId} ${seq}`)
+
+    test('are all told, those of a saga in their order, before what comes next', { timeout: 120_000 }, async () => {
+      const prefix = newPrefix()
+      const before = await open(prefix)
+      // More sagas, and more moves, than one run gives places to.
+      const starts = Array.from({ length: 1_500 }, (_, index) => startOf({ createdAt: at + index }))
+      const long = starts[3]?.saga.id ?? ''
+      const moves = starts.slice(0, 5).map(({ saga }) => moveOf(saga, { entries: 700, status: 'PARKED', live: false }))
+      await before.commit({ starts, moves })
+      await before.close()
+      await asBefore(
+        prefix,
+        starts.map(({ saga }) => saga.id),
+      )
+      await admin.del(`${prefix}:moves`, `${prefix}:places`)
+      await admin.set(`${prefix}:version`, '2')
+
+      const [store] = await Promise.all([open(prefix), open(prefix)])
+      const late = startOf()
+      await store.commit({ starts: [late], moves: [] })
+      const seen: string[] = []
+      const statuses = new Set<string>()
+      for (let after: string | null = null; ;) {
+        const page: Awaited<ReturnType<Store['moves']>> = await store.moves(after, 1_000)
+        expect(page.damaged).toEqual([])
+        if (page.next === after) break
+        seen.push(...names(page.moves))
+        page.moves.forEach(({ sagaId, seq, status }) => statuses.add(`${sagaId === long} ${seq > 1} ${status}`))
+        after = page.next
+      }
+      const lengths = starts.map((_, index) => (index < 5 ? 701 : 1))
+      expect(seen).toEqual([
+        ...starts.flatMap(({ saga }, index) =>
+          Array.from({ length: lengths[index] ?? 0 }, (__, before) => `${saga.id} ${before + 1}`),
+        ),
+        `${late.saga.id} 1`,
+      ])
+      expect([...statuses].toSorted()).toEqual(
+        ['false false STARTED', 'false true PARKED', 'true false STARTED', 'true true PARKED'].toSorted(),
+      )
+      const page = await store.history(long, 690, 3)
+      expect(page.map(({ seq, status }) => [seq, status])).toEqual([691, 692, 693].map((seq) => [seq, 'PARKED']))
+    })
+
+    test('that one makes while others run this version already come with the next move of their saga', async () => {
+      const prefix = newPrefix()
+      const store = await open(prefix)
+      const { saga, ...start } = startOf()
+      const bystander = startOf()
+      await store.commit({ starts: [{ saga, ...start }], moves: [] })
+      const { next } = await store.moves(null)
+      await store.commit({ starts: [], moves: [moveOf(saga, { entries: 3 })] })
+      await admin.zrem(`${prefix}:moves`, `2:${saga.id}`, `3:${saga.id}`, `4:${saga.id}`)
+      await asBefore(prefix, [saga.id])
+      expect((await store.moves(next)).moves).toEqual([])
+      const moves = [moveOf({ ...saga, seq: 4 }), moveOf({ ...saga, seq: 5 })]
+      await store.commit({ starts: [bystander], moves })
+      expect(names((await store.moves(next)).moves).toSorted()).toEqual(
+        [`${bystander.saga.id} 1`, ...[2, 3, 4, 5, 6].map((seq) => `${saga.id} ${seq}`)].toSorted(),
+      )
+      expect(new Set(await admin.zrange(`${prefix}:moves`, '0', '-1', 'WITHSCORES')).size).toBe(14)
+    })
+  })
+
+  test('the place of a move that did not come about is passed over, and one that then comes about is seen', async () => {
+    const prefix = newPrefix()
+    const store = await open(prefix)
+    const { saga, ...start } = startOf()
+    await store.commit({ starts: [{ saga, ...start }], moves: [] })
+    // As a script leaves it that was stopped in the middle.
+    await admin.zadd(`${prefix}:moves`, await admin.incr(`${prefix}:places`), `2:${saga.id}`)
+    const { moves, next } = await store.moves(null)
+    expect(moves).toHaveLength(1)
+    await store.commit({ starts: [], moves: [moveOf(saga)] })
+    expect((await store.moves(next)).moves).toMatchObject([{ seq: 2 }])
+  })
+
+  test('sagas with many moves are removed in several runs, all of them and with all of their moves', async () => {
+    const prefix = newPrefix()
+    const store = await open(prefix)
+    const starts = Array.from({ length: 8 }, () => startOf())
+    const moves = starts.map(({ saga }) => moveOf(saga, { entries: 1_500, status: 'COMPLETED', live: false }))
+    await store.commit({ starts, moves })
+    expect(await runScript(admin, scripts.prune, [prefix, String(at + 1), '2'])).toEqual([2, 1])
+    expect(await runScript(admin, scripts.prune, [prefix, String(at + 1), '6'])).toEqual([4, 1])
+    expect(await store.prune(at + 1, 100)).toBe(2)
+    expect(await admin.exists(`${prefix}:moves`)).toBe(0)
   })
 
   test('a move sends no more than its events, however large its saga is', () => {

@@ -13,6 +13,7 @@ import type { Input } from '../../core/decide.ts'
 import { conflictOf } from '../definitions.ts'
 import { pass, readHint, waitingHint } from '../hints.ts'
 import { jsonOf } from '../json.ts'
+import { countIn, parsePosition, positionText } from '../moves.ts'
 import { areStorable, isStorable, refuseOddDefinitions, refuseOddInputs, refuseOddNames } from '../names.ts'
 import type { PageKey } from '../page.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
@@ -25,6 +26,7 @@ import type {
   HandedInput,
   HistoryEntry,
   KnownDefinition,
+  MovePage,
   PageRequest,
   SagaFilter,
   SagaPage,
@@ -38,11 +40,11 @@ import { Connection, describeError, runScript } from './connection.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { settingsOf } from './options.ts'
 import * as processes from './process-scripts.ts'
-import type { Answer, Batch, Row } from './rows.ts'
-import { batchArguments, marked, rangeOf, reading, rowOf, toEntry } from './rows.ts'
+import type { Answer, Batch, MoveAnswer, Row } from './rows.ts'
+import { batchArguments, marked, moveRowOf, rangeOf, reading, readHistoryTexts, readMoveRows, rowOf } from './rows.ts'
 import type { Script } from './script.ts'
 import * as scripts from './scripts.ts'
-import { checkRights, checkServer, checkVersion } from './server.ts'
+import { checkRights, checkServer, checkVersion, upgrade } from './server.ts'
 
 export type { RedisStoreOptions } from './options.ts'
 
@@ -96,18 +98,18 @@ class RedisStore implements Store {
       await checkRights(client, settings.url, this.#prefix)
     })
     try {
-      await connection.ready()
+      await upgrade(await connection.ready(), this.#prefix)
       this.#connection = connection
     } catch (error) {
       await connection.close()
-      throw error
+      throw describeError(error, settings.url, 'connection')
     }
   }
 
   async identity(): Promise<string> {
     const key = `${this.#prefix}:identity`
     return this.#ask(async (client) => {
-      await client.setnx(key, randomUUID().replaceAll('-', ''))
+      await client.setnx(key, newIdentity())
       return (await client.get(key)) ?? ''
     })
   }
@@ -215,9 +217,18 @@ class RedisStore implements Store {
 
   async history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
     if (!isStorable(sagaId)) return []
-    const key = `${this.#prefix}:history:${sagaId}`
-    const entries = await this.#ask((client) => client.lrange(key, afterSeq, afterSeq + limit - 1))
-    return entries.map((text) => toEntry(sagaId, text))
+    const texts = await this.#ask((client) => client.lrange(this.#historyOf(sagaId), afterSeq, afterSeq + limit - 1))
+    return readHistoryTexts(sagaId, texts, (upTo) => this.#earlier(upTo))
+  }
+
+  async moves(after: string | null, limit?: number): Promise<MovePage> {
+    const from = after === null ? 0 : parsePosition(after).count
+    type Found = readonly [identity: string, last: string, next: string, moves: readonly MoveAnswer[]]
+    const args = [String(from), String(pageLimit(limit)), newIdentity()]
+    const [identity, last, next, moves] = await this.#run<Found>(scripts.moves, args)
+    countIn(after, identity, Number(last))
+    const { entries, damaged } = await readMoveRows(moves.map(moveRowOf), (upTo) => this.#earlier(upTo))
+    return { moves: entries, damaged, next: positionText(identity, next) }
   }
 
   async heartbeat(owner: string, runs: readonly DefinitionVersion[]): Promise<void> {
@@ -256,9 +267,10 @@ class RedisStore implements Store {
     let removed = 0
     while (removed < limit) {
       const portion = Math.min(limit - removed, mostPruned)
-      const now = await this.#run<number>(scripts.prune, [String(before), String(portion)])
+      const args = [String(before), String(portion)]
+      const [now, more] = await this.#run<readonly [number, number]>(scripts.prune, args)
       removed += now
-      if (now < portion) break
+      if (more === 0) break
     }
     return removed
   }
@@ -299,6 +311,19 @@ class RedisStore implements Store {
     const connection = this.#connection
     this.#connection = null
     await connection?.close()
+  }
+
+  #historyOf(sagaId: string): string {
+    return `${this.#prefix}:history:${sagaId}`
+  }
+
+  #earlier(upTo: ReadonlyMap<string, number>): Promise<readonly (readonly [id: string, texts: readonly string[]])[]> {
+    return this.#ask(async (client) => {
+      const read = [...upTo].map(
+        async ([id, seq]) => [id, await client.lrange(this.#historyOf(id), 0, seq - 1)] as const,
+      )
+      return (await Promise.all(read)).filter(([, texts]) => texts.length > 0)
+    })
   }
 
   /** Live and parked sagas by version, in portions. */
@@ -364,6 +389,8 @@ class RedisStore implements Store {
     }
   }
 }
+
+const newIdentity = (): string => randomUUID().replaceAll('-', '')
 
 const keysOf = (inputs: readonly Omit<HandedInput, 'input'>[]): string[] =>
   inputs.flatMap(({ sagaId, inputId }) => [sagaId, inputId])

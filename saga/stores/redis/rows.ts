@@ -3,12 +3,15 @@
  *
  * A text that may be missing is kept with a `=` before it, and empty where it is missing.
  */
+import type { SagaStatus } from '../../core/state.ts'
 import { hasEnded } from '../../core/state.ts'
 import { jsonOf } from '../json.ts'
 import { foldSince, stateToKeep } from '../kept-state.ts'
+import type { MoveReading, ReadEntries, ReadEntry, ReadMove } from '../moves.ts'
+import { readEntries, readHistory } from '../moves.ts'
 import type { PageKey } from '../page.ts'
 import type { Reading } from '../reading.ts'
-import { damageOf, stateOf } from '../reading.ts'
+import { stateOf } from '../reading.ts'
 import type { HistoryEntry, Move, SagaFilter, Start } from '../store.ts'
 
 export interface Batch {
@@ -72,7 +75,8 @@ function push<Item>(args: string[], columns: Columns<Item>, item: Item): void {
 
 /** What the commit script takes after the prefix. */
 export function batchArguments(self: string, { starts, moves }: Batch): string[] {
-  const args = [self, String(starts.length), String(moves.length)]
+  const entries = moves.reduce((sum, move) => sum + move.entries.length, starts.length)
+  const args = [self, String(starts.length), String(moves.length), String(entries)]
   for (const start of starts) push(args, startColumns, start)
   for (const move of moves) {
     push(args, moveColumns, move)
@@ -117,24 +121,88 @@ export const reading: Reading<Row> = {
 }
 
 function folded({ kept, kept_at, seq, later }: Row): unknown {
-  const events = later.map((text) => (JSON.parse(text) as EntryParts)[3])
-  return foldSince(kept === '' ? null : kept, Number(kept_at), events, Number(seq))
+  return foldSince(kept === '' ? null : kept, Number(kept_at), later.map(eventsOf), Number(seq))
 }
 
-type EntryParts = readonly [seq: number, at: number, inputId: string, events: HistoryEntry['events']]
+/** Those of an earlier version have no status. */
+type EntryParts = readonly [
+  seq: number,
+  at: number,
+  inputId: string,
+  events: HistoryEntry['events'],
+  status?: SagaStatus,
+]
 
-const entryText = ({ sagaId, seq, at, inputId, events }: HistoryEntry): string =>
-  jsonOf(sagaId, [seq, at, inputId, events] satisfies EntryParts)
+const entryText = ({ sagaId, seq, at, inputId, events, status }: HistoryEntry): string =>
+  jsonOf(sagaId, [seq, at, inputId, events, status] satisfies EntryParts)
+
+/** An entry as text, and what is told of its saga with it. */
+export interface MoveRow {
+  readonly id: string
+  readonly text: string
+  readonly definition: string
+  readonly version: number
+  readonly businessKey: string | null
+}
+
+function toEntry({ id, text }: Pick<MoveRow, 'id' | 'text'>): ReadEntry {
+  const [seq, at, inputId, events, status = null] = JSON.parse(text) as EntryParts
+  return { sagaId: id, seq, at, inputId, events, status }
+}
+
+const toMove = ({ id, text, definition, version, businessKey }: MoveRow): ReadMove => ({
+  ...toEntry({ id, text }),
+  definition,
+  version,
+  businessKey,
+})
+
+/** What the script of moves answers for one of them; the text is missing where the history is damaged. */
+export type MoveAnswer = readonly [
+  id: string,
+  text: string | null,
+  definition: string,
+  version: string,
+  business: string,
+]
+
+export const moveRowOf = ([id, text, definition, version, business]: MoveAnswer): MoveRow => ({
+  id,
+  text: text ?? '',
+  definition,
+  version: Number(version),
+  businessKey: unmarked(business),
+})
+
+/** Reads the entries of sagas, each up to a `seq`. */
+type Earlier = (
+  upTo: ReadonlyMap<string, number>,
+) => Promise<readonly (readonly [id: string, texts: readonly string[]])[]>
+
+const readingOf = <Row extends { readonly id: string }, Entry extends ReadEntry>(
+  toEntry: (row: Row) => Entry,
+  earlier: Earlier,
+): MoveReading<Row, Entry> => ({
+  idOf: ({ id }) => id,
+  toEntry,
+  earlier: async (upTo) => new Map((await earlier(upTo)).map(([id, texts]) => [id, () => texts.map(eventsOf)])),
+})
+
+const eventsOf = (text: string): HistoryEntry['events'] => (JSON.parse(text) as EntryParts)[3]
 
 /** @throws StoreError `damaged` */
-export function toEntry(sagaId: string, text: string): HistoryEntry {
-  try {
-    const [seq, at, inputId, events] = JSON.parse(text) as EntryParts
-    return { sagaId, seq, at, inputId, events }
-  } catch (error) {
-    throw damageOf(sagaId, error)
-  }
-}
+export const readHistoryTexts = (
+  id: string,
+  texts: readonly string[],
+  earlier: Earlier,
+): Promise<readonly HistoryEntry[]> =>
+  readHistory(
+    readingOf(toEntry, earlier),
+    texts.map((text) => ({ id, text })),
+  )
+
+export const readMoveRows = (rows: readonly MoveRow[], earlier: Earlier): Promise<ReadEntries<ReadMove>> =>
+  readEntries(readingOf(toMove, earlier), rows)
 
 /** Where sagas made at that time begin, in the order of lists. */
 const placeOf = (time: number): string =>

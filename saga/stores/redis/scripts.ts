@@ -5,6 +5,7 @@
  *   K:saga:ID                     hash, the saga's row (`columns`)
  *   K:history:ID                  list, the entry of seq 1 first. A stream holds the same in twice the memory and time, and
  *                                 what it has besides (ids, groups) is not needed: an entry's place is its seq
+ *   K:moves  K:places             sorted set of moves, SEQ:ID, by their place among those of all sagas; how many places were given
  *   K:keys                        hash, the saga that holds an idempotency key
  *   K:all  K:status:S  K:definition:D  K:status-definition:S:D  K:business:B
  *                                 sorted sets of equal scores, ordered by their members, PLACE_ID: pages and times are ranges
@@ -68,6 +69,7 @@ call('ZREM', key, '')
 call('SADD', key, '')
 call('SREM', key, '')
 call('INCR', key)
+call('INCRBY', key, 1)
 call('DEL', key)
 call('PUBLISH', K .. ':moved', '')`)
 
@@ -85,6 +87,28 @@ local function append(id, length, first, last)
   end
 end`
 
+/**
+ * Gives moves of a saga their places, in their order. Before them come those that have none yet: a process of the version before
+ * has made them meanwhile, or a script that was stopped in the middle.
+ * It is done before the saga's row is written: a place of a move that did not come about is passed over, and is given anew
+ * where that comes about.
+ */
+const list = `
+local placed, reserved = 0, 0
+local function reserve(number)
+  placed = call('INCRBY', K .. ':places', number) - number
+  reserved = number
+end
+local function list(id, first, last)
+  local key = K .. ':moves'
+  while first > 1 and not call('ZSCORE', key, first - 1 .. ':' .. id) do first = first - 1 end
+  if last - first >= reserved then reserve(last - first + 1) end
+  for seq = first, last do
+    placed, reserved = placed + 1, reserved - 1
+    call('ZADD', key, placed, seq .. ':' .. id)
+  end
+end`
+
 const startNames = Object.keys(startColumns)
 const moveNames = Object.keys(moveColumns)
 
@@ -96,9 +120,11 @@ export const commit = script(
   placeOf,
   own,
   append,
+  list,
   `
 local hint, starts, moves = { ARGV[2] }, {}, {}
-local at = 5
+local at = 6
+reserve(tonumber(ARGV[5]))
 for n = 1, tonumber(ARGV[3]) do
   local ${startNames.join(', ')} = unpack(ARGV, at, at + ${startNames.length - 1})
   at = at + ${startNames.length}
@@ -109,6 +135,7 @@ for n = 1, tonumber(ARGV[3]) do
   else
     starts[n] = 1
     append(id, 0, at - 1, at - 1)
+    list(id, 1, 1)
     call('HSET', row, ${columns.map((column) => `'${column}', ${column}`).join(', ')})
     if key ~= '' then call('HSET', K .. ':keys', key, id) end
     local place = placeOf(created, id)
@@ -132,6 +159,7 @@ for n = 1, tonumber(ARGV[4]) do
     moves[n] = '1'
     hint[#hint + 1] = id
     append(id, tonumber(from), at - entries, at - 1)
+    list(id, from + 1, tonumber(to))
     call('HSET', row, 'seq', to, 'updated', updated)
     if state ~= '' then call('HSET', row, 'kept', state, 'kept_at', to)
     elseif old[6] then call('HSET', row, 'kept', old[6], 'kept_at', from) end
@@ -312,14 +340,67 @@ end
 return { #places == ${mostLooked} and '(' .. places[#places] or '', found }`,
 )
 
-/** Time, limit. */
+/** Sagas or moves that one run gives places to. */
+const mostMoves = 1_000
+
+/** Moves that one run removes. */
+const mostRemoved = 5_000
+
+/**
+ * Place, limit, an identity to take where there is none yet. Answers with the identity, the last place that was given, where to go
+ * on, and moves: of each the saga's id, its entry, and the saga's definition, version and business key.
+ * A move is made once its saga's row says so.
+ */
+export const moves = script(`
+local identity = call('GET', K .. ':identity')
+if not identity then
+  identity = ARGV[4]
+  call('SET', K .. ':identity', identity)
+end
+local found = call('ZRANGEBYSCORE', K .. ':moves', '(' .. ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+local moves = {}
+for n = 1, #found, 2 do
+  local seq, id = found[n]:match('^(%d+):(.*)$')
+  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'version', 'business', 'seq')
+  if row[4] and tonumber(seq) <= tonumber(row[4]) then
+    moves[#moves + 1] = { id, call('LINDEX', K .. ':history:' .. id, seq - 1), row[1], row[2], row[3] }
+  end
+end
+return { identity, call('GET', K .. ':places') or '0', found[#found] or ARGV[2], moves }`)
+
+/**
+ * Lower end of a range in the index of all sagas. Gives places to moves that were made by a version which gave none, of as many sagas
+ * as one run looks at; answers with the lower end of the next, empty at the end.
+ */
+export const placeOld = script(
+  list,
+  `
+local sagas = call('ZRANGEBYLEX', K .. ':all', ARGV[2], '+', 'LIMIT', 0, ${mostMoves})
+local done = 0
+for n, place in ipairs(sagas) do
+  local id = place:sub(18)
+  local seq = tonumber(call('HGET', K .. ':saga:' .. id, 'seq') or 0)
+  if seq > 0 and not call('ZSCORE', K .. ':moves', seq .. ':' .. id) then
+    list(id, seq, seq)
+    done = done + seq
+  end
+  if done >= ${mostMoves} or n == ${mostMoves} then return '(' .. place end
+end
+return ''`,
+)
+
+/** Time, limit. Answers with how many were removed, and 1 where there may be more: moves, too, are removed no more than one run may. */
 export const prune = script(
   placeOf,
   dropAll,
   `
 local ids = call('ZRANGEBYSCORE', K .. ':ended', '-inf', '(' .. ARGV[2], 'LIMIT', 0, ARGV[3])
-for _, id in ipairs(ids) do
-  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'status', 'business', 'key', 'created', 'version')
+local removed = 0
+for n, id in ipairs(ids) do
+  local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'status', 'business', 'key', 'created', 'version', 'seq')
+  local seqs = math.max(tonumber(row[7] or 0), call('LLEN', K .. ':history:' .. id))
+  for seq = 1, seqs do call('ZREM', K .. ':moves', seq .. ':' .. id) end
+  removed = removed + seqs
   local place = placeOf(row[5], id)
   call('ZREM', K .. ':ended', id)
   call('DEL', K .. ':saga:' .. id, K .. ':history:' .. id)
@@ -330,6 +411,7 @@ for _, id in ipairs(ids) do
   call('ZREM', K .. ':status:' .. row[2], place)
   call('ZREM', K .. ':status-definition:' .. row[2] .. ':' .. row[1], place)
   if row[3] ~= '' then call('ZREM', K .. ':business:' .. row[3], place) end
+  if removed >= ${mostRemoved} then return { n, 1 } end
 end
-return #ids`,
+return { #ids, #ids == tonumber(ARGV[3]) and 1 or 0 }`,
 )

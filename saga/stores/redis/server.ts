@@ -14,7 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { StoreError } from '../store.ts'
 import { runScript } from './connection.ts'
-import { probe } from './scripts.ts'
+import { placeOld, probe } from './scripts.ts'
 
 /** What each setting must be, and what happens otherwise. */
 const needed = [
@@ -143,19 +143,31 @@ export async function checkRights(client: Redis, { host }: URL, prefix: string):
   }
 }
 
-/** Of the layout of keys that `scripts.ts` describes. Under version 1, the whole state was written with each move. */
-const version = 2
+/**
+ * Of the layout of keys that `scripts.ts` describes. Under version 1, the whole state was written with each move; under version 2,
+ * moves had no place among those of all sagas, and no status.
+ */
+const version = 3
+const earliest = 1
 
 /** @throws StoreError where the keys under the prefix were made by a newer version, or are none of ours */
 export async function checkVersion(client: Redis, prefix: string): Promise<void> {
   const key = `${prefix}:version`
   const found = (await client.get(key)) ?? ((await client.setnx(key, version)) === 1 ? version : await client.get(key))
   if (Number(found) === version) return
-  if (Number(found) === 1) return void (await client.set(key, version))
+  if (Number(found) >= earliest && Number(found) < version) return // `upgrade` follows
   throw new StoreError(
     'unusable',
     Number(found) > version
       ? `The sagas under prefix ${prefix} were kept by a newer version (layout ${found}, known ${version}). Use that version.`
       : `The keys under prefix ${prefix} are not sagas (${key} is '${found}'). Choose another prefix.`,
   )
+}
+
+/** Brings the keys under the prefix to this layout, however many processes do so at once. */
+export async function upgrade(client: Redis, prefix: string): Promise<void> {
+  const key = `${prefix}:version`
+  if (Number(await client.get(key)) === version) return
+  for (let low = '-'; low !== '';) low = (await runScript(client, placeOld, [prefix, low])) as string
+  await client.set(key, version)
 }

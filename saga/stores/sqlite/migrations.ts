@@ -52,4 +52,21 @@ export const migrations: readonly string[] = [
      input text not null,
      unique (saga_id, input_id)
    );`,
+  // A move's place among those of all sagas: numbers that are never used again (autoincrement) and that a vacuum leaves alone.
+  // Moves of one saga were appended in their order, so that their rowids rise.
+  `create table saga_moves (
+     place integer primary key autoincrement,
+     saga_id text not null,
+     seq integer not null,
+     at integer not null,
+     input_id text not null,
+     events text not null,
+     status text,
+     state text,
+     unique (saga_id, seq)
+   );
+   insert into saga_moves (saga_id, seq, at, input_id, events, state)
+     select saga_id, seq, at, input_id, events, state from saga_history order by rowid;
+   drop table saga_history;
+   alter table saga_moves rename to saga_history;`,
 ]

@@ -6,12 +6,13 @@
  */
 import { conflictOf, differing, without } from '../definitions.ts'
 import { jsonOf } from '../json.ts'
+import { countIn, positionText } from '../moves.ts'
 import { areStorable, isStorable, refuseOddDefinitions, refuseOddInputs, refuseOddNames } from '../names.ts'
 import { aFunction, aText, checkOptions, milliseconds } from '../options.ts'
 import { pageLimit, pageOf, parseKey } from '../page.ts'
 import { Processes } from '../processes.ts'
 import { readRows } from '../reading.ts'
-import type { Columns, DefinitionRow, HandedRow, HistoryRow, SagaRow } from '../rows.ts'
+import type { Columns, DefinitionRow, EarlierRow, HandedRow, HistoryRow, MoveRow, SagaRow } from '../rows.ts'
 import {
   condition,
   endedStatuses,
@@ -19,10 +20,11 @@ import {
   moveColumns,
   namesOf,
   readColumns,
+  readHistoryRows,
   reading,
+  readMoveRows,
   sagaColumns,
   toDefinition,
-  toEntry,
   toHanded,
 } from '../rows.ts'
 import type {
@@ -32,6 +34,7 @@ import type {
   HistoryEntry,
   KnownDefinition,
   Move,
+  MovePage,
   PageRequest,
   SagaFilter,
   SagaPage,
@@ -100,6 +103,10 @@ const insertEntry = `insert into saga_history (${namesOf(entryColumns)}, state) 
 /** A call of the driver costs as much as a row: history goes in by several rows a call. */
 const rowsAtOnce = 8
 const insertEntries = `${insertEntry}${`,${entryMarks}`.repeat(rowsAtOnce - 1)}`
+const readMoves = `select place, ${Object.keys(entryColumns)
+  .map((name) => `h.${name}`)
+  .join(', ')}, definition, version, business_key
+  from saga_history h cross join saga s on s.id = h.saga_id where place > ? order by place limit ?`
 const argument = (name: keyof typeof moveColumns): string => `?${Object.keys(moveColumns).indexOf(name) + 1}`
 const updateSaga = `update saga set
   seq = ${argument('to_seq')}, state_seq = iif(${argument('state')} is null, state_seq, ${argument('to_seq')}),
@@ -129,9 +136,7 @@ class FileStore implements SqliteStore {
   }
 
   identity(): Promise<string> {
-    return this.#database.alone(
-      () => (this.#one('select identity from saga_store') as { readonly identity: string }).identity,
-    )
+    return this.#database.alone(() => this.#identity())
   }
 
   async register(
@@ -258,13 +263,28 @@ class FileStore implements SqliteStore {
     return this.#database.alone(() => this.#counted(`select count(*) as n from saga where ${where}`, values))
   }
 
-  history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
-    return this.#database.alone(() =>
+  async history(sagaId: string, afterSeq = 0, limit = 1000): Promise<readonly HistoryEntry[]> {
+    const rows = await this.#database.alone(() =>
       this.#all<HistoryRow>(
         `select ${namesOf(entryColumns)} from saga_history where saga_id = ? and seq > ? order by seq limit ?`,
         [sagaId, afterSeq, limit],
-      ).map(toEntry),
+      ),
     )
+    return readHistoryRows(rows, (upTo) => this.#earlier(upTo))
+  }
+
+  /** One transaction is written after the other: the order of places is that of becoming visible. */
+  async moves(after: string | null, limit?: number): Promise<MovePage> {
+    const { rows, identity, from } = await this.#database.alone(() => {
+      const identity = this.#identity()
+      const last = this.#one(`select seq from sqlite_sequence where name = 'saga_history'`) as
+        { seq: number } | undefined
+      const from = countIn(after, identity, last?.seq ?? 0)
+      const rows = this.#all<MoveRow & { readonly place: number }>(readMoves, [from, pageLimit(limit)])
+      return { rows, identity, from }
+    })
+    const { entries, damaged } = await readMoveRows(rows, (upTo) => this.#earlier(upTo))
+    return { moves: entries, damaged, next: positionText(identity, rows.at(-1)?.place ?? from) }
   }
 
   async heartbeat(owner: string, runs: readonly DefinitionVersion[]): Promise<void> {
@@ -334,6 +354,21 @@ class FileStore implements SqliteStore {
   async close(): Promise<void> {
     await this.#database.close()
     this.#processes.free()
+  }
+
+  #identity(): string {
+    return (this.#one('select identity from saga_store') as { readonly identity: string }).identity
+  }
+
+  #earlier(upTo: ReadonlyMap<string, number>): Promise<readonly EarlierRow[]> {
+    return this.#database.alone(() =>
+      [...upTo].flatMap(([id, seq]) =>
+        this.#all<EarlierRow>(
+          `select saga_id, string_agg(events, ',' order by seq) as events from saga_history where saga_id = ? and seq <= ? group by saga_id`,
+          [id, seq],
+        ),
+      ),
+    )
   }
 
   #definitions(): readonly KnownDefinition[] {
