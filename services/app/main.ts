@@ -4,11 +4,12 @@
  * The one place that reads the environment and ends the process. What a person can mend gives one line and exit code 2.
  */
 import { StoreError } from 'ordersaga/store'
-import { ConfigError, readConfig, serviceNames, type Config, type ServiceName } from './config.ts'
+import { ConfigError, readConfig, type Config } from './config.ts'
 import { DatabaseError } from '../shared/database/errors.ts'
 import { firstRun } from './first-run.ts'
 import { ListenError } from '../shared/http/listen.ts'
 import { createLog } from '../shared/log/log.ts'
+import { isServiceName, serviceNamed, serviceNames } from './registry.ts'
 import { startAll, startOne, type System } from './system.ts'
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -25,10 +26,9 @@ async function main(command: string): Promise<void> {
   if (command !== 'first-run') return
   print('ordersaga: order flows that finish or undo themselves')
   print(`Data is in ${config.DATABASE_URL === undefined ? config.ORDERSAGA_DIR : 'PostgreSQL'}; running are:`)
-  for (const { name, url } of system.services) print(`  ${name.padEnd(18)} ${url}`)
-  const url = (name: string): string => system.services.find((service) => service.name === name)?.url ?? ''
+  for (const { name, url } of system.services) print(`  ${serviceNamed(name).title.padEnd(18)} ${url}`)
   await firstRun(
-    { sagas: url('create-order-saga'), payment: url('payment-service'), order: url('order-service') },
+    { sagas: system.url('create-order'), payment: system.url('payment'), order: system.url('order') },
     print,
   )
   print('Everything stays up; Ctrl-C stops it.')
@@ -36,11 +36,9 @@ async function main(command: string): Promise<void> {
 
 function start(command: string, config: Config, log: ReturnType<typeof createLog>): Promise<System> {
   if (command === 'first-run' || command === 'all') return startAll(config, log)
-  if (isService(command)) return startOne(command, config, log)
+  if (isServiceName(command)) return startOne(command, config, log)
   throw new ConfigError(`'${command}' is not a service; use first-run, all, ${serviceNames.join(', ')}.`)
 }
-
-const isService = (name: string): name is ServiceName => (serviceNames as readonly string[]).includes(name)
 
 /** When it was asked to stop, Unix milliseconds. */
 let stoppingSince: number | null = null

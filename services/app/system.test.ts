@@ -8,23 +8,23 @@ import { orderEvent } from '../order/events.ts'
 import { cancel, findOrderOfSaga } from '../order/rows.ts'
 import { orderMigrations, type OrderTables } from '../order/schema.ts'
 import { shopOf } from '../sagas/create-order/shop.testkit.ts'
+import { services } from './registry.ts'
 import { startAll, type System } from './system.ts'
 import { newFolder } from '../shared/testing/ask.ts'
 import { timerMigrations, type TimerTables } from '../timer/schema.ts'
 
-const ports = { USER_PORT: '0', ORDER_PORT: '0', PAYMENT_PORT: '0', TIMER_PORT: '0', CREATE_ORDER_PORT: '0' }
+const ports = Object.fromEntries(services.map(({ port }) => [port.variable, '0']))
 const start = (folder: string): Promise<System> =>
   startAll(readConfig({ ...ports, ORDERSAGA_DIR: folder }), createLog('test', 'silent'))
 
 function shopIn(system: System) {
-  const url = (name: string): string => system.services.find((service) => service.name === name)?.url ?? ''
   return shopOf({
     urls: {
-      user: url('user-service'),
-      order: url('order-service'),
-      payment: url('payment-service'),
-      timer: url('timer-service'),
-      sagas: url('create-order-saga'),
+      user: system.url('user'),
+      order: system.url('order'),
+      payment: system.url('payment'),
+      timer: system.url('timer'),
+      sagas: system.url('create-order'),
     },
   })
 }

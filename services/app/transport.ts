@@ -5,7 +5,8 @@ import { kafkaTransport } from 'ordersaga/transports/kafka'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import { rabbitmqTransport } from 'ordersaga/transports/rabbitmq'
 import type { Logger } from 'pino'
-import { serverUrl, type Config, type ServiceName } from './config.ts'
+import { ConfigError, serverUrl, type Config } from './config.ts'
+import { serviceNamed, services, type ServiceName } from './registry.ts'
 import type { MessageReceiver } from '../shared/http/messages.ts'
 import { logProblems } from '../shared/log/problems.ts'
 
@@ -43,20 +44,20 @@ function rabbitmqUrl({ RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD }: Config
   return serverUrl('amqp', host, RABBITMQ_PORT, { user: RABBITMQ_USER, password: RABBITMQ_PASSWORD }).href
 }
 
-function routing(name: ServiceName, config: Config): { readonly peers: Record<string, string>; readonly self: string } {
-  const sagas = config.CREATE_ORDER_SAGA_URL
-  const participants = {
-    user: config.USER_SERVICE_URL,
-    order: config.ORDER_SERVICE_URL,
-    payment: config.PAYMENT_SERVICE_URL,
-    timer: config.SCHEDULER_SERVICE_URL,
+/** Where the service is itself, and who reads what it publishes. */
+function routing(
+  name: ServiceName,
+  { urls }: Config,
+): { readonly peers: Record<string, string>; readonly self: string } {
+  const peers: Record<string, string> = {}
+  for (const channel of serviceNamed(name).publishes) {
+    const [reader, other] = services.filter(({ reads }) => reads.includes(channel))
+    if (reader === undefined) continue // nobody here wants to know
+    if (other !== undefined)
+      throw new ConfigError(
+        `${channel} is read by ${reader.name} and ${other.name}, and by HTTP a channel has one reader: set KAFKA_BOOTSTRAP_SERVERS or RABBITMQ_HOST, or run all in one process.`,
+      )
+    peers[channel] = urls[reader.name]
   }
-  if (name !== 'create-order') {
-    const self = participants[name]
-    // Its routes for operators command itself.
-    const own = name === 'payment' ? { payment_commands: self } : {}
-    return { self, peers: { [`${name}_events`]: sagas, ...own } }
-  }
-  const peers = Object.entries(participants).map(([participant, url]) => [`${participant}_commands`, url] as const)
-  return { self: sagas, peers: Object.fromEntries(peers) }
+  return { self: urls[name], peers }
 }

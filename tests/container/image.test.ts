@@ -6,21 +6,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { validate } from 'dockerfile-utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { readConfig } from '../../services/app/config.ts'
+import { services } from '../../services/app/registry.ts'
 import { burger } from '../kit/client.ts'
 import { freePorts } from '../kit/system.ts'
 import { until } from '../kit/until.ts'
 import { buildImage, type Image } from './dockerfile.ts'
 
 const repository = join(import.meta.dirname, '../..')
-const defaults = readConfig({})
-const ports = {
-  USER_PORT: defaults.USER_PORT,
-  ORDER_PORT: defaults.ORDER_PORT,
-  PAYMENT_PORT: defaults.PAYMENT_PORT,
-  TIMER_PORT: defaults.TIMER_PORT,
-  CREATE_ORDER_PORT: defaults.CREATE_ORDER_PORT,
-}
+/** By their variables. */
+const ports = Object.fromEntries(services.map(({ port }) => [port.variable, port.usual]))
 
 /** `node` in the base image: neither owns what is in it, nor may write there. */
 const nodeUser = 1000
@@ -77,7 +71,7 @@ describe('its process', () => {
 
   test('runs every service, and each is ready', async () => {
     const ready = container.urls.map(async (url) => (await fetch(`${url}/health/ready`)).status)
-    expect(await Promise.all(ready)).toEqual([200, 200, 200, 200, 200])
+    expect(await Promise.all(ready)).toEqual(services.map(() => 200))
   })
 
   test('completes an order, with its data in the folder of the data', async () => {

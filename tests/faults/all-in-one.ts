@@ -1,5 +1,6 @@
 /** All services in one process of its own, as `npm run service -- all` starts them. */
 import { fileURLToPath } from 'node:url'
+import { services } from '../../services/app/registry.ts'
 import { startChild, type Child } from '../kit/child.ts'
 import type { Place } from '../kit/tables.ts'
 import { until } from '../kit/until.ts'
@@ -15,7 +16,7 @@ const startMs = 60_000
 
 export function startAllInOne(place: Place): AllInOne {
   let url: string | null = null
-  const ports = { USER_PORT: '0', ORDER_PORT: '0', PAYMENT_PORT: '0', TIMER_PORT: '0', CREATE_ORDER_PORT: '0' }
+  const ports = Object.fromEntries(services.map(({ port }) => [port.variable, '0']))
   const data: Record<string, string> =
     place.kind === 'sqlite' ? { ORDERSAGA_DIR: place.folder } : { DATABASE_URL: place.url }
   const child = startChild(main, ['all'], { ...ports, ...data }, (line) => {

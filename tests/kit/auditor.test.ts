@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readConfig } from '../../services/app/config.ts'
 import { createLog } from '../../services/shared/log/log.ts'
+import { services } from '../../services/app/registry.ts'
 import { startAll } from '../../services/app/system.ts'
 import { auditServices } from './auditor.ts'
 import { openTables, targetOf } from './tables.ts'
@@ -15,9 +16,9 @@ const healthy = join(root, 'healthy')
 let copies = 0
 
 beforeAll(async () => {
-  const ports = { USER_PORT: '0', ORDER_PORT: '0', PAYMENT_PORT: '0', TIMER_PORT: '0', CREATE_ORDER_PORT: '0' }
+  const ports = Object.fromEntries(services.map(({ port }) => [port.variable, '0']))
   const system = await startAll(readConfig({ ORDERSAGA_DIR: healthy, ...ports }), createLog('audit', 'silent'))
-  const url = system.services.find(({ name }) => name === 'create-order-saga')?.url ?? ''
+  const url = system.url('create-order')
   for (const customer_id of ['cust_123', 'cust_declined', 'cust_123']) {
     const response = await fetch(`${url}/orders`, {
       method: 'POST',

@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { serviceNamed, type ServiceName } from '../../services/app/registry.ts'
 import { startPrivatePart, type PartName, type PrivatePart } from './private-part.ts'
 import type { Place } from './tables.ts'
-import type { Service, Setting } from './system.ts'
+import type { Setting } from './system.ts'
 
 export interface Host extends Setting {
   /** Where an audit finds the data. */
@@ -51,19 +52,20 @@ function placeOn(folder: string, { postgresql, redis }: Host['parts']): Place {
 }
 
 /** By the names of the contract (1.12, 4.7, 5.6). */
-function variablesOn(folder: string, parts: Host['parts']): (service: Service) => Readonly<Record<string, string>> {
+function variablesOn(folder: string, parts: Host['parts']): (service: ServiceName) => Readonly<Record<string, string>> {
   const { postgresql, kafka, rabbitmq, redis } = parts
   return (service) => ({
     ORDERSAGA_DIR: folder,
     ...(postgresql && { DATABASE_URL: databaseUrl(postgresql.url, service) }),
     ...(kafka && { KAFKA_BOOTSTRAP_SERVERS: kafka.url }),
     ...(rabbitmq && { RABBITMQ_HOST: '127.0.0.1', RABBITMQ_PORT: String(rabbitmq.port) }),
-    ...(redis && service === 'create-order' && { REDIS_HOST: '127.0.0.1', REDIS_PORT: String(redis.port) }),
+    ...(redis &&
+      serviceNamed(service).keeps === 'sagas' && { REDIS_HOST: '127.0.0.1', REDIS_PORT: String(redis.port) }),
   })
 }
 
-function databaseUrl(server: string, service: Service): string {
+function databaseUrl(server: string, service: ServiceName): string {
   const url = new URL(server)
-  url.pathname = service === 'create-order' ? '/create_order_saga_db' : `/${service}_db`
+  url.pathname = `/${serviceNamed(service).database}`
   return url.href
 }

@@ -1,8 +1,9 @@
 /**
- * The five services as processes of their own, or all in one, as a user starts them: by `services/app/main.ts` and the
+ * The services as processes of their own, or all in one, as a user starts them: by `services/app/main.ts` and the
  * environment alone. A test asks them over HTTP, kills them and starts them again.
  */
 import { fileURLToPath } from 'node:url'
+import { byService, serviceNamed, services, type ServiceName } from '../../services/app/registry.ts'
 import { startChild, type Child } from './child.ts'
 import { isFree } from './free-port.ts'
 import { until } from './until.ts'
@@ -10,9 +11,8 @@ import { until } from './until.ts'
 const main = fileURLToPath(import.meta.resolve('../../services/app/main.ts'))
 const startMs = 120_000
 
-const participants = ['user', 'order', 'payment', 'timer'] as const
-const services = [...participants, 'create-order'] as const
-export type Service = (typeof services)[number]
+/** The orchestrator of which a setting may want several. */
+const replicated: ServiceName = 'create-order'
 
 type Variables = Readonly<Record<string, string>>
 
@@ -21,14 +21,14 @@ export interface Setting {
   /** One process with all services, or one for each. */
   readonly apart: boolean
   /** What the environment of a service says besides ports and addresses. */
-  readonly variables: (service: Service) => Variables
+  readonly variables: (service: ServiceName) => Variables
   /** Processes of the orchestrator; one where none is given. */
   readonly orchestrators?: number
 }
 
 export interface System {
   /** Where a service listens; of several orchestrators the first. */
-  url(service: Service): string
+  url(service: ServiceName): string
   /** Where each orchestrator listens. */
   readonly sagaUrls: readonly string[]
   /** `user`, …, `create-order`, `create-order-2`, or `all`. */
@@ -71,26 +71,25 @@ export async function startSystem(setting: Setting): Promise<System> {
 export async function layOut({ apart, variables, orchestrators = 1 }: Setting): Promise<System> {
   const ports = await freePorts(services.length + orchestrators - 1)
   const urlAt = (index: number): string => `http://127.0.0.1:${ports[index] ?? 0}`
-  const urls = Object.fromEntries(services.map((service, index) => [service, urlAt(index)])) as Record<Service, string>
-  const sagaUrls = [urls['create-order'], ...ports.slice(services.length).map((port) => `http://127.0.0.1:${port}`)]
+  const urls = byService((service) => urlAt(services.findIndex(({ name }) => name === service.name)))
+  const sagaUrls = [urls[replicated], ...ports.slice(services.length).map((port) => `http://127.0.0.1:${port}`)]
   const shared: Variables = {
     LOG_LEVEL: 'warn',
-    USER_SERVICE_URL: urls.user,
-    ORDER_SERVICE_URL: urls.order,
-    PAYMENT_SERVICE_URL: urls.payment,
-    SCHEDULER_SERVICE_URL: urls.timer,
-    CREATE_ORDER_SAGA_URL: urls['create-order'],
-    ...Object.fromEntries(services.map((service) => [portVariable(service), new URL(urls[service]).port])),
+    ...Object.fromEntries(
+      services.flatMap(({ name, url, port }) => [
+        [url, urls[name]],
+        [port.variable, new URL(urls[name]).port],
+      ]),
+    ),
   }
   const processes = new Map<string, Process>()
   if (apart) {
-    for (const service of participants)
-      processes.set(service, alone(service, { ...shared, ...variables(service) }, [urls[service]]))
-    sagaUrls.forEach((url, index) => {
-      const own = { ...shared, ...variables('create-order'), CREATE_ORDER_PORT: new URL(url).port }
-      processes.set(index === 0 ? 'create-order' : `create-order-${index + 1}`, alone('create-order', own, [url]))
+    for (const { name } of services) processes.set(name, alone(name, { ...shared, ...variables(name) }, [urls[name]]))
+    sagaUrls.slice(1).forEach((url, index) => {
+      const own = { ...shared, ...variables(replicated), [serviceNamed(replicated).port.variable]: new URL(url).port }
+      processes.set(`${replicated}-${index + 2}`, alone(replicated, own, [url]))
     })
-  } else processes.set('all', alone('all', { ...shared, ...variables('create-order') }, Object.values(urls)))
+  } else processes.set('all', alone('all', { ...shared, ...variables(replicated) }, Object.values(urls)))
   return running(processes, urls, sagaUrls)
 }
 
@@ -101,11 +100,9 @@ const alone = (command: string, variables: Variables, urls: readonly string[]): 
   child: null,
 })
 
-const portVariable = (service: Service): string => `${service.replaceAll('-', '_').toUpperCase()}_PORT`
-
 function running(
   processes: ReadonlyMap<string, Process>,
-  urls: Readonly<Record<Service, string>>,
+  urls: Readonly<Record<ServiceName, string>>,
   sagaUrls: readonly string[],
 ): System {
   const all = (): readonly Process[] => [...processes.values()]

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test, vi } from 'vitest'
+import { services } from '../../services/app/registry.ts'
 
 const read = (path: string): Promise<string> => readFile(new URL(path, import.meta.url), 'utf8')
 
@@ -8,6 +9,14 @@ test("the README's saga is the one that is compiled and run here, and undoes its
   await import('./buy.ts')
   expect(said.mock.calls).toEqual([['COMPENSATED', { step: 'pay', reason: 'the card was declined' }]])
   expect(await read('../../README.md')).toContain(`\`\`\`ts\n${await read('./buy.ts')}\`\`\``)
+})
+
+test("the README's table of services has them all, as the registry says", async () => {
+  const readme = await read('../../README.md')
+  const rows = [...readme.matchAll(/^\| (\S+) +\| (\d+) \| (.*?) +\|$/gm)]
+  expect(rows.map(([, name, port, does]) => [name, Number(port), does])).toEqual(
+    services.map(({ name, port, does }) => [name, port.usual, does]),
+  )
 })
 
 test("the README's two commands are scripts of this project", async () => {

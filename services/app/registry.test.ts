@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import { readConfig } from './config.ts'
+import { services } from './registry.ts'
+
+test('no two services share a name, a port, a variable or a database', () => {
+  const own = services.flatMap(({ name, port, url, database, variables }) => [
+    name,
+    port.usual,
+    port.variable,
+    url,
+    database,
+    ...Object.keys(variables),
+  ])
+  expect(new Set(own).size).toBe(own.length)
+})
+
+test('whoever is commanded reads its commands, and is answered to somebody', () => {
+  const read = new Set<string>(services.flatMap(({ reads }) => reads))
+  const published = new Set<string>(services.flatMap(({ publishes }) => publishes))
+  expect([...published].filter((channel) => !read.has(channel))).toEqual([])
+  expect([...read].filter((channel) => !published.has(channel))).toEqual([])
+})
+
+test('a service listens and is found where its entry says, unless told otherwise', () => {
+  const { ports, urls } = readConfig({ ORDER_PORT: '4002', SCHEDULER_SERVICE_URL: 'http://timer:3005' })
+  expect(ports).toEqual({ user: 3001, order: 4002, payment: 3003, timer: 3005, 'create-order': 3101 })
+  expect(urls).toMatchObject({ order: 'http://127.0.0.1:3002', timer: 'http://timer:3005' })
+})

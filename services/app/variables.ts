@@ -1,0 +1,48 @@
+/** Kinds of variables: what a value must be, in words for whoever has set another. */
+import { isIP, isIPv6 } from 'node:net'
+import { z } from 'zod'
+
+const port = (least: number, value: number): z.ZodType<number> => {
+  const error = `must be a port number from ${least} to 65535`
+  return z.coerce.number(error).int(error).min(least, error).max(65_535, error).default(value)
+}
+
+/** One that is listened on; the system chooses where it is 0. */
+export const ownPort = (value: number): z.ZodType<number> => port(0, value)
+export const serverPort = (value: number): z.ZodType<number> => port(1, value)
+
+const isHost = (text: string): boolean => isIP(text) !== 0 || /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?$/i.test(text)
+export const serverHost = z
+  .string()
+  .refine(isHost, 'must be a host name or an IP address alone; the port and the user have variables of their own')
+
+const isBroker = (text: string): boolean => {
+  const [, host, number] = /^(.+):(\d{1,5})$/.exec(text) ?? []
+  // Kafka's client parts the two at the first colon, so an IPv6 address would be none.
+  return host !== undefined && isHost(host) && !isIPv6(host) && Number(number) >= 1 && Number(number) <= 65_535
+}
+/** `host:port`, several parted by commas. */
+export const brokers = z
+  .string()
+  .refine(
+    (text) => text.split(',').every(isBroker),
+    'must be host:port with a port from 1 to 65535, several parted by commas',
+  )
+
+export const httpUrl = (value: string): z.ZodType<string> =>
+  z.url({ protocol: /^https?$/, error: 'must be an http URL' }).default(value)
+
+export const flag = (value: boolean): z.ZodType<boolean> => z.stringbool('must be true or false').default(value)
+
+const minutesError = 'must be a number of minutes, more than 0 and at most 10080'
+export const minutes = (value: number): z.ZodType<number> =>
+  z.coerce.number(minutesError).positive(minutesError).max(10_080, minutesError).default(value)
+
+const daysError = 'must be a number of days from 30 to 3650'
+export const days = (value: number): z.ZodType<number> =>
+  z.coerce.number(daysError).min(30, daysError).max(3650, daysError).default(value)
+
+const databaseError = 'must be the number of a database, from 0'
+export const databaseNumber = z.coerce.number(databaseError).int(databaseError).min(0, databaseError).default(0)
+
+export const secret = z.string().min(1).optional()
