@@ -119,11 +119,11 @@ async function longSaga(place: Place): Promise<void> {
     const { saga } = await engine.start(manySteps, input(false))
     const times: number[] = []
     let last = performance.now()
-    for await (const { state } of engine.updates(saga.id)) {
+    for await (const { status } of engine.updates(saga.id)) {
       const now = performance.now()
       times.push(now - last)
       last = now
-      if (state.status === 'COMPLETED') break
+      if (status === 'COMPLETED') break
     }
     const median = (part: readonly number[]): number => part.toSorted((a, b) => a - b)[part.length >> 1] ?? 0
     const early = median(times.slice(5, 45))

@@ -8,7 +8,15 @@ import { pending, repliesIn, type Command } from '../../core/pending.ts'
 import { whyNotPlain } from '../../core/plain.ts'
 import type { SagaState } from '../../core/state.ts'
 import { isSettled } from '../../core/state.ts'
-import type { HistoryEntry, PageRequest, SagaFilter, SagaPage, Store, StoredSaga } from '../../stores/store.ts'
+import type {
+  HistoryEntry,
+  MovePage,
+  PageRequest,
+  SagaFilter,
+  SagaPage,
+  Store,
+  StoredSaga,
+} from '../../stores/store.ts'
 import type { Delivery, Incoming, Result, ResultOptions } from '../host.ts'
 import { Admission } from './admission.ts'
 import { Alarms } from './alarms.ts'
@@ -16,7 +24,6 @@ import { Dispatcher } from './dispatcher.ts'
 import type { Engine, EngineOptions, EngineStartOptions, Figures, Started, StartedIn, StoredAnswer } from './engine.ts'
 import { checkAction, checkIncoming, checkKey, checkOptions, checkPage, checkRequest, readFilter } from './entries.ts'
 import { EngineError } from './errors.ts'
-import type { Update } from './feed.ts'
 import { Feed } from './feed.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { Handover } from './handover.ts'
@@ -25,6 +32,7 @@ import { Intake, type Arrived } from './intake.ts'
 import { Loop } from './loop.ts'
 import type { Job, Moved, Outcome } from './mover.ts'
 import { Mover } from './mover.ts'
+import { MovesFeed } from './moves-feed.ts'
 import { named, Registry } from './registry.ts'
 import { Retention } from './retention.ts'
 import { startIn } from './start-in.ts'
@@ -51,6 +59,7 @@ export class DurableEngine implements Engine {
   readonly #alarms: Alarms
   readonly #dispatcher: Dispatcher
   readonly #feed: Feed
+  readonly #moves: MovesFeed
   readonly #handover: Handover
   readonly #intake: Intake
   readonly #takeover: Takeover
@@ -88,6 +97,7 @@ export class DurableEngine implements Engine {
       onSent: (commands) => this.#sent(commands),
     })
     this.#feed = new Feed(store)
+    this.#moves = new MovesFeed(store, clock)
     this.#mover = new Mover({
       store,
       owner: () => this.owner,
@@ -120,6 +130,7 @@ export class DurableEngine implements Engine {
       resume: (saga) => this.#mover.resume(saga),
       onBeat: () => {
         if (store.exclusive !== true) this.#heard(this.#feed.look())
+        this.#moves.poke()
         this.#handover.take()
         this.#retention?.run()
       },
@@ -230,8 +241,12 @@ export class DurableEngine implements Engine {
     return this.#store.history(sagaId, afterSeq)
   }
 
-  updates(sagaId: string, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<Update, void, undefined> {
+  updates(sagaId: string, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<HistoryEntry, void, undefined> {
     return this.#feed.updates(sagaId, afterSeq, signal)
+  }
+
+  moves(after: string | null = null, signal?: AbortSignal): AsyncGenerator<MovePage, void, undefined> {
+    return this.#moves.pages(after, signal)
   }
 
   async result<Replies = Readonly<Record<string, unknown>>>(
@@ -270,6 +285,7 @@ export class DurableEngine implements Engine {
       this.#loop.stop(),
     ])
     this.#feed.stop()
+    this.#moves.stop()
     await this.#dispatcher.flush()
     await this.#watching?.close()
     if (this.#signedOn)
@@ -367,6 +383,7 @@ export class DurableEngine implements Engine {
     this.#mover.forget(sagaIds)
     for (const id of sagaIds) this.#admission.moved(id, false)
     this.#heard(this.#feed.hint(sagaIds))
+    this.#moves.poke()
   }
 
   #heard(reading: Promise<void>): void {
@@ -381,6 +398,7 @@ export class DurableEngine implements Engine {
     this.#admission.moved(saga.id, pending.commands.length > 0)
     if (commands.length > 0) this.#dispatcher.send(commands)
     this.#feed.moved(saga.state, entries)
+    this.#moves.poke()
     this.#hooks.moved(saga.state, entries)
   }
 }

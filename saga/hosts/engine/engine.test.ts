@@ -220,9 +220,9 @@ describe('updates', () => {
     const { saga } = await engine.start(shopSaga, milk)
     const follow = async (after = 0): Promise<number[]> => {
       const seqs: number[] = []
-      for await (const { seq, state } of engine.updates(saga.id, after)) {
+      for await (const { seq, status } of engine.updates(saga.id, after)) {
         seqs.push(seq)
-        if (state.status === 'COMPENSATED') return seqs
+        if (status === 'COMPENSATED') return seqs
       }
       return seqs
     }

@@ -10,13 +10,18 @@ import type { Clock } from '../../clock.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { SagaState } from '../../core/state.ts'
 import type { OnProblem } from '../../problem.ts'
-import type { HistoryEntry, PageRequest, SagaFilter, SagaPage, Store, StoredSaga } from '../../stores/store.ts'
+import type {
+  HistoryEntry,
+  MovePage,
+  PageRequest,
+  SagaFilter,
+  SagaPage,
+  Store,
+  StoredSaga,
+} from '../../stores/store.ts'
 import type { Transport } from '../../transports/transport.ts'
 import type { Answer, Host, Moved, StartOptions } from '../host.ts'
 import { DurableEngine } from './durable-engine.ts'
-import type { Update } from './feed.ts'
-
-export type { Update } from './feed.ts'
 
 export interface EngineOptions {
   readonly store: Store
@@ -113,7 +118,13 @@ export interface Engine extends Host {
   count(filter: SagaFilter): Promise<number>
   history(sagaId: string, afterSeq?: number): Promise<readonly HistoryEntry[]>
   /** Every move of a saga in order, past ones after `afterSeq` first, then live ones. */
-  updates(sagaId: string, afterSeq?: number, signal?: AbortSignal): AsyncGenerator<Update, void, undefined>
+  updates(sagaId: string, afterSeq?: number, signal?: AbortSignal): AsyncGenerator<HistoryEntry, void, undefined>
+  /**
+   * The moves of all sagas, whichever process made them, in the order in which they became visible: past ones after a
+   * position first (from the first where it is null), then live ones. Who keeps a page's `next` with what he has made of the
+   * page misses no move and sees none twice, across restarts too. For lists, projections and consoles.
+   */
+  moves(after?: string | null, signal?: AbortSignal): AsyncGenerator<MovePage, void, undefined>
   /** Figures of now, for metrics. */
   figures(): Figures
   ready(): Promise<boolean>

@@ -1,10 +1,10 @@
+import type { HistoryEntry } from '../../stores/store.ts'
 /** What a store does to an engine when it fails, and what becomes of the sagas. */
 import { describe, expect, test } from 'vitest'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import type { Store } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import type { Update } from './engine.ts'
 import { arrived, failing, milk, started, taken, turns, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
@@ -96,7 +96,7 @@ describe('a commit whose answer is lost', () => {
     const engine = await started({ transport, store: broken.store })
     const { saga } = await engine.start(shopSaga, milk)
     const result = engine.result(saga.id)
-    const followed: Update[] = []
+    const followed: HistoryEntry[] = []
     void (async () => {
       for await (const update of engine.updates(saga.id)) followed.push(update)
     })()

@@ -5,20 +5,9 @@
  * or another process that moved the saga) is read from the store. A hint only says that there may be something new. Hints
  * can be lost: one question for so many sagas at a time looks for what they did not tell, however many are followed.
  */
-import type { Event } from '../../core/events.ts'
-import { evolve } from '../../core/evolve.ts'
 import type { SagaState } from '../../core/state.ts'
 import { isSettled } from '../../core/state.ts'
 import type { HistoryEntry, Store } from '../../stores/store.ts'
-
-/** One move and the saga's state after it. */
-export interface Update {
-  readonly seq: number
-  /** Unix milliseconds. */
-  readonly at: number
-  readonly events: readonly Event[]
-  readonly state: SagaState
-}
 
 /** Entries that a subscriber lets gather in memory; with more it reads the store instead. */
 const mostGathered = 256
@@ -28,12 +17,16 @@ const mostAtOnce = 200
 
 class Subscriber {
   /** Of the last move that it has seen. */
-  seq = 0
+  seq: number
   gathered: HistoryEntry[] = []
   /** Read the store before waiting again. */
   behind = true
   ended = false
   #wake: (() => void) | null = null
+
+  constructor(afterSeq: number) {
+    this.seq = afterSeq
+  }
 
   poke(entry: HistoryEntry | null): void {
     if (entry === null || this.gathered.length >= mostGathered) {
@@ -130,24 +123,25 @@ export class Feed {
   }
 
   /** Every move after `afterSeq`, past ones first, then live ones, until the signal or the engine ends it. */
-  async *updates(sagaId: string, afterSeq: number, signal?: AbortSignal): AsyncGenerator<Update, void, undefined> {
-    const subscriber = this.#join(sagaId)
+  async *updates(
+    sagaId: string,
+    afterSeq: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<HistoryEntry, void, undefined> {
+    const subscriber = this.#join(sagaId, afterSeq)
     const end = (): void => subscriber.end()
     if (this.#stopped || signal?.aborted === true) end()
     signal?.addEventListener('abort', end)
-    let state: SagaState | null = null
     try {
       while (!subscriber.ended) {
         for (const entry of await this.#take(sagaId, subscriber)) {
-          const { seq } = entry
-          if (seq <= subscriber.seq) continue // seen already
-          if (seq > subscriber.seq + 1) {
+          if (entry.seq <= subscriber.seq) continue // seen already
+          if (entry.seq > subscriber.seq + 1) {
             subscriber.behind = true // moved elsewhere in between: the store has what is missing
             break
           }
-          state = entry.events.reduce<SagaState | null>(evolve, state)
-          subscriber.seq = seq
-          if (seq > afterSeq && state !== null) yield { seq, at: entry.at, events: entry.events, state }
+          subscriber.seq = entry.seq
+          yield entry
           if (subscriber.ended) return
         }
         await subscriber.wait()
@@ -169,8 +163,8 @@ export class Feed {
     return read
   }
 
-  #join(sagaId: string): Subscriber {
-    const subscriber = new Subscriber()
+  #join(sagaId: string, afterSeq: number): Subscriber {
+    const subscriber = new Subscriber(afterSeq)
     const set = this.#subscribers.get(sagaId) ?? new Set()
     this.#subscribers.set(sagaId, set.add(subscriber))
     return subscriber

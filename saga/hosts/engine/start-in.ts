@@ -43,7 +43,7 @@ export async function startIn(store: Store, tx: unknown, beginning: Beginning): 
       createdAt: at,
       updatedAt: at,
     },
-    entry: { sagaId: begin.id, seq: 1, at, inputId: `start:${begin.id}`, events },
+    entry: { sagaId: begin.id, seq: 1, at, inputId: `start:${begin.id}`, events, status: started.status },
     live: true,
   })
   if (result.kind === 'started') return { id: begin.id, fresh: true }

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { readContent } from '../../order/content.ts'
+import { readOrderDetails } from '../../shared/order-details.ts'
 import { call, type Answered } from '../../shared/testing/call.ts'
 import { startEmbedded, type Embedded } from '../../shared/testing/embedded.ts'
 import { burger, shopOf, type Shop } from './shop.testkit.ts'
@@ -96,6 +96,7 @@ describe.each(['/api/orders', '/orders'])('POST %s', (path) => {
       { ...good, customer_id: 'c'.repeat(256) },
       'customer_id: must have at most 255 characters',
     ],
+    ['a customer with NUL', { ...good, customer_id: 'a\u0000' }, 'customer_id: must not contain NUL'],
     ...[undefined, null, [], 'x', 1].map(
       (order_details) =>
         [
@@ -107,12 +108,12 @@ describe.each(['/api/orders', '/orders'])('POST %s', (path) => {
     [
       'a place of 501 characters',
       { ...good, order_details: { ...burger, deliveryLocation: 'x'.repeat(501) } },
-      'order_details.deliveryLocation: must be a text of at most 500 characters; leave it out where there is none',
+      'order_details.deliveryLocation must be a text of at most 500 characters, without NUL; leave it out where there is none.',
     ],
     [
       'details of 100 kB',
       { ...good, order_details: { ...burger, note: 'x'.repeat(100_000) } },
-      'order_details: must have at most 100000 bytes as JSON: order less at once',
+      'order_details must have at most 100000 bytes as JSON: order fewer foodItems at once.',
     ],
   ])('%s: 400', async (_name, body, error) => {
     refused(await post(JSON.stringify(body)), 400, error)
@@ -122,7 +123,7 @@ describe.each(['/api/orders', '/orders'])('POST %s', (path) => {
   const where = 'order_details.foodItems[0]'
   const quantity = `${where}.quantity must be a whole number from 1 to 10000.`
   const range = 'must be a number from 0 to 999999.99, such as 12.99.'
-  const place = 'must be a text of at most 500 characters; leave it out where there is none'
+  const place = 'must be a text of at most 500 characters, without NUL; leave it out where there is none.'
   const list = 'order_details.foodItems must be a list with at least one item, each with price and quantity.'
 
   test.each<readonly [details: object, error: string]>([
@@ -150,8 +151,9 @@ describe.each(['/api/orders', '/orders'])('POST %s', (path) => {
     [{ ...burger, deliveryFee: '1.005' }, 'order_details.deliveryFee must not have more than two decimals.'],
     [{ ...burger, deliveryFee: 'free' }, `order_details.deliveryFee ${range}`],
     [{ ...burger, deliveryFee: true }, 'order_details.deliveryFee must be a number, such as 12.99.'],
-    [{ ...burger, deliveryLocation: 5 }, `order_details.deliveryLocation: ${place}`],
-    [{ ...burger, storeLocation: ['North'] }, `order_details.storeLocation: ${place}`],
+    [{ ...burger, deliveryLocation: 5 }, `order_details.deliveryLocation ${place}`],
+    [{ ...burger, deliveryLocation: 'a\u0000' }, `order_details.deliveryLocation ${place}`],
+    [{ ...burger, storeLocation: ['North'] }, `order_details.storeLocation ${place}`],
   ])('details %j: 400 names what is wrong', async (details, error) => {
     refused(await post(JSON.stringify({ ...good, order_details: details })), 400, error)
     await nothingStored()
@@ -342,8 +344,8 @@ describe('generated', () => {
         const wire = JSON.stringify(order_details) // NaN and the like are null on the wire
         fc.pre(!/"(__proto__|prototype)"/.test(wire)) // never taken: tested above
         const answer = await shop.place('cust_123', order_details)
-        const content = readContent(JSON.parse(wire) as Record<string, unknown>)
-        const takes = content.ok && content.value.foodCents + content.value.deliveryCents >= 50
+        const content = readOrderDetails(JSON.parse(wire) as Record<string, unknown>)
+        const takes = content.ok && content.value.totalCents >= 50
         expect(answer.status).toBe(takes ? 202 : 400)
         if (takes) started.push((answer.body as { readonly saga_id: string }).saga_id)
         else expect(answer.body).toEqual({ success: false, error: expect.stringMatching(/\w+ .*\w+ .*\w+/s) })

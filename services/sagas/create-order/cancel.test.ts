@@ -51,7 +51,14 @@ async function parkSagas(store: Store): Promise<void> {
       createdAt: at,
       updatedAt: at,
     }
-    const entry = { sagaId: id, seq: 1, at, inputId: `start:${id}`, events: [...begun.events, ...events] }
+    const entry = {
+      sagaId: id,
+      seq: 1,
+      at,
+      inputId: `start:${id}`,
+      events: [...begun.events, ...events],
+      status: state.status,
+    }
     await store.commit({ starts: [{ saga, entry, live: false }], moves: [] })
   }
 }

@@ -9,45 +9,14 @@ import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
-import { MoneyError, orderTotalCents } from '../../shared/money/money.ts'
+import { decimalOf, leastChargeCents } from '../../shared/money/money.ts'
+import { OrderRequest, readOrderDetails } from '../../shared/order-details.ts'
 import { utcText } from '../../shared/time/utc.ts'
 import { byTimer, type CreateOrderInput } from './saga.ts'
 import { eventView, SagaSummary, SagaView, statuses, summaryOf, viewOf } from './presenter.ts'
 
-/** The card networks' least amount, in cents. */
-const leastCents = 50
-
 /** How long a cancel waits for the Order Service to decide, in milliseconds. */
 const decisionMs = 10_000
-
-// What the Order Service would refuse is refused here: there, the saga could only be undone.
-const longestPlace = 500
-/** Every message with the details fits every transport, and every move writes them again. */
-const mostDetailBytes = 100_000
-
-const isPlace = (value: unknown): boolean =>
-  value == null || (typeof value === 'string' && value.length <= longestPlace)
-
-const placeRule = (name: string) => ({
-  path: [name],
-  error: `must be a text of at most ${longestPlace} characters; leave it out where there is none`,
-})
-
-const StartRequest = z.object({
-  customer_id: z
-    .string('send customer_id, a text')
-    .min(1, 'must not be empty')
-    .max(255, 'must have at most 255 characters'),
-  // A record and not an object: it is passed on as it came.
-  order_details: z
-    .record(z.string(), z.unknown(), 'send order_details, an object with foodItems and deliveryLocation')
-    .refine(({ deliveryLocation }) => isPlace(deliveryLocation), placeRule('deliveryLocation'))
-    .refine(({ storeLocation }) => isPlace(storeLocation), placeRule('storeLocation'))
-    .refine(
-      (details) => Buffer.byteLength(JSON.stringify(details)) <= mostDetailBytes,
-      `must have at most ${mostDetailBytes} bytes as JSON: order less at once`,
-    ),
-})
 
 const Started = z.object({
   success: z.literal(true),
@@ -91,7 +60,7 @@ function addStart(server: HttpServer, prefix: string, { engine, definition }: Ro
         summary: 'Start a Create Order saga',
         description:
           'The header Idempotency-Key makes a repeated request safe: the same key and body give the same saga.',
-        body: StartRequest,
+        body: OrderRequest,
         headers: z.object({ 'idempotency-key': z.string().min(1).max(200).optional() }),
         response: { 202: Started, 400: Failure, 422: Failure, 503: Failure },
       },
@@ -110,14 +79,13 @@ function addStart(server: HttpServer, prefix: string, { engine, definition }: Ro
   )
 }
 
+/** What would be refused later is refused here: later, the saga could only be undone. */
 function priced(details: Readonly<Record<string, unknown>>): number {
-  try {
-    const cents = orderTotalCents(details)
-    if (cents < leastCents) throw new MoneyError('The order must cost at least 0.50; add an item.')
-    return cents
-  } catch (error) {
-    throw error instanceof MoneyError ? new HttpError(400, error.message) : error
-  }
+  const order = readOrderDetails(details)
+  if (!order.ok) throw new HttpError(400, order.why)
+  if (order.value.totalCents < leastChargeCents)
+    throw new HttpError(400, `The order must cost at least ${decimalOf(leastChargeCents).toFixed(2)}; add an item.`)
+  return order.value.totalCents
 }
 
 function addReads(server: HttpServer, prefix: string, engine: Engine): void {
@@ -220,9 +188,9 @@ async function cancelAndWait(engine: Engine, sagaId: string, by: string, reason:
 
 async function decisionOf(engine: Engine, { saga }: StoredAnswer): Promise<string | null> {
   const after = saga.seq - 1
-  for await (const { events, state } of engine.updates(saga.id, after, AbortSignal.timeout(decisionMs))) {
+  for await (const { events, status } of engine.updates(saga.id, after, AbortSignal.timeout(decisionMs))) {
     const refused = events.find((event) => event.type === 'CancelRefused')
-    if (refused !== undefined) return `The order cannot be cancelled any more (saga ${state.status}): ${refused.reason}`
+    if (refused !== undefined) return `The order cannot be cancelled any more (saga ${status}): ${refused.reason}`
     if (events.some((event) => event.type === 'UndoDone')) return null
   }
   return null // not decided yet: it goes on by itself, and the saga shows the outcome

@@ -6,7 +6,8 @@
  * client that has seen the last move of a saga at rest is answered 204, which tells an EventSource not to come again.
  */
 import type { FastifyReply } from 'fastify'
-import type { Engine, Update } from 'ordersaga/engine'
+import type { Engine } from 'ordersaga/engine'
+import type { HistoryEntry } from 'ordersaga/store'
 import { isSettled } from 'ordersaga/state'
 import { z } from 'zod'
 import { HttpError } from '../../shared/http/http-error.ts'
@@ -44,7 +45,7 @@ export function addUpdates(server: HttpServer, engine: Engine): void {
           const gone = beginStream(reply)
           for await (const update of engine.updates(saga_id, after, AbortSignal.any([gone, ending.signal]))) {
             reply.raw.write(eventOf(update))
-            if (isSettled(update.state.status) && (await isLast(engine, saga_id, update))) break
+            if (isSettled(update.status) && (await isLast(engine, saga_id, update))) break
           }
         } finally {
           open -= 1
@@ -70,12 +71,12 @@ function beginStream(reply: FastifyReply): AbortSignal {
   return gone.signal
 }
 
-async function isLast(engine: Engine, sagaId: string, { seq }: Update): Promise<boolean> {
+async function isLast(engine: Engine, sagaId: string, { seq }: HistoryEntry): Promise<boolean> {
   const saga = await engine.get(sagaId)
   return saga === null || saga.seq <= seq
 }
 
-function eventOf({ seq, at, state, events }: Update): string {
-  const update = { seq, at: utcText(at), status: state.status, events: events.map(eventView) }
+function eventOf({ seq, at, status, events }: HistoryEntry): string {
+  const update = { seq, at: utcText(at), status, events: events.map(eventView) }
   return `id: ${seq}\ndata: ${JSON.stringify(update)}\n\n`
 }
