@@ -18,7 +18,7 @@ import {
   type ReceivedCommand,
   type Refuse,
 } from 'ordersaga/participant'
-import { readContent } from './content.ts'
+import { readOrderDetails } from '../shared/order-details.ts'
 import { isOrderStatus, orderStatuses, whyNot } from './domain.ts'
 import { cancelOrder, createOrder, updateOrderStatus } from './messages.ts'
 import { cancel, findOrderOfSaga, insertOrdersOfSagas, setStatuses, type Change } from './rows.ts'
@@ -32,7 +32,7 @@ export function orderCommands(now: () => number): readonly Handled<Tx>[] {
       const read = asked.map(({ command, about }) => ({
         command,
         about,
-        content: readContent(command.payload.order_details),
+        content: readOrderDetails(command.payload.order_details),
       }))
       const wanted = read.flatMap(({ command: { payload, sagaId }, content }) =>
         content.ok

@@ -6,7 +6,7 @@ import type { ExpressionBuilder, Insertable, Kysely, Updateable } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import { asStorable } from '../shared/database/text.ts'
 import { cancellable, momentOf, statusesBefore, type OrderStatus } from './domain.ts'
-import type { OrderContent } from './content.ts'
+import type { OrderContent } from '../shared/order-details.ts'
 import type { OrderRow, OrderTables } from './schema.ts'
 
 type Db = Kysely<OrderTables>

@@ -1,10 +1,7 @@
 /** Reads both forms of `authorize_payment` into one request, in whole cents. */
-import { centsOf, MoneyError, mostCents } from '../shared/money/money.ts'
+import { centsOf, leastChargeCents, MoneyError, mostCents } from '../shared/money/money.ts'
 import type { AuthorizePayload } from './messages.ts'
 import type { PaymentRequest } from './rows.ts'
-
-/** Stripe's minimum for SGD. */
-const leastCents = 50
 
 export type ReadRequest =
   { readonly ok: true; readonly request: PaymentRequest } | { readonly ok: false; readonly why: string }
@@ -46,6 +43,6 @@ function fromDecimals({ order_id, customer_id, amount, payment_info }: Extract<A
 
 function whatIsWrong(cents: number): string | null {
   if (!Number.isInteger(cents)) return `order.amount must be whole cents, not ${cents}.`
-  if (cents < leastCents) return `The amount must be at least ${leastCents} cents, not ${cents}.`
+  if (cents < leastChargeCents) return `The amount must be at least ${leastChargeCents} cents, not ${cents}.`
   return cents > mostCents ? `The amount must be at most ${mostCents} cents, not ${cents}.` : null
 }

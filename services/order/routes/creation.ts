@@ -3,10 +3,9 @@ import { fingerprintOf } from 'ordersaga/engine/fingerprint'
 import { eventChannel } from 'ordersaga/transport'
 import { z } from 'zod'
 import type { Outbox } from '../../shared/database/outbox.ts'
-import { storableText } from '../../shared/database/text.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
-import { readContent, type OrderContent } from '../content.ts'
+import { OrderRequest, readOrderDetails, type OrderContent } from '../../shared/order-details.ts'
 import { orderEvent } from '../events.ts'
 import { insertOrderOfRequest, type OrderOfRequest } from '../rows.ts'
 import { Problem } from './reads.ts'
@@ -21,29 +20,7 @@ export interface CreationOptions {
 
 const tags = ['orders']
 
-const amount = { type: ['number', 'string'], description: 'Decimal SGD, such as 12.99' }
-
-/** What the API page shows of it. It is read, and refused by name, by `readContent`, for requests and commands alike. */
-const details = z.record(z.string(), z.unknown()).meta({
-  properties: {
-    foodItems: {
-      type: 'array',
-      minItems: 1,
-      items: {
-        type: 'object',
-        properties: { price: amount, quantity: { type: 'integer', minimum: 1, maximum: 10_000 } },
-        required: ['price', 'quantity'],
-        description: 'Kept as it is, with whatever else it holds',
-      },
-    },
-    deliveryFee: { ...amount, type: ['number', 'string', 'null'] },
-    storeLocation: { type: ['string', 'null'] },
-    deliveryLocation: { type: ['string', 'null'] },
-  },
-  required: ['foodItems'],
-})
-const body = z.object({ customer_id: storableText, order_details: details })
-type Body = z.infer<typeof body>
+type Body = z.infer<typeof OrderRequest>
 
 const Created = z.object({ success: z.literal(true), order_id: z.string(), message: z.string() })
 const Refused = z.object({ success: z.literal(false), error: z.string() })
@@ -65,7 +42,7 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
         summary: 'Makes a PENDING order without a saga',
         description:
           'The header Idempotency-Key makes a repeated request safe: the same key and body give the same order.',
-        body,
+        body: OrderRequest,
         headers: z.object({ 'idempotency-key': z.string().min(1).max(200).optional() }),
         response: { 201: Created, 400: Problem, 422: Problem, 500: Refused },
       },
@@ -95,7 +72,7 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
         tags,
         summary: 'Makes a PENDING order of which nobody is told, for tests',
         hide: !options.testRoutes,
-        body,
+        body: OrderRequest,
         response: { 201: Created, 400: Problem, 404: Problem, 500: Refused },
       },
       // Before the body is looked at: where it is off, no body is right.
@@ -121,7 +98,7 @@ function newOrder({ customer_id, order_details }: Body, key: string | undefined)
 }
 
 function contentOf(details: Body['order_details']): OrderContent {
-  const content = readContent(details)
+  const content = readOrderDetails(details)
   if (!content.ok) throw new HttpError(400, content.why)
   return content.value
 }

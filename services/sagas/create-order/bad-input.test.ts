@@ -96,7 +96,6 @@ describe.each(['/api/orders', '/orders'])('POST %s', (path) => {
       { ...good, customer_id: 'c'.repeat(256) },
       'customer_id: must have at most 255 characters',
     ],
-    ['a customer with NUL', { ...good, customer_id: 'a\u0000' }, 'customer_id: must not contain NUL'],
     ...[undefined, null, [], 'x', 1].map(
       (order_details) =>
         [
@@ -152,7 +151,6 @@ describe.each(['/api/orders', '/orders'])('POST %s', (path) => {
     [{ ...burger, deliveryFee: 'free' }, `order_details.deliveryFee ${range}`],
     [{ ...burger, deliveryFee: true }, 'order_details.deliveryFee must be a number, such as 12.99.'],
     [{ ...burger, deliveryLocation: 5 }, `order_details.deliveryLocation ${place}`],
-    [{ ...burger, deliveryLocation: 'a\u0000' }, `order_details.deliveryLocation ${place}`],
     [{ ...burger, storeLocation: ['North'] }, `order_details.storeLocation ${place}`],
   ])('details %j: 400 names what is wrong', async (details, error) => {
     refused(await post(JSON.stringify({ ...good, order_details: details })), 400, error)

@@ -12,6 +12,9 @@ export class MoneyError extends Error {
 /** No single amount in an order may be larger, in cents; anything above is a mistake. */
 export const mostCents = 99_999_999
 
+/** Less cannot be charged to a card: the least amount of Stripe's for SGD, in cents. */
+export const leastChargeCents = 50
+
 /**
  * @example centsOf(19.99) // 1999
  * @example centsOf('4.5') // 450
@@ -33,40 +36,3 @@ export function centsOf(decimal: unknown, what = 'the amount'): number {
 /** @example decimalOf(1999) // 19.99 */
 export const decimalOf = (cents: number): number =>
   Number(`${Math.trunc(cents / 100)}.${String(Math.abs(cents % 100)).padStart(2, '0')}`)
-
-/** What an order costs, in cents. */
-export interface OrderCost {
-  readonly foodCents: number
-  readonly deliveryCents: number
-  readonly totalCents: number
-}
-
-/**
- * Reads what an order costs from its `order_details`: sum of price times quantity, plus the fee.
- *
- * @throws MoneyError naming the item or the field that is wrong; a broken item is never free
- */
-export function orderCost(details: unknown): OrderCost {
-  const { foodItems, deliveryFee } = (details ?? {}) as { readonly foodItems?: unknown; readonly deliveryFee?: unknown }
-  if (!Array.isArray(foodItems) || foodItems.length === 0)
-    throw new MoneyError('order_details.foodItems must be a list with at least one item, each with price and quantity.')
-  const foodCents = foodItems.reduce<number>((sum, item, index) => sum + itemCents(item, index), 0)
-  const deliveryCents =
-    deliveryFee == null || deliveryFee === '' ? 0 : centsOf(deliveryFee, 'order_details.deliveryFee')
-  const totalCents = foodCents + deliveryCents
-  if (totalCents > mostCents) throw new MoneyError(`The order costs more than ${decimalOf(mostCents)}; split it.`)
-  return { foodCents, deliveryCents, totalCents }
-}
-
-/** `orderCost(details).totalCents`. */
-export const orderTotalCents = (details: unknown): number => orderCost(details).totalCents
-
-function itemCents(item: unknown, index: number): number {
-  const where = `order_details.foodItems[${index}]`
-  if (item === null || typeof item !== 'object')
-    throw new MoneyError(`${where} must be an object with price and quantity.`)
-  const { price, quantity } = item as { readonly price?: unknown; readonly quantity?: unknown }
-  if (typeof quantity !== 'number' || !Number.isInteger(quantity) || quantity < 1 || quantity > 10_000)
-    throw new MoneyError(`${where}.quantity must be a whole number from 1 to 10000.`)
-  return centsOf(price, `${where}.price`) * quantity
-}
