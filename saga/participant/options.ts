@@ -1,5 +1,6 @@
 /** What a participant is made of, checked where types cannot: it may be written in JavaScript. */
 import { systemClock, type Clock } from '../clock.ts'
+import type { CommandContract } from '../core/contract.ts'
 import { problemReporter, type OnProblem } from '../problem.ts'
 import type { Handled } from './handle.ts'
 import type { Inbox } from './inbox.ts'
@@ -10,10 +11,15 @@ export interface ParticipantOptions<Tx> {
   readonly name: string
   /** Goes into the replies' `source`, such as `order-service`. */
   readonly source: string
-  /** Participants of one group share the commands; `<source>-group` where none is given. */
+  /**
+   * Replicas of a participant share the commands by their group. Where none is given it is `<source>-group`; in a service that
+   * holds more than the participant it is called after (`order` of `order-service`), `<source>-<name>-group`.
+   */
   readonly group?: string
   readonly inbox: Inbox<Tx>
   readonly handlers: readonly Handled<Tx>[]
+  /** Commands of others on a shared channel: what is neither theirs nor ours nobody obeys, and that is reported. */
+  readonly neighbours?: readonly CommandContract[]
   /** How many `prepare`s run at once; 16 where none is given. */
   readonly concurrency?: number
   /** The words of what the kit refuses by itself; a sentence where none is given. Must say the same of the same. */
@@ -44,11 +50,19 @@ const checks: { readonly [Name in keyof ParticipantOptions<never>]-?: readonly [
       (value) => Array.isArray(value) && value.every(isHandled),
       'a list of what handle(...) and handleAll(...) give',
     ],
+    neighbours: [
+      (value) =>
+        Array.isArray(value) && value.every((each) => isText((each as CommandContract | null)?.commandChannel)),
+      'a list of commands that a participantContract made',
+    ],
     concurrency: [(value) => Number.isInteger(value) && (value as number) >= 1, 'a whole number of at least 1'],
     refuse: [isFunction, 'a function'],
     clock: [(value) => has(value, 'now', 'elapsed', 'after'), 'a clock with now, elapsed and after'],
     onProblem: [isFunction, 'a function'],
   }
+
+const groupOf = (name: string, source: string): string =>
+  source === name || source === `${name}-service` ? `${source}-group` : `${source}-${name}-group`
 
 /** @throws TypeError naming the option that is wrong, and what it must be */
 export function readOptions<Tx>(given: ParticipantOptions<Tx>): Settings<Tx> {
@@ -58,10 +72,10 @@ export function readOptions<Tx>(given: ParticipantOptions<Tx>): Settings<Tx> {
       throw new TypeError(`participant has no option ${name}: it has ${Object.keys(checks).join(', ')}`)
     }
   }
-  const { name, source, inbox, handlers, group = `${source}-group`, concurrency = 16 } = given
+  const { name, source, inbox, handlers, group = groupOf(name, source), neighbours = [], concurrency = 16 } = given
   const { refuse = refuseInASentence, clock = systemClock, onProblem } = given
   const report = onProblem ?? (() => undefined)
-  const settings = { name, source, group, inbox, handlers, concurrency, refuse, clock, onProblem: report }
+  const settings = { name, source, group, inbox, handlers, neighbours, concurrency, refuse, clock, onProblem: report }
   for (const [option, [fits, must]] of Object.entries(checks)) {
     if (!fits(settings[option as keyof typeof settings])) {
       throw new TypeError(`the option ${option} of participant must be ${must}`)

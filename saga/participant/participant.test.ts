@@ -141,6 +141,25 @@ describe('a batch of commands', () => {
     expect([said(transport.published), problems]).toEqual([[['c1:reply', 'hotel.booked', { booking: 'b' }]], []])
   })
 
+  test('on a channel that participants share, what is none of the neighbours either is reported', async () => {
+    const place = { commandChannel: 'trip_commands', eventChannel: 'trip_events' }
+    const bookShared = participantContract('hotel', place).command('book', { payload: seats, done: ['b', booked] })
+    const rent = participantContract('cars', place).command('rent_a_car', { payload: seats, done: ['r', booked] })
+    const { transport, problems } = await serving([handle(bookShared, async () => done({ booking: 'b' }))], undefined, {
+      neighbours: [rent],
+    })
+    await transport.deliver([message('c1', 'rent_a_car'), message('c2', 'fly_to_the_moon')])
+    expect(problems).toMatchObject([{ messageId: 'c2', what: expect.stringMatching(/^nobody obeys fly_to/) as string }])
+  })
+
+  test('in a service that holds several participants each has a group of its own', async () => {
+    const guide = participantContract('guide').command('show', { payload: seats, done: ['shown', booked] })
+    const { transport } = await serving([handle(guide, async () => done({ booking: 'b' }))], undefined, {
+      name: 'guide',
+    })
+    expect(transport.channels).toEqual(['guide_commands', 'hotel-service-guide-group'])
+  })
+
   test('commands of one type go to the handler whose contract is for their payload', async () => {
     const sized = (name: string, when: (payload: { seats: number }) => boolean) =>
       handle(hotel.command('book', { payload: seats, done: [`hotel.${name}`, booked], when }), async () =>

@@ -56,8 +56,8 @@ export interface Participant {
  */
 export function participant<Tx>(options: ParticipantOptions<Tx>): Participant {
   const settings = readOptions(options)
-  const { name, group, handlers, onProblem } = settings
-  const reading = new Reading(name, handlers, onProblem)
+  const { name, group, handlers } = settings
+  const reading = new Reading(settings)
   const channels = new Set(handlers.map(({ contract }) => contract.commandChannel))
   if (channels.size === 0) channels.add(commandChannel(name))
   return {

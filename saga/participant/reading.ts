@@ -1,8 +1,9 @@
 /** Tells which messages of a batch are commands of this participant, and who handles them. */
-import { check } from '../core/contract.ts'
+import { check, type CommandContract } from '../core/contract.ts'
 import type { OnProblem } from '../problem.ts'
 import { commandChannel, type Message } from '../transports/transport.ts'
 import type { Handled } from './handle.ts'
+import type { Settings } from './options.ts'
 import { badPayload } from './refusing.ts'
 import { ParticipantError, type Fail, type Work } from './work.ts'
 
@@ -12,14 +13,17 @@ const mostTypes = 100
 export class Reading<Tx> {
   readonly #name: string
   readonly #handlers: ReadonlyMap<string, readonly Handled<Tx>[]>
+  /** Types of others, by channel. */
+  readonly #neighbours: ReadonlyMap<string, ReadonlySet<string>>
   readonly #report: OnProblem
   readonly #toldTypes = new Set<string>()
 
   /** @throws Error where two handlers serve one command, or one belongs to another participant */
-  constructor(name: string, handlers: readonly Handled<Tx>[], report: OnProblem) {
+  constructor({ name, handlers, neighbours, onProblem }: Settings<Tx>) {
     this.#name = name
     this.#handlers = byType(name, handlers)
-    this.#report = report
+    this.#neighbours = typesByChannel(neighbours)
+    this.#report = onProblem
   }
 
   /** The batch without repeats and without what is not for us. */
@@ -67,9 +71,10 @@ export class Reading<Tx> {
     })
   }
 
-  /** On a channel of their own making participants share; what nobody on it handles, none of them can tell. */
+  /** On a channel that participants share, what nobody handles can be told only where the others are known. */
   #unhandled(channel: string, { id, type, correlationId }: Message): void {
-    if (channel !== commandChannel(this.#name)) return
+    const others = this.#neighbours.get(channel)
+    if (others?.has(type) === true || (others === undefined && channel !== commandChannel(this.#name))) return
     if (this.#toldTypes.has(type) || this.#toldTypes.size === mostTypes) return
     this.#toldTypes.add(type)
     this.#report({
@@ -79,6 +84,13 @@ export class Reading<Tx> {
       sagaId: correlationId,
     })
   }
+}
+
+function typesByChannel(contracts: readonly CommandContract[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const found = new Map<string, Set<string>>()
+  for (const { commandChannel: channel, type } of contracts)
+    found.set(channel, (found.get(channel) ?? new Set()).add(type))
+  return found
 }
 
 function byType<Tx>(name: string, handlers: readonly Handled<Tx>[]): ReadonlyMap<string, readonly Handled<Tx>[]> {

@@ -38,6 +38,12 @@ export class Hooks {
         needsPerson: true,
         sagaId: id,
       })
+    else if (event.type === 'StepUnknown' && event.retryAt === null)
+      this.onProblem({
+        what: `${saga} has tried step ${event.step} in vain, and what became of it is not known: ${event.reason}. Does its participant run, and read the channel?`,
+        needsPerson: false,
+        sagaId: id,
+      })
     else if (event.type === 'ReplyIgnored' && event.step !== undefined)
       this.onProblem({
         what: `${saga} waits at step ${event.step}, since of ${event.reply} ${event.why}`,

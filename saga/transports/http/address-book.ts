@@ -11,9 +11,15 @@ export interface HttpPeer {
   readonly headers?: PeerHeaders | (() => PeerHeaders | Promise<PeerHeaders>)
 }
 
+/** By channel, where its messages are posted; each of several services that read it gets all of them. */
+export type HttpPeers = Readonly<Record<string, string | HttpPeer | readonly (string | HttpPeer)[]>>
+
+const listOf = (given: HttpPeers[string]): readonly (string | HttpPeer)[] =>
+  Array.isArray(given) ? (given as readonly (string | HttpPeer)[]) : [given as string | HttpPeer]
+
 export class AddressBook {
-  /** By channel. */
-  readonly #peers: ReadonlyMap<string, HttpPeer>
+  /** By channel: several services may read one. */
+  readonly #peers: ReadonlyMap<string, readonly HttpPeer[]>
   /** By address, and by origin: of several at one, the first. */
   readonly #at = new Map<string, HttpPeer>()
   /** The base URL of this process. */
@@ -21,18 +27,20 @@ export class AddressBook {
   readonly #repliesAnywhereHere: boolean
 
   /** @throws Error where an address is none */
-  constructor(peers: Readonly<Record<string, string | HttpPeer>>, self: string | undefined) {
-    this.#peers = new Map(Object.entries(peers).map(([channel, peer]) => [channel, peerOf(channel, peer)]))
-    for (const peer of this.#peers.values()) {
+  constructor(peers: HttpPeers, self: string | undefined) {
+    this.#peers = new Map(
+      Object.entries(peers).map(([channel, given]) => [channel, listOf(given).map((peer) => peerOf(channel, peer))]),
+    )
+    for (const peer of [...this.#peers.values()].flat()) {
       for (const place of [peer.url, new URL(peer.url).origin]) if (!this.#at.has(place)) this.#at.set(place, peer)
     }
     this.#self = self === undefined ? null : baseUrl(self)
     this.#repliesAnywhereHere = this.#self !== null && isLoopback(new URL(this.#self))
   }
 
-  /** Where a channel's messages go; null where it has no peer. */
-  of(channel: string): string | null {
-    return this.#peers.get(channel)?.url ?? null
+  /** Where a channel's messages go: each to all of them. */
+  of(channel: string): readonly string[] {
+    return this.#peers.get(channel)?.map(({ url }) => url) ?? []
   }
 
   /** Where the late replies to a channel's commands are to come; null where they have no way, or where none come. */

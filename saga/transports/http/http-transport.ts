@@ -27,7 +27,7 @@ import { Lifecycle } from '../lifecycle.ts'
 import { readOptions } from '../options.ts'
 import { replyChannel, type DeadLetter, type Transport } from '../transport.ts'
 import { UnreadChannels } from '../unread-channels.ts'
-import { AddressBook, type HttpPeer, type PeerHeaders } from './address-book.ts'
+import { AddressBook, type HttpPeer, type HttpPeers, type PeerHeaders } from './address-book.ts'
 import { Inbound } from './inbound.ts'
 import { Outbound } from './outbound.ts'
 import {
@@ -40,14 +40,14 @@ import {
   type RequestHeaders,
 } from './wire.ts'
 
-export type { HttpAnswer, HttpPeer, HttpRequest, PeerHeaders, RequestHeaders }
+export type { HttpAnswer, HttpPeer, HttpPeers, HttpRequest, PeerHeaders, RequestHeaders }
 
 export interface HttpTransportOptions {
   /**
    * Who serves a channel: `{ order_commands: 'http://orders:3002' }` posts to `http://orders:3002/messages/order_commands`.
-   * Another path, and headers such as a token, are for an `HttpPeer`.
+   * Another path, and headers such as a token, are for an `HttpPeer`. Of several services that read a channel, each gets all.
    */
-  readonly peers: Readonly<Record<string, string | HttpPeer>>
+  readonly peers: HttpPeers
   /** Where others reach this process, such as `http://sagas:3101`. Without it late replies have no way back. */
   readonly self?: string
   /** What requests are made with, such as one with a proxy or a client certificate; the global `fetch` where none is given. */

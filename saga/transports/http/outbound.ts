@@ -52,7 +52,7 @@ export class Outbound {
    * @throws RefusedError with the ids of what can never be sent; all else goes out
    */
   async publish(channel: string, messages: readonly Message[]): Promise<void> {
-    if (isCommandChannel(channel) && this.#options.addresses.of(channel) === null) {
+    if (isCommandChannel(channel) && this.#options.addresses.of(channel).length === 0) {
       throw new UnavailableError(`no peer serves ${channel}: add its base URL to peers`)
     }
     const { outgoing, unsendable } = this.#write(channel, messages)
@@ -86,14 +86,14 @@ export class Outbound {
     const { addresses, inbound } = this.#options
     const routed = new Map<string, OutgoingMessage[]>()
     for (const each of outgoing) {
-      const address = inbound.replyTo(each.message) ?? addresses.of(channel)
-      if (address === null) {
-        this.#goesNowhere(each)
-        continue
+      const named = inbound.replyTo(each.message)
+      const to = named === null ? addresses.of(channel) : [named]
+      if (to.length === 0) this.#goesNowhere(each)
+      for (const address of to) {
+        const there = routed.get(address)
+        if (there === undefined) routed.set(address, [each])
+        else there.push(each)
       }
-      const there = routed.get(address)
-      if (there === undefined) routed.set(address, [each])
-      else there.push(each)
     }
     return routed
   }

@@ -344,3 +344,17 @@ describe('an HTTP sender', () => {
     )
   })
 })
+
+test('each of several services that read a channel gets all of its messages, also while another is away', async () => {
+  const clock = waitClock()
+  const [one, two] = [await orderService(), await orderService()]
+  const absent = await serve(() => undefined)
+  await absent.close()
+  const transport = httpTransport({
+    peers: { order_commands: [one.url, absent.url, { url: `${two.url}/messages/order_commands` }] },
+    clock: clock.clock,
+  })
+  cleanUps.push(() => transport.close())
+  await transport.publish('order_commands', [message('c1'), message('c2')])
+  for (const { commands } of [one, two]) await until(() => expect(commands.map(({ id }) => id)).toEqual(['c1', 'c2']))
+})
