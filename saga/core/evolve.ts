@@ -46,13 +46,14 @@ function started(event: Event & { type: 'SagaStarted' }): SagaState {
 
 /** Changes one step; the marks of the attempt before are dropped. */
 function withStep(state: SagaState, name: string, change: Partial<StepState>): SagaState {
-  const { phase, attempts, since, reply, round, undoRound, blind, before, by, found } = stepOf(state, name)
+  const { phase, attempts, since, reply, round, undoRound, blind, resent, before, by, found } = stepOf(state, name)
   // Field by field, since this runs for nearly every event and spreading a rest pattern costs several times as much.
   const step: { -readonly [K in keyof StepState]: StepState[K] } = { phase, attempts, since }
   if (reply !== undefined) step.reply = reply
   if (round !== undefined) step.round = round
   if (undoRound !== undefined) step.undoRound = undoRound
   if (blind !== undefined) step.blind = blind
+  if (resent !== undefined) step.resent = resent
   if (before !== undefined) step.before = before
   if (by !== undefined) step.by = by
   if (found !== undefined) step.found = found
@@ -81,6 +82,7 @@ function next(state: SagaState, event: Exclude<Event, { type: 'SagaStarted' }>):
         ...(event.round > 1 ? { round: event.round } : {}),
         ...(phase === 'todo' ? { since: event.at } : {}),
         ...(phase === 'done' ? { before: true } : {}),
+        ...(phase !== 'todo' && event.attempt === 1 ? { resent: true } : {}),
         nextAt: event.until,
       })
     }

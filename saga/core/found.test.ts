@@ -1,7 +1,7 @@
 /** What the checker found: stories of few steps that once ended with something left behind. */
 import { describe, expect, test } from 'vitest'
 import { defineSaga } from './define.ts'
-import { ask, Data, Empty, Run, steady, undo } from './saga.testkit.ts'
+import { ask, both, Data, Empty, Run, steady, undo } from './saga.testkit.ts'
 
 const again = { type: 'again', data: Data }
 
@@ -66,4 +66,15 @@ test('a step that was only ever refused needs no undo', () => {
   const run = askedAgain(new Run(order).done('create', 'confirm').refused('timer')).refused('timer')
   run.cancel()
   expect(run.undone('create').status).toBe('CANCELLED')
+})
+
+test('a refusal proves nothing of one who names no command, once an operator has had it sent again', () => {
+  const run = new Run(defineSaga('s', { version: 1, input: Empty }).step('a', both('a')).end()).wake()
+  run.input({ type: 'fault', reason: 'disk' })
+  run.act({ kind: 'retry' })
+  const says = (type: string, payload: object) => run.input({ type: 'reply', reply: { type, payload } })
+  says('a.refused', { error: 'there is one already' })
+  expect(run.status).toBe('FAILED')
+  says('a.done', { id: 'a-1' })
+  expect([run.status, run.open]).toEqual(['COMPENSATING', ['S:a:undo2']])
 })

@@ -95,11 +95,11 @@ function awaits(turn: Turn, step: StepDefinition, direction: Direction, reply: R
  * contract says. Nor does a refusal by such a one prove anything, once the command was sent more than once.
  */
 function mayShowEffect(turn: Turn, step: StepDefinition, { causationId }: ReplyMessage): boolean {
-  const { phase, blind, found, attempts } = turn.step(step)
+  const { phase, blind, found, attempts, resent } = turn.step(step)
   if (step.undo === null) return false
   const foreign = causationId === undefined
   if (phase === 'skipped') return blind === true
-  if (phase === 'rejected') return foreign && attempts > 1 && !isForward(turn)
+  if (phase === 'rejected') return foreign && (attempts > 1 || resent === true) && !isForward(turn)
   const undone = phase === 'undoing' || phase === 'undone' || phase === 'stuck'
   return undone && (blind === true || found !== undefined) && (foreign || step.do?.tombstones === false)
 }

@@ -78,6 +78,8 @@ export interface StepState {
   readonly exhausted?: true | undefined
   /** Why it was rejected or is unknown; while its answer is awaited, why the last one could not be read. */
   readonly why?: string | undefined
+  /** Repeated under its id with fresh tries: it was sent more often than `attempts` says. */
+  readonly resent?: true | undefined
   /** Asked again after it was done: a refusal of the new round does not undo the one before. */
   readonly before?: true | undefined
   /** Of a wait: the id of the message that it took. */
