@@ -84,7 +84,8 @@ export class Answers {
     asked: unknown,
   ): unknown {
     const spec = kind === 'done' ? contract.done : contract.rejected
-    if (spec === null) return null
+    // Nobody answers it; who resolves it by hand says no more than that it was done.
+    if (spec === null || spec.type === '') return null
     const fits = (payload: unknown): boolean =>
       readReply(contract, asked, { type: spec.type, payload }).kind === kind && this.#isKept(step, name, payload)
     const given = this.#samples.steps[step.name]?.[name]

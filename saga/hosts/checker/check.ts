@@ -62,12 +62,22 @@ export interface Checked {
  * expect(fault).toBeNull()
  */
 export function check<Input, Replies>(declared: SagaDefinition<Input, Replies>, options: CheckOptions = {}): Checked {
+  const { network, explored } = explore(declared, options)
+  const { nodes, broken, path } = explored
+  const statuses = count(nodes)
+  const fault = broken === null ? null : { promise: broken.promise, story: storyOf(path, network, broken) }
+  const incomplete = statuses['COMPLETED'] === undefined && options.neverCompletes !== true
+  return { states: nodes.length, statuses, fault: fault ?? (incomplete ? neverCompleted(nodes, network) : null) }
+}
+
+/** The walk itself, with all that it met. */
+export function explore<Input, Replies>(declared: SagaDefinition<Input, Replies>, options: CheckOptions) {
   const rules = { ...production, ...options.rules }
   // Types of input and answers say nothing to the walk.
   const definition = timeless(declared as unknown as SagaDefinition, options.tries ?? 2)
   const network = networkOf(definition, rules, options)
   const answers = new Answers(definition, { steps: options.samples ?? {}, events: options.events ?? {} })
-  const { nodes, broken, path } = new Explorer({
+  const setting = {
     definition,
     rules,
     answers,
@@ -78,11 +88,8 @@ export function check<Input, Replies>(declared: SagaDefinition<Input, Replies>, 
     operator: options.operator ?? true,
     events: options.surplusEvents ?? 1,
     most: options.mostStates ?? 200_000,
-  }).run()
-  const statuses = count(nodes)
-  const fault = broken === null ? null : { promise: broken.promise, story: storyOf(path, network, broken) }
-  const incomplete = statuses['COMPLETED'] === undefined && options.neverCompletes !== true
-  return { states: nodes.length, statuses, fault: fault ?? (incomplete ? neverCompleted(nodes, network) : null) }
+  }
+  return { network, explored: new Explorer(setting).run() }
 }
 
 const networkOf = ({ steps }: SagaDefinition, rules: Rules, options: CheckOptions): readonly (Beliefs | null)[] =>

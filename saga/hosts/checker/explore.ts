@@ -12,13 +12,15 @@ import type { Event } from '../../core/events.ts'
 import type { Answers } from './answers.ts'
 import type { Happening } from './inputs.ts'
 import { happenings } from './inputs.ts'
-import type { Ledger } from './ledger.ts'
-import { counted, nothingYet, paid, settled } from './ledger.ts'
+import type { Ledger, Spent } from './ledger.ts'
+import { counted, nothingYet, paid, settled, sparesMore } from './ledger.ts'
 import type { Belief, Beliefs } from './network.ts'
 import { idOf, sayingName } from './network.ts'
 import type { Occurrence } from './participant.ts'
 import type { Broken, Place } from './promises.ts'
 import { brokenBy, brokenIn } from './promises.ts'
+import type { Named } from './rounds.ts'
+import { hasRounds, namedAnew } from './rounds.ts'
 import type { Rules } from './rules.ts'
 import type { Saga, Turn } from './sagas.ts'
 import { Sagas } from './sagas.ts'
@@ -52,6 +54,7 @@ export interface Edge {
   readonly to: number
   /** The answer that leads there; null where a time does, or that a message was sent. */
   readonly heard: { readonly step: number; readonly saying: string } | null
+  readonly occurred: readonly Occurred[]
 }
 
 export interface Setting {
@@ -81,7 +84,9 @@ export class Explorer {
   readonly #setting: Setting
   readonly #sagas: Sagas
   readonly #nodes: Node[] = []
-  readonly #known = new Map<string, number>()
+  /** Nodes by all but what is spent. */
+  readonly #known = new Map<string, readonly number[]>()
+  readonly #namings = new Map<string, Named>()
   readonly #ledgers = new Map<string, number>()
   #broken: Broken | null = null
   #path: readonly Node[] = []
@@ -111,7 +116,7 @@ export class Explorer {
     const { definition, network, input, cancels, hostFails, operator } = this.#setting
     const turn = this.#sagas.start(input)
     const beliefs = network.map((each) => each?.first ?? null)
-    const ledger = { ...nothingYet, cancelled: !cancels, faulted: !hostFails, acted: !operator }
+    const ledger = { ...nothingYet, spent: { cancel: !cancels, fault: !hostFails, act: !operator } }
     const [after, occurred] = this.#sent(beliefs, turn)
     const counts = settled(definition, this.#counts(ledger, turn, beliefs), turn.next.state)
     this.#node({ saga: turn.next, beliefs: after, ledger: counts }, -1, null, turn.events, occurred)
@@ -126,12 +131,15 @@ export class Explorer {
     const [beliefs, sent] = this.#sent(heard, turn)
     const saga = turn.next
     const kept = settled(definition, paid(definition, counts, turn.input, turn.events, saga.state), saga.state)
-    const to = this.#node({ saga, beliefs, ledger: kept }, at, happening, turn.events, [...occurred, ...sent])
+    const to = this.#node(this.#named({ saga, beliefs, ledger: kept }), at, happening, turn.events, [
+      ...occurred,
+      ...sent,
+    ])
     if (happening.kind === 'optional') return
     const heardFrom = occurred.flatMap(({ step, occurrence }) =>
       occurrence.type === 'hear' ? [{ step, saying: sayingName(occurrence.saying) }] : [],
     )
-    this.#nodes[at]?.edges.push({ to, heard: heardFrom[0] ?? null })
+    this.#nodes[at]?.edges.push({ to, heard: heardFrom[0] ?? null, occurred: [...occurred, ...sent] })
   }
 
   /** Adds a world; gives its place. What its turn has broken is told by the path to it. */
@@ -148,10 +156,11 @@ export class Explorer {
       return from
     }
     const key = this.#keyOf(world)
-    const known = this.#known.get(key)
+    const alike = this.#known.get(key) ?? []
+    const known = alike.find((each) => sparesMore(this.#spent(each), world.ledger.spent))
     if (known !== undefined) return known
     const index = this.#nodes.length
-    this.#known.set(key, index)
+    this.#known.set(key, [...alike, index])
     this.#nodes.push(node)
     const fault = this.#brokenIn(world)
     if (fault !== null) this.#fail(fault, index)
@@ -160,8 +169,12 @@ export class Explorer {
     return index
   }
 
+  #spent(index: number): Spent {
+    return (this.#nodes[index] as Node).world.ledger.spent
+  }
+
   #keyOf({ saga, beliefs, ledger }: World): string {
-    const text = JSON.stringify(ledger)
+    const text = JSON.stringify({ ...ledger, spent: null })
     const number = this.#ledgers.get(text) ?? this.#ledgers.size
     this.#ledgers.set(text, number)
     return `${saga.key},${number},${beliefs.map((belief) => belief?.key ?? '').join(',')}`
@@ -203,6 +216,20 @@ export class Explorer {
       occurred.push(...what.map((occurrence) => ({ step, occurrence })))
     }
     return [beliefs, occurred]
+  }
+
+  #named(world: World): World {
+    if (!hasRounds(world.saga.state)) return world
+    const ids = world.beliefs.map((belief) => belief?.ids ?? null)
+    const key = JSON.stringify([world.saga.key, ids])
+    const named = this.#namings.get(key) ?? namedAnew(this.#setting.definition, { state: world.saga.state, ids })
+    this.#namings.set(key, named)
+    const beliefs = world.beliefs.map((belief, step) => {
+      const of = named.ids[step]
+      if (belief === null || of == null || of === belief.ids) return belief
+      return this.#setting.network[step]?.named(belief, of) ?? belief
+    })
+    return { ...world, saga: this.#sagas.named(named.state), beliefs }
   }
 
   #brokenIn({ saga, beliefs, ledger }: World): Broken | null {

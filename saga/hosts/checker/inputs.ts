@@ -5,7 +5,7 @@ import type { Input } from '../../core/decide.ts'
 import { stepOf } from '../../core/evolve.ts'
 import { hasEnded } from '../../core/state.ts'
 import type { Occurred, Setting, World } from './explore.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, Spent } from './ledger.ts'
 import { eventCame, waitsOf } from './ledger.ts'
 import { idOf, sayingName } from './network.ts'
 import type { Saga, Sagas, Turn } from './sagas.ts'
@@ -129,18 +129,23 @@ function mayCome({ definition, events }: Setting, { came }: Ledger, type: string
 
 function* personsAct(setting: Setting, sagas: Sagas, world: World): Generator<Happening> {
   const { saga, ledger } = world
-  const optional = function* (tells: string, input: Input, spent: Ledger, occurred: readonly Occurred[] = []) {
+  const { spent } = ledger
+  const spend = (what: keyof Spent): Ledger => ({ ...ledger, spent: { ...spent, [what]: true } })
+  const optional = function* (tells: string, input: Input, after: Ledger, occurred: readonly Occurred[] = []) {
     const turn = sagas.turn(saga, tells, () => input, early)
     // Where nothing changed, what was spent on it may as well come later.
-    if (turn !== null) yield { tells, turn, occurred, ledger: spent, kind: 'optional' } as const
+    if (turn !== null) yield { tells, turn, occurred, ledger: after, kind: 'optional' } as const
   }
-  if (!ledger.cancelled)
-    yield* optional('a cancel comes', { type: 'cancel', by: 'c', reason: 'r' }, { ...ledger, cancelled: true })
-  if (!ledger.faulted) yield* optional('the host fails', { type: 'fault', reason: 'f' }, { ...ledger, faulted: true })
-  if (ledger.acted || saga.state.parked === null) return
-  const spent = { ...ledger, acted: true }
+  if (!spent.cancel) yield* optional('a cancel comes', { type: 'cancel', by: 'c', reason: 'r' }, spend('cancel'))
+  if (!spent.fault) yield* optional('the host fails', { type: 'fault', reason: 'f' }, spend('fault'))
+  if (spent.act || saga.state.parked === null) return
   for (const [action, occurred] of actions(setting, world))
-    yield* optional(`an operator acts: ${action.kind}`, { type: 'act', action, by: 'o', reason: 'r' }, spent, occurred)
+    yield* optional(
+      `an operator acts: ${action.kind}`,
+      { type: 'act', action, by: 'o', reason: 'r' },
+      spend('act'),
+      occurred,
+    )
 }
 
 /** An operator tells the truth as it is now. What is still on its way may prove them wrong. */

@@ -4,7 +4,7 @@ import type { Follow, SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
 import { stepOf } from '../../core/evolve.ts'
 import type { SagaState } from '../../core/state.ts'
-import { hasEnded } from '../../core/state.ts'
+import { turnsBackForGood } from './timeless.ts'
 
 type Counts = Readonly<Record<string, number>>
 
@@ -19,10 +19,19 @@ export interface Ledger {
   readonly owed: readonly string[]
   /** Steps that an event had asked again. */
   readonly again: readonly string[]
-  readonly cancelled: boolean
-  readonly faulted: boolean
-  readonly acted: boolean
+  readonly spent: Spent
 }
+
+/** What comes once has come. */
+export interface Spent {
+  readonly cancel: boolean
+  readonly fault: boolean
+  readonly act: boolean
+}
+
+/** More may come in the first than in the second: what follows in the second follows in the first. */
+export const sparesMore = (first: Spent, second: Spent): boolean =>
+  (!first.cancel || second.cancel) && (!first.fault || second.fault) && (!first.act || second.act)
 
 export const nothingYet: Ledger = {
   asks: {},
@@ -31,9 +40,7 @@ export const nothingYet: Ledger = {
   usable: {},
   owed: [],
   again: [],
-  cancelled: false,
-  faulted: false,
-  acted: false,
+  spent: { cancel: false, fault: false, act: false },
 }
 
 /** More tries than these are not told apart; the walk uses fewer. */
@@ -84,12 +91,12 @@ export function settled(definition: SagaDefinition, ledger: Ledger, saga: SagaSt
           return [name, tries === Infinity ? 1 : count]
         }),
     )
-  const over = hasEnded(saga.status) && saga.status !== 'COMPLETED'
+  const onlyBack = turnsBackForGood(definition, saga)
   return {
     ...ledger,
     asks: open(ledger.asks, false),
     undoAsks: open(ledger.undoAsks, true),
-    owed: over ? [] : ledger.owed,
+    ...(onlyBack ? { came: {}, usable: {}, owed: [] } : {}),
   }
 }
 

@@ -11,8 +11,8 @@ import type { Direction } from '../../core/pending.ts'
 import type { Occurrence, Participant, Saying } from './participant.ts'
 import { same } from './participant.ts'
 
-/** The ids under which a step's commands go, and the ids before them. */
-export type Ids = Readonly<Partial<Record<'do' | 'undo' | 'query' | 'old do' | 'old undo', string>>>
+/** The ids under which a step's commands were last sent. */
+export type Ids = Readonly<Partial<Record<Direction, string>>>
 
 export interface Belief {
   /** Tells it apart from others of its step. */
@@ -58,7 +58,15 @@ export class Beliefs {
       fresh: fresh && index === 0,
     }))
     const sent = occurrences.reduce((all, each) => this.after(all, each) ?? all, belief)
-    return [fresh ? this.#belief(idsAfter(belief.ids, direction, id), sent.records) : sent, occurrences]
+    return [fresh ? this.named(sent, { ...belief.ids, [direction]: id }) : sent, occurrences]
+  }
+
+  /** The same under other ids. */
+  named(belief: Belief, ids: Ids): Belief {
+    const key = `${belief.key} ids ${ids.do} ${ids.undo} ${ids.query}`
+    const known = this.#after.get(key) ?? this.#belief(ids, belief.records)
+    this.#after.set(key, known)
+    return known
   }
 
   /** All records that a record may become by what happens unseen. */
@@ -92,15 +100,8 @@ export class Beliefs {
   }
 }
 
-function idsAfter(ids: Ids, direction: Direction, id: string): Ids {
-  const before = ids[direction]
-  if (direction === 'query' || before === undefined) return { ...ids, [direction]: id }
-  return { ...ids, [direction]: id, [`old ${direction}`]: before }
-}
-
-/** The id of the command that an answer is for. */
-export const idOf = ({ ids }: Belief, { to, old }: Saying): string | undefined =>
-  ids[old && to !== 'query' ? (`old ${to}` as const) : to]
+/** The id of the command that an answer is for; of an earlier round it is known that it is another. */
+export const idOf = ({ ids }: Belief, { to, old }: Saying): string => `${ids[to]}${old ? '0' : ''}`
 
 const nameOf = (occurrence: Occurrence): string => {
   switch (occurrence.type) {

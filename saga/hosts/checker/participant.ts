@@ -138,6 +138,13 @@ export function ownParticipant(step: StepDefinition, rules: Rules): Participant 
     return { ...own, undo: 'S', oldUndo: own.oldUndo === 'S' ? 'S' : own.undo }
   }
 
+  /** What was refused before what is done tells nothing any more. */
+  function heard(own: Own, { to, old, kind }: Saying): Own {
+    if (old || kind === 'rejected') return own
+    if (to === 'undo') return own.oldUndo === 'R' ? { ...own, oldUndo: '-' } : own
+    return to === 'do' && own.old === 'R' ? { ...own, old: '-' } : own
+  }
+
   const says = (to: Direction, old: boolean, place: Place, canRefuse: boolean): readonly Saying[] => {
     if (!answers(to)) return []
     if (place === 'D' || place === 'X' || place === '2') return [{ to, old, kind: 'done' }]
@@ -153,7 +160,8 @@ export function ownParticipant(step: StepDefinition, rules: Rules): Participant 
         case 'send':
           return write(send(own, occurrence.direction, occurrence.fresh))
         case 'hear':
-          return this.sayings(record).some((each) => same(each, occurrence.saying)) ? record : null
+          if (!this.sayings(record).some((each) => same(each, occurrence.saying))) return null
+          return write(heard(own, occurrence.saying))
         case 'taken':
           if (occurrence.direction === 'undo') return own.undo === 'S' ? write({ ...undone(own), undo: 'D' }) : record
           return own.now === 'S' ? write({ ...own, now: 'D' }) : record
@@ -226,10 +234,11 @@ export function foreignParticipant(step: StepDefinition, answersUndos: boolean):
       as({ copies, effect: 1, done: 1 }, does)
       if (refusable) as({ copies, refused: 1 }, refuses)
     }
-    if (now.undoSent === 1) {
-      const found = now.effect === 1 ? `${participant} undoes ${step.name}` : `${participant} finds nothing to undo`
-      as({ effect: 0, undone: 1 }, found)
-      if (undoRefusable) as({ undoRefused: 1 }, `${participant} refuses the undo of ${step.name}`)
+    // What it said to an undo it says to each copy.
+    if (now.undoSent === 1 && now.undoRefused === 0) {
+      const tells = now.effect === 1 ? `${participant} undoes ${step.name}` : `${participant} finds nothing to undo`
+      as({ effect: 0, undone: 1 }, tells)
+      if (undoRefusable && now.undone === 0) as({ undoRefused: 1 }, `${participant} refuses the undo of ${step.name}`)
     }
     return found
   }
@@ -251,7 +260,8 @@ export function foreignParticipant(step: StepDefinition, answersUndos: boolean):
     if (occurrence.type === 'look') return (now.effect === 1) === occurrence.effect ? record : null
     if (occurrence.direction === 'undo') {
       const arrived = occurrence.type === 'taken' ? ({ effect: 0 } as const) : {}
-      return writeForeign({ ...now, undoSent: 1, ...arrived })
+      const anew = occurrence.type === 'send' && occurrence.fresh ? ({ undone: 0, undoRefused: 0 } as const) : {}
+      return writeForeign({ ...now, undoSent: 1, ...arrived, ...anew })
     }
     if (occurrence.type === 'taken') return now.copies === 0 ? record : writeForeign({ ...now, copies: 0, effect: 1 })
     return writeForeign({ ...now, copies: Math.min(2, now.copies + 1) as Foreign['copies'] })

@@ -13,6 +13,7 @@ import type { Ledger } from './ledger.ts'
 import { filled, waitsOf } from './ledger.ts'
 import type { Belief } from './network.ts'
 import type { Participant } from './participant.ts'
+import { turnsBackForGood } from './timeless.ts'
 
 /** One step with what may be believed of its participant; null for a wait, which has none. */
 export interface Place {
@@ -38,7 +39,7 @@ export interface Found {
 }
 
 export function brokenIn(definition: SagaDefinition, found: Found): Broken | null {
-  const promise = limbo(found) ?? eventLost(definition, found)
+  const promise = limbo(found) ?? unsent(definition, found) ?? eventLost(definition, found)
   return promise === null ? effectBroken(found) : { promise }
 }
 
@@ -52,8 +53,20 @@ function limbo({ saga, pending }: Found): string | null {
     : 'it has neither ended nor parked and nothing will move it'
 }
 
+/** What is asked for is outstanding, so that it is sent (again) whatever became of the message. */
+function unsent(definition: SagaDefinition, { saga, pending }: Found): string | null {
+  if (hasEnded(saga.status) || saga.status === 'PARKED') return null
+  const step = definition.steps.find(({ name, do: command }) => {
+    const { phase, paused } = stepOf(saga, name)
+    const asked = command !== null && (phase === 'asked' || phase === 'undoing') && paused !== true
+    return asked && !pending.commands.some((each) => each.step === name)
+  })
+  return step === undefined ? null : `${step.name} is ${stepOf(saga, step.name).phase}, but its command is not sent`
+}
+
 /** Each event counts once, and none is lost. */
 function eventLost(definition: SagaDefinition, { saga, ledger }: Found): string | null {
+  if (turnsBackForGood(definition, saga)) return null
   for (const type of definition.byEvent.keys()) {
     const took = filled(definition, saga, type)
     const { [type]: came = 0 } = ledger.came
@@ -104,10 +117,16 @@ const staysInEffect = (saga: SagaState, step: StepDefinition): boolean =>
   step.effect === 'none' ||
   (step.undo === null && (saga.cancel?.after === true || stepOf(saga, step.name).phase === 'skipped'))
 
-/** A forgetful participant, asked twice, may do twice what was undone by its answer: no saga can know that. */
+/**
+ * A forgetful participant, asked twice, may do once more what was undone or refused by its first answer. Where the saga knew an
+ * answer, or could undo nothing, it cannot know better.
+ */
 const isKnown = (saga: SagaState, { step, participant }: Place): boolean => {
-  const { phase, blind, found } = stepOf(saga, step.name)
-  return participant?.forgetful === true && phase === 'undone' && (blind !== true || found !== undefined)
+  if (participant?.forgetful !== true) return false
+  const { phase, blind, found, exhausted } = stepOf(saga, step.name)
+  if (phase === 'rejected') return step.undo === null
+  if (phase === 'skipped') return blind !== true && exhausted !== true
+  return phase === 'undone' && (blind !== true || found !== undefined)
 }
 
 /** What the order of events tells: which undo was asked when, and whether tries were counted rightly. */

@@ -54,6 +54,11 @@ export class Sagas {
     return turn
   }
 
+  /** A saga under other names of its rounds. */
+  named(state: SagaState): Saga {
+    return this.#intern(state)
+  }
+
   #turn(from: SagaState | null, input: Input, now: number): Turn | null {
     const events = this.#rules.decide(this.#definition, from, input, now)
     const before: (SagaState | null)[] = []
@@ -62,11 +67,12 @@ export class Sagas {
       before.push(state)
       state = this.#rules.evolve(state, event)
     }
-    return state === from || state === null ? null : { input, events, before, next: this.#saga(state) }
+    return state === from || state === null
+      ? null
+      : { input, events, before, next: this.#intern(normalised(this.#definition, state)) }
   }
 
-  #saga(raw: SagaState): Saga {
-    const state = normalised(this.#definition, raw)
+  #intern(state: SagaState): Saga {
     const key = keyOf(state)
     const known = this.#known.get(key)
     if (known !== undefined) return known

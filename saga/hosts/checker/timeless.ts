@@ -8,7 +8,7 @@
 import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
 import type { SagaState, StepState } from '../../core/state.ts'
-import { entriesOf, noSteps, stepIn, withStepIn } from '../../core/steps.ts'
+import { entriesOf, stepIn, withStepIn } from '../../core/steps.ts'
 
 /** The times at which inputs come: before all that is armed, when one of them comes, or too late for everything. */
 export const early = -1
@@ -61,9 +61,12 @@ function timelessStep(step: StepDefinition, tries: number): StepDefinition {
 
 /** The same state, as all that behave like it. */
 export function normalised(definition: SagaDefinition, state: SagaState): SagaState {
-  const steps = entriesOf(state.steps)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .reduce((all, [name, step]) => withStepIn(all, name, normalisedStep(definition.byName.get(name), step)), noSteps)
+  const steps = entriesOf(state.steps).reduce(
+    (all, [name, step]) => withStepIn(all, name, normalisedStep(definition.byName.get(name), step)),
+    state.steps,
+  )
+  const onlyBack = turnsBackForGood(definition, state)
+  const expiresAt = onlyBack ? null : zero(state.expiresAt)
   return {
     ...state,
     steps,
@@ -71,13 +74,26 @@ export function normalised(definition: SagaDefinition, state: SagaState): SagaSt
     startedAt: 0,
     endedAt: zero(state.endedAt),
     deadline: zero(state.deadline),
-    expiresAt: zero(state.expiresAt),
+    expiresAt,
     error: state.error && { ...state.error, reason: why },
-    cancel: state.cancel && { ...state.cancel, by: why, reason: why, at: Math.min(state.cancel.at, due) },
+    // When a cancel came is compared with the expiry.
+    cancel: state.cancel && { ...state.cancel, by: why, reason: why, at: expiresAt === null ? due : state.cancel.at },
     parked: state.parked && { ...state.parked, reason: why },
-    kept: state.kept?.length === 0 ? undefined : state.kept,
-    followed: state.followed?.toSorted(),
+    kept: onlyBack || state.kept?.length === 0 ? undefined : state.kept,
+    followed: onlyBack ? undefined : state.followed?.toSorted(),
   }
+}
+
+/** It can only end undone: what came from outside, or would follow completion, has no consequence any more. */
+export function turnsBackForGood(
+  { cancelDecidedBy }: SagaDefinition,
+  { status, parked, cancel, steps }: SagaState,
+): boolean {
+  const from = parked?.from ?? status
+  if (from === 'STARTED' || from === 'COMPLETED') return false
+  if (from !== 'CANCELLING' || cancel?.after !== true) return true
+  const decider = cancelDecidedBy === null ? undefined : stepIn(steps, cancelDecidedBy)
+  return decider?.phase === 'undone' && decider.blind !== true && decider.found === undefined
 }
 
 const why = 'why'
@@ -89,8 +105,6 @@ function normalisedStep(definition: StepDefinition | undefined, step: StepState)
     attempts: Math.min(step.attempts, attemptsThatCount(definition, step)),
     ...(step.nextAt === undefined ? {} : { nextAt: 0 }),
     ...(step.why === undefined ? {} : { why }),
-    ...(step.round === undefined ? {} : { round: inTurn(step.round) }),
-    ...(step.undoRound === undefined ? {} : { undoRound: inTurn(step.undoRound) }),
   }
 }
 
@@ -102,9 +116,6 @@ function attemptsThatCount(definition: StepDefinition | undefined, { phase, paus
   if (!open || policy === undefined) return 0
   return policy.tries === Infinity ? (exhausted === true ? 1 : 2) : policy.tries
 }
-
-/** A round's number only tells its command from the one before: 1, 2, 3, 2, 3 and so on. */
-const inTurn = (round: number): number => (round <= 3 ? round : 2 + (round % 2))
 
 /** What may come: the time of a step, used up or not; of the whole saga; of a completed saga; or all at once. */
 export type Armed =

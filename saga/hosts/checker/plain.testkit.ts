@@ -1,22 +1,22 @@
 /**
- * Walks every reachable state of a saga, its participants and the network between them, breadth first, over the very
- * `decide` and `evolve` that run in production.
+ * A plain walk of every reachable state, to hold the reduced one against: it collapses nothing, and shares no code with it but
+ * the rules. Every step answers with `done` or `refused` and an empty object.
  *
  * The network is the growing set of messages ever sent: any of them may arrive at any time, any number of times, or
  * never. That covers loss, delay, duplicates and reordering at once. All durations are 0 and the time is always 0, so an
  * armed wake-up may fire at any moment. A cancel comes once, at any point. Where asked for, the host fails once, and an
  * operator acts once on a parked saga. What is checked in each state is in `faultsOf`.
  */
-import type { SagaDefinition, StepDefinition } from './definition.ts'
-import type { Input } from './decide.ts'
-import { decide } from './decide.ts'
-import type { Event } from './events.ts'
-import { evolve, stepOf } from './evolve.ts'
-import type { Command } from './pending.ts'
-import { pending } from './pending.ts'
-import type { SagaState, StepState } from './state.ts'
-import { hasEnded } from './state.ts'
-import { entriesOf } from './steps.ts'
+import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
+import type { Input } from '../../core/decide.ts'
+import type { Event } from '../../core/events.ts'
+import { stepOf } from '../../core/evolve.ts'
+import type { Command } from '../../core/pending.ts'
+import type { SagaState, StepState } from '../../core/state.ts'
+import { hasEnded } from '../../core/state.ts'
+import { entriesOf } from '../../core/steps.ts'
+import type { Rules } from './rules.ts'
+import { rules } from './rules.ts'
 
 /** What a participant has in store for one command: its answer, or a tombstone that keeps it out. */
 type Stored = 'done' | 'rejected' | 'tombstone'
@@ -44,19 +44,6 @@ interface Sent {
   readonly undoes: string | null
 }
 
-/** The rules under test; bugs are planted by replacing one of them. */
-export interface Rules {
-  readonly decide: typeof decide
-  readonly evolve: typeof evolve
-  readonly pending: typeof pending
-  /** A participant as it should be stores answers, and keeps out what was undone before it came. */
-  readonly stores: boolean
-  readonly tombstones: boolean
-  readonly heedsTombstones: boolean
-}
-
-export const rules: Rules = { decide, evolve, pending, stores: true, tombstones: true, heedsTombstones: true }
-
 export interface Walk {
   readonly states: number
   /** How many states were found with each status. */
@@ -64,6 +51,8 @@ export interface Walk {
   /** Empty where nothing is wrong; else the first fault and the steps that lead to it. */
   readonly fault: string | null
   readonly path: readonly string[]
+  /** Status, and phase of each step, of all states. */
+  readonly phases: ReadonlySet<string>
 }
 
 /** @param operated whether the host may fail and an operator act, each once */
@@ -112,6 +101,7 @@ class Walker {
       statuses,
       fault: this.#fault,
       path: this.#fault === null ? [] : this.#path(at - 1),
+      phases: new Set(this.#nodes.map(({ world }) => phasesOf(world.saga))),
     }
   }
 
@@ -149,7 +139,7 @@ class Walker {
     const events = this.#rules.decide(this.#definition, world.saga, input, 0)
     const saga = events.reduce<SagaState | null>(this.#rules.evolve, world.saga) as SagaState
     if (saga === world.saga) return // nothing changed: what was spent on it may as well come later
-    const fault = orderFault(this.#definition, world, events)
+    const fault = orderFault(this.#rules, this.#definition, world, events)
     const asks = input.type === 'act' ? freshTries(world, events) : world.asks
     this.#add(this.#afterEvents({ ...world, asks, ...spends }, saga, events), at, by)
     if (fault !== null && this.#fault === null) this.#fail(fault)
@@ -294,6 +284,14 @@ function replyInput(reply: string): Input {
   return { type: 'reply', reply: { type: what === 'rejected' ? 'refused' : 'done', payload, causationId } }
 }
 
+export const phasesOf = (saga: SagaState): string =>
+  [
+    saga.status,
+    ...entriesOf(saga.steps)
+      .map(([name, { phase }]) => `${name} ${phase}`)
+      .toSorted(),
+  ].join(', ')
+
 /** A delivery changes no saga: most states share theirs with another. */
 const sagaKeys = new WeakMap<SagaState, string>()
 
@@ -321,7 +319,7 @@ const mayRemain = ({ phase, exhausted }: StepState): boolean =>
   phase === 'done' || phase === 'unknown' || phase === 'asked' || (phase === 'skipped' && exhausted === true)
 
 /** What the order of events tells: which undo was asked when, and whether tries were counted rightly. */
-function orderFault(definition: SagaDefinition, world: World, events: readonly Event[]): string | null {
+function orderFault(rules: Rules, definition: SagaDefinition, world: World, events: readonly Event[]): string | null {
   let state = world.saga
   for (const event of events) {
     if (event.type === 'UndoAsked') {
@@ -334,7 +332,7 @@ function orderFault(definition: SagaDefinition, world: World, events: readonly E
       if (step.onUnknown === 'repeat' && asks !== step.retry.tries)
         return `${event.step} was given up after ${asks} of ${step.retry.tries} tries`
     }
-    state = evolve(state, event) as SagaState
+    state = rules.evolve(state, event) as SagaState
   }
   return null
 }

@@ -1,150 +1,13 @@
-/** Every reachable state of sagas of one to five steps, and bugs planted to see that the walk would find them. */
-import { describe, expect, test } from 'vitest'
-import type { CommandContract, Schema } from './contract.ts'
-import { participantContract } from './contract.ts'
-import { decide } from './decide.ts'
-import type { SagaBuilder, StepOptions } from './define.ts'
-import { defineSaga } from './define.ts'
-import type { SagaDefinition, Settlement } from './definition.ts'
-import type { Event } from './events.ts'
-import { evolve, stepOf } from './evolve.ts'
-import { pending } from './pending.ts'
-import type { RetryPolicy } from './retry.ts'
-import type { SagaState } from './state.ts'
-import { entriesOf } from './steps.ts'
-import type { Rules } from './walk.testkit.ts'
-import { rules, walk } from './walk.testkit.ts'
-
-const anything: Schema<object, object> = {
-  '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: value as object }) },
-}
-const failure = anything as Schema<object> as Schema<{ readonly error: string }>
-
-const at = (tries: number): RetryPolicy => ({ tries, firstMs: 0, factor: 1, maxMs: 0, jitter: 0 })
-
-interface Kind {
-  readonly tombstones?: boolean
-  /** The command may be refused. */
-  readonly refusable?: boolean
-  /** The undo may be refused. */
-  readonly undoRefusable?: boolean
-  readonly safeOnNothing?: boolean
-  readonly onUnknown?: Settlement
-  readonly onRejected?: 'retry'
-  readonly onExhausted?: 'continue'
-  readonly undo?: boolean
-  /** It is the pivot or comes after it: without an undo it has an effect all the same. */
-  readonly last?: boolean
-  readonly tries?: number
-  readonly undoTries?: number
-}
-
-type Builder = SagaBuilder<object, unknown>
-type Options = StepOptions<object, unknown, object, object, object, object, object, 'stop' | 'continue'>
-
-function command(kind: Kind, refusable: boolean, safeOnNothing = false): CommandContract<object, object> {
-  return participantContract('p', { tombstones: kind.tombstones ?? true }).command('c', {
-    payload: anything,
-    done: ['done', anything],
-    ...(refusable ? { rejected: ['refused', failure] as const } : {}),
-    safeOnNothing,
-  })
-}
-
-const optionsOf = (kind: Kind): Options => ({
-  do: command(kind, kind.refusable ?? true),
-  with: () => ({}),
-  ...(kind.undo === false
-    ? kind.last === true
-      ? {}
-      : ({ effect: 'none' } as const)
-    : {
-        undo: command(kind, kind.undoRefusable ?? false, kind.safeOnNothing ?? true),
-        undoWith: () => ({}),
-      }),
-  ...(kind.onUnknown === 'query' ? { query: command(kind, true), queryWith: () => ({}) } : {}),
-  onUnknown: kind.onUnknown ?? 'repeat',
-  onRejected: kind.onRejected ?? 'undo',
-  onExhausted: kind.onExhausted ?? 'stop',
-  retry: at(kind.tries ?? 2),
-  undoRetry: at(kind.undoTries ?? 2),
-  attemptMs: 0,
-})
-
-const begin = (): Builder => defineSaga('s', { version: 1, input: anything })
-
-const add = (builder: Builder, name: string, kind: Kind = {}): Builder => builder.step(name, optionsOf(kind))
-
-const plain = (steps: number, kind: Kind = {}): SagaDefinition =>
-  Array.from({ length: steps })
-    .reduce<Builder>((builder, _none, index) => add(builder, `s${index}`, kind), begin())
-    .end()
-
-const read: Kind = { undo: false }
-const pivotal: Kind = { undo: false, last: true }
-const later: Kind = { ...pivotal, refusable: false }
-
-const sagas: Readonly<Record<string, SagaDefinition>> = {
-  'one step': plain(1, { tries: 3, undoTries: 3, undoRefusable: true }),
-  'two steps, undos that may be refused': plain(2, { undoRefusable: true }),
-  'three steps': plain(3),
-  'four steps': plain(4, { tries: 2, undoTries: 1 }),
-  'five steps': plain(5, { undoTries: 1 }),
-  'a step that only reads between two others': add(add(add(begin(), 'a'), 'b', read), 'c').end(),
-  'an undo that is not safe on nothing': plain(2, { safeOnNothing: false }),
-  'a participant without tombstones': plain(2, { tombstones: false }),
-  'a participant without tombstones that is undone at once': plain(2, { tombstones: false, onUnknown: 'undo' }),
-  'an unknown that is asked about': plain(2, { onUnknown: 'query', tries: 3 }),
-  'an unknown that is undone at once': plain(3, { onUnknown: 'undo' }),
-  'an unknown that parks': plain(2, { onUnknown: 'park' }),
-  'a refusal that is tried again': plain(2, { onRejected: 'retry', tries: 3 }),
-  'a pivot and a step after it': add(add(add(begin(), 'a'), 'b', pivotal).pivot(), 'c', later).end(),
-  'a pivot that cannot be refused': add(add(begin(), 'a'), 'b', later).pivot().end(),
-  'a step after the pivot that may be left out': add(add(add(begin(), 'a'), 'b', pivotal).pivot(), 'c', {
-    ...pivotal,
-    onRejected: 'retry',
-    onExhausted: 'continue',
-  }).end(),
-  'a cancel after completion': add(add(add(begin(), 'a', { undoRefusable: true }), 'b', pivotal).pivot(), 'c', {
-    onRejected: 'retry',
-    onExhausted: 'continue',
-  }).end({ cancelDecidedBy: 'a' as never }),
-  'a parallel group': (
-    add(begin(), 'a').parallel((group) => group.step('b', optionsOf({})).step('c', optionsOf({}))) as Builder
-  ).end(),
-  'a wait for an event': (
-    add(begin(), 'a').wait('w', { for: { type: 'event', data: anything }, withinMs: 0 }) as Builder
-  ).end(),
-}
-
-describe('every reachable state keeps the promises', () => {
-  let total = 0
-  test.each(Object.entries(sagas))('%s', (_name, saga) => {
-    const found = walk(saga)
-    total += found.states
-    expect(found.fault, `after ${found.path.join(', ')}`).toBeNull()
-    expect(found.statuses).toHaveProperty('COMPLETED')
-  })
-  test('which are tens of thousands', () => expect(total).toBeGreaterThan(30_000))
-})
-
-describe('and keeps them when the host fails once, and an operator acts once', () => {
-  test.each([
-    'one step',
-    'an undo that is not safe on nothing',
-    'a participant without tombstones',
-    'a participant without tombstones that is undone at once',
-    'an unknown that is undone at once',
-    'an unknown that parks',
-    'a pivot and a step after it',
-    'a step after the pivot that may be left out',
-    'a cancel after completion',
-    'a wait for an event',
-  ])('%s', (name) => {
-    const found = walk(sagas[name] as SagaDefinition, rules, true)
-    expect(found.fault, `after ${found.path.join(', ')}`).toBeNull()
-  })
-})
+/** Bugs planted in the rules, to see that a walk finds them. */
+import { decide } from '../../core/decide.ts'
+import type { SagaDefinition } from '../../core/definition.ts'
+import type { Event } from '../../core/events.ts'
+import { evolve, stepOf } from '../../core/evolve.ts'
+import { pending } from '../../core/pending.ts'
+import type { SagaState } from '../../core/state.ts'
+import { entriesOf } from '../../core/steps.ts'
+import type { Rules } from './rules.ts'
+import { plain, sagas } from './sagas.testkit.ts'
 
 /** The outcome of a command is taken for a refusal: the input is replaced by one. */
 const refusalOf = (state: SagaState, step: string) =>
@@ -166,7 +29,7 @@ const through = (
   return [...events, ...decide(definition, after, input, 0)]
 }
 
-interface Planted {
+export interface Planted {
   readonly bug: string
   readonly saga: SagaDefinition
   readonly rules: Partial<Rules>
@@ -175,7 +38,7 @@ interface Planted {
   readonly operated?: true
 }
 
-const planted: readonly Planted[] = [
+export const planted: readonly Planted[] = [
   {
     bug: 'a timeout is taken as a failure',
     saga: plain(2),
@@ -392,11 +255,3 @@ const planted: readonly Planted[] = [
     fault: /^c is undone after the pivot/,
   },
 ]
-
-test.each(planted.map((each) => [each.bug, each] as const))(
-  'the walk finds that %s',
-  (_bug, { saga, rules: changed, fault, operated = false }) => {
-    expect(walk(saga, { ...rules, ...changed }, operated).fault).toMatch(fault)
-    expect(walk(saga, rules, operated).fault).toBeNull()
-  },
-)
