@@ -18,6 +18,11 @@ const shared = {
   HOST: z.string().min(1).default('127.0.0.1'),
   /** What reaches HOST is trusted, such as a container network whose ports are published on this machine only. */
   TRUSTED_NETWORK: flag(false),
+  /** By it services that send messages by HTTP know each other; one is made in ORDERSAGA_DIR where none is given. */
+  SERVICE_TOKEN: z
+    .string()
+    .min(32, 'must have at least 32 characters, such as `openssl rand -hex 32` gives')
+    .optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).optional(),
   /** How long ended sagas, their idempotency keys and what participants answered are kept; 30 days at least. */
   SAGA_RETENTION_DAYS: days(365),

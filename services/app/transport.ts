@@ -1,14 +1,16 @@
 /** How the messages of a process move: inside it, by HTTP, or over the broker that the configuration names. */
 import type { Transport } from 'ordersaga/transport'
-import { httpTransport } from 'ordersaga/transports/http'
+import { httpTransport, type HttpPeer } from 'ordersaga/transports/http'
 import { kafkaTransport } from 'ordersaga/transports/kafka'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import { rabbitmqTransport } from 'ordersaga/transports/rabbitmq'
 import type { Logger } from 'pino'
 import { ConfigError, serverUrl, type Config } from './config.ts'
-import { serviceNamed, services, type ServiceName } from './registry.ts'
+import { serviceNamed, serviceNames, services, type ServiceName } from './registry.ts'
+import { HttpError } from '../shared/http/http-error.ts'
 import type { MessageReceiver } from '../shared/http/messages.ts'
 import { logProblems } from '../shared/log/problems.ts'
+import { secretIn, senderOf, tokenOf } from './service-token.ts'
 
 export interface Connection {
   readonly transport: Transport
@@ -36,8 +38,26 @@ export function connect(name: ServiceName | 'all', config: Config, log: Logger):
       }),
     }
   if (name === 'all') return { transport: memoryTransport() }
-  const transport = httpTransport({ ...routing(name, config), onProblem })
-  return { transport, receiver: transport }
+  const secret = config.SERVICE_TOKEN ?? secretIn(config.ORDERSAGA_DIR)
+  const transport = httpTransport({ ...routing(name, config, secret), onProblem })
+  return { transport, receiver: { admit: admission(secret), receive: (request) => transport.receive(request) } }
+}
+
+/** Lets a service write to the channels on which the registry lets it speak, and nobody else to any. */
+function admission(secret: string): MessageReceiver['admit'] {
+  return (channel, { authorization }) => {
+    const sender = senderOf(authorization, secret, serviceNames)
+    if (sender === null)
+      throw new HttpError(
+        401,
+        'messages are taken from our own services only: give all of them the same SERVICE_TOKEN, or the same ORDERSAGA_DIR',
+      )
+    if (!serviceNamed(sender).publishes.includes(channel))
+      throw new HttpError(
+        403,
+        `${sender} may not write to ${channel.slice(0, 100)}: send with the token of one who does`,
+      )
+  }
 }
 
 function rabbitmqUrl({ RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD }: Config, host: string): string {
@@ -48,8 +68,10 @@ function rabbitmqUrl({ RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD }: Config
 function routing(
   name: ServiceName,
   { urls }: Config,
-): { readonly peers: Record<string, string>; readonly self: string } {
-  const peers: Record<string, string> = {}
+  secret: string,
+): { readonly peers: Record<string, HttpPeer>; readonly self: string } {
+  const peers: Record<string, HttpPeer> = {}
+  const headers = { authorization: `Bearer ${tokenOf(name, secret)}` }
   for (const channel of serviceNamed(name).publishes) {
     const [reader, other] = services.filter(({ reads }) => reads.includes(channel))
     if (reader === undefined) continue // nobody here wants to know
@@ -57,7 +79,7 @@ function routing(
       throw new ConfigError(
         `${channel} is read by ${reader.name} and ${other.name}, and by HTTP a channel has one reader: set KAFKA_BOOTSTRAP_SERVERS or RABBITMQ_HOST, or run all in one process.`,
       )
-    peers[channel] = urls[reader.name]
+    peers[channel] = { url: `${urls[reader.name].replace(/\/+$/, '')}/messages/${channel}`, headers }
   }
   return { self: urls[name], peers }
 }

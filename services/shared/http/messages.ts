@@ -1,38 +1,68 @@
-/** Mounts the receiving end of a transport that comes by HTTP: `POST /messages/:channel`. */
+/**
+ * Mounts the receiving end of a transport that comes by HTTP: `POST /messages/:channel`.
+ *
+ * Invariants:
+ * - only JSON is taken: a page of another site can send any text without asking the browser's leave, and JSON it cannot;
+ * - nothing of a body is read before its sender is known to be one who may write to the channel;
+ * - an id that comes in here is one that every store and every header can keep.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
 import { z } from 'zod'
+import { HttpError } from './http-error.ts'
 import type { HttpServer } from './server.ts'
 
-/** The one method of the transport that is used here. */
 export interface MessageReceiver {
-  /** `body` is the text as it came. Never rejects: what is wrong is in the answer. */
+  /**
+   * Finds out who sends, and whether he may write to the channel.
+   *
+   * @throws HttpError where he may not
+   */
+  admit(channel: string, headers: IncomingHttpHeaders): void
+  /** `body` is what the JSON held. Never rejects: what is wrong is in the answer. */
   receive(request: {
     readonly channel: string
     readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
-    readonly body: string
+    readonly body: unknown
   }): Promise<{ readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string }>
 }
 
 export function mountMessages(server: HttpServer, receiver: MessageReceiver): void {
-  // In a scope of its own: here bodies stay text, the transport says what is wrong with them.
-  server.register(async (scope: HttpServer) => {
-    scope.removeAllContentTypeParsers()
-    scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
-    scope.post(
-      '/messages/:channel',
-      {
-        schema: {
-          tags: ['messages'],
-          summary: 'Takes one message for a channel',
-          description:
-            'The body is the message envelope; its id comes in the header Idempotency-Key. A reply may be in the answer.',
-          params: z.object({ channel: z.string() }),
-        },
+  server.post<{ Params: { channel: string } }>(
+    '/messages/:channel',
+    {
+      config: { errorBody: (_status, error) => ({ error }) },
+      schema: {
+        tags: ['messages'],
+        summary: 'Takes one message for a channel',
+        description:
+          'The body is the message envelope; its id comes in the header Idempotency-Key, who sends it in Authorization. A reply may be in the answer.',
+        params: z.object({ channel: z.string() }),
       },
-      async (request, reply) => {
-        const body = typeof request.body === 'string' ? request.body : ''
-        const answer = await receiver.receive({ channel: request.params.channel, headers: request.headers, body })
-        return reply.code(answer.status).headers(answer.headers).send(answer.body)
-      },
-    )
-  })
+      onRequest: async (request) => receiver.admit(request.params.channel, request.headers),
+    },
+    async ({ params: { channel }, headers, body }, reply) => {
+      checkIds(headers, body)
+      const answer = await receiver.receive({ channel, headers, body })
+      return reply.code(answer.status).headers(answer.headers).send(answer.body)
+    },
+  )
+}
+
+const idHeaders = ['idempotency-key', 'ordersaga-causation-id', 'ordersaga-undoes']
+const idFields = ['type', 'id', 'correlation_id', 'causation_id', 'undoes']
+
+const id = /^[\x21-\x7e]{1,200}$/
+
+function checkIds(headers: IncomingHttpHeaders, body: unknown): void {
+  check('the header ', idHeaders, headers)
+  check('', idFields, Object(body) as Readonly<Record<string, unknown>>)
+}
+
+/** What is missing, empty or no text the transport speaks of itself. */
+function check(kind: string, names: readonly string[], values: Readonly<Record<string, unknown>>): void {
+  for (const name of names) {
+    const value = values[name]
+    if (typeof value === 'string' && value !== '' && !id.test(value))
+      throw new HttpError(400, `${kind}${name} must have 1 to 200 visible ASCII characters, and no space among them`)
+  }
 }

@@ -364,28 +364,72 @@ test('a page of a listed origin may read the next page of a list and when to ask
   expect(await exposed('/list', 'http://evil.example')).toBeUndefined()
 })
 
-test('messages are handed to the transport as they came, and its answer is passed on', async () => {
-  const got: unknown[] = []
-  const { server } = await serverWith({}, (own) =>
-    mountMessages(own, {
-      async receive({ channel, headers, body }) {
-        got.push([channel, headers['idempotency-key'], body])
-        return {
-          status: 202,
-          headers: { 'content-type': 'application/json', 'retry-after': '1' },
-          body: '{"messages":[]}',
-        }
-      },
-    }),
-  )
-  const answer = await server.inject({
-    method: 'POST',
-    url: '/messages/order_commands',
-    headers: { 'idempotency-key': 'k', 'content-type': 'application/json' },
-    payload: '{"type": 1',
+describe('a message', () => {
+  const envelope = { type: 'create_order', id: 's1:create:do', correlation_id: 's1', payload: { a: 1 } }
+
+  async function receiving() {
+    const got: unknown[] = []
+    const { server } = await serverWith({}, (own) =>
+      mountMessages(own, {
+        admit(channel, { authorization }) {
+          if (authorization !== 'Bearer order') throw new HttpError(401, `not yours: ${channel}`)
+        },
+        async receive({ channel, headers, body }) {
+          got.push([channel, headers['idempotency-key'], body])
+          return {
+            status: 202,
+            headers: { 'content-type': 'application/json', 'retry-after': '1' },
+            body: '{"messages":[]}',
+          }
+        },
+      }),
+    )
+    const post = (payload: unknown, headers: Record<string, string> = {}) =>
+      server.inject({
+        method: 'POST',
+        url: '/messages/order_commands',
+        headers: { authorization: 'Bearer order', 'content-type': 'application/json', ...headers },
+        payload: typeof payload === 'string' ? payload : JSON.stringify(payload),
+      })
+    return { got, post }
+  }
+
+  test('is handed to the transport, whose answer is passed on', async () => {
+    const { got, post } = await receiving()
+    const answer = await post(envelope, { 'idempotency-key': 'k' })
+    expect(got).toEqual([['order_commands', 'k', envelope]])
+    expect([answer.statusCode, answer.headers['retry-after'], answer.body]).toEqual([202, '1', '{"messages":[]}'])
   })
-  expect(got).toEqual([['order_commands', 'k', '{"type": 1']])
-  expect([answer.statusCode, answer.headers['retry-after'], answer.body]).toEqual([202, '1', '{"messages":[]}'])
+
+  test('of somebody who is not admitted is refused, before its body is looked at', async () => {
+    const { got, post } = await receiving()
+    const answer = await post('{"broken', { authorization: 'Bearer web page' })
+    expect([answer.statusCode, answer.json()]).toEqual([401, { error: 'not yours: order_commands' }])
+    expect(got).toEqual([])
+  })
+
+  test.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', ''])(
+    'that is declared as %j is refused: any web page may send that unasked',
+    async (type) => {
+      const { got, post } = await receiving()
+      const answer = await post(envelope, { 'content-type': type })
+      expect([answer.statusCode, got]).toEqual([415, []])
+    },
+  )
+
+  test.each([
+    ['id', { ...envelope, id: 'a\u0000b' }, {}, 'the body holds a text with a character that cannot be stored'],
+    ['id', { ...envelope, id: 'x'.repeat(20_000) }, {}, 'id must have 1 to 200 visible ASCII characters'],
+    ['correlation_id', { ...envelope, correlation_id: 'two words' }, {}, 'correlation_id must have'],
+    ['undoes', { ...envelope, undoes: 'ünd' }, {}, 'undoes must have'],
+    ['type', { ...envelope, type: 'x'.repeat(201) }, {}, 'type must have'],
+    ['header', envelope, { 'idempotency-key': 'x'.repeat(201) }, 'the header idempotency-key must have'],
+  ])('whose %s no store can keep is refused with what is wrong', async (_what, body, headers, why) => {
+    const { got, post } = await receiving()
+    const answer = await post(body, headers)
+    expect([answer.statusCode, answer.json()]).toEqual([400, { error: expect.stringContaining(why) as string }])
+    expect(got).toEqual([])
+  })
 })
 
 describe('over a real socket', () => {
