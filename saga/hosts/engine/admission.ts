@@ -2,12 +2,23 @@
  * Refuses starts where too much waits already. Taken in beyond what the participants can do, sagas would only wait until
  * their attempts' times are up, and the good among them would be undone.
  */
+import type { Command } from '../../core/pending.ts'
 import { EngineError } from './errors.ts'
+
+/** Sagas of a definition that wait for the answer of one step. */
+export interface Waiting {
+  readonly definition: string
+  readonly step: string
+  readonly direction: Command['direction']
+  readonly sagas: number
+}
+
+type Place = Omit<Waiting, 'sagas'>
 
 export class Admission {
   readonly #maxRunning: number
   /** Sagas that wait for an answer, as far as this process knows. */
-  readonly #running = new Set<string>()
+  readonly #running = new Map<string, Place>()
   /** Starts that are not committed yet. */
   #starting = 0
 
@@ -19,9 +30,24 @@ export class Admission {
     return this.#running.size
   }
 
-  moved(sagaId: string, waits: boolean): void {
-    if (waits) this.#running.add(sagaId)
-    else this.#running.delete(sagaId)
+  /** Where each saga waits, those of one place together. */
+  get waiting(): readonly Waiting[] {
+    const places = new Map<string, Waiting>()
+    for (const place of this.#running.values()) {
+      const key = JSON.stringify([place.definition, place.step, place.direction])
+      places.set(key, { ...place, sagas: (places.get(key)?.sagas ?? 0) + 1 })
+    }
+    return [...places.values()]
+  }
+
+  /** @param commands what it waits for; nothing where it waits for nobody, or is another process's by now */
+  moved(sagaId: string, definition: string, [first]: readonly Command[]): void {
+    if (first === undefined) this.#running.delete(sagaId)
+    else this.#running.set(sagaId, { definition, step: first.step, direction: first.direction })
+  }
+
+  left(sagaId: string): void {
+    this.#running.delete(sagaId)
   }
 
   /** Runs a start where there is room. @throws EngineError busy */

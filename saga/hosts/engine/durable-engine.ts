@@ -36,6 +36,7 @@ import { MovesFeed } from './moves-feed.ts'
 import { named, Registry } from './registry.ts'
 import { Retention } from './retention.ts'
 import { startIn } from './start-in.ts'
+import { inputOf, planOf, previewOf, refusalIn, type Plan, type Preview, type Request } from './plan.ts'
 import { registerStructures } from './structures.ts'
 import { Takeover } from './takeover.ts'
 
@@ -241,6 +242,19 @@ export class DurableEngine implements Engine {
     return this.#store.history(sagaId, afterSeq)
   }
 
+  async plan(sagaId: string): Promise<Plan | null> {
+    const saga = await this.get(sagaId)
+    return saga === null ? null : planOf(this.#registered(saga), saga.state)
+  }
+
+  async preview(sagaId: string, request: Request, by: string, reason: string): Promise<Preview> {
+    checkRequest(sagaId, by, reason)
+    if (request.kind !== 'cancel') checkAction(request)
+    const saga = await this.get(sagaId)
+    if (saga === null) throw notFound(sagaId)
+    return previewOf(this.#registered(saga), saga.state, inputOf(request, by, reason), this.#clock.now())
+  }
+
   updates(sagaId: string, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<HistoryEntry, void, undefined> {
     return this.#feed.updates(sagaId, afterSeq, signal)
   }
@@ -263,7 +277,9 @@ export class DurableEngine implements Engine {
   }
 
   figures(): Figures {
-    return { queued: this.#loop.queued, waking: this.#alarms.size, running: this.#admission.running }
+    const { queued, batches, inputs } = this.#loop
+    const { running, waiting } = this.#admission
+    return { queued, batches, inputs, waking: this.#alarms.size, running, waiting }
   }
 
   async ready(): Promise<boolean> {
@@ -313,6 +329,15 @@ export class DurableEngine implements Engine {
     return known
   }
 
+  #registered(saga: StoredSaga): SagaDefinition {
+    const definition = this.#registry.of(saga.state)
+    if (definition !== undefined) return definition
+    throw new EngineError(
+      'unknown_definition',
+      `Saga ${saga.id} runs under ${named(saga)}, which is not registered here; ask a process that runs it.`,
+    )
+  }
+
   async #settled(sagaId: string, signal?: AbortSignal): Promise<SagaState> {
     const awaited = this.#feed.awaitSettled(sagaId, signal)
     try {
@@ -353,10 +378,10 @@ export class DurableEngine implements Engine {
       notBefore: at,
       done: (outcome) => {
         // Another process has it, and the hint of that was lost.
-        if (outcome?.saga.owner !== this.owner) this.#admission.moved(sagaId, false)
+        if (outcome?.saga.owner !== this.owner) this.#admission.left(sagaId)
         else if (outcome.events.length === 0) this.#nothingDue(outcome.saga)
       },
-      elsewhere: () => this.#admission.moved(sagaId, false),
+      elsewhere: () => this.#admission.left(sagaId),
       failed: () => this.#alarms.set(sagaId, this.#clock.now() + wakeAgainMs), // the loop or the mover has said why
     })
   }
@@ -381,7 +406,7 @@ export class DurableEngine implements Engine {
 
   #movedElsewhere(sagaIds: readonly string[]): void {
     this.#mover.forget(sagaIds)
-    for (const id of sagaIds) this.#admission.moved(id, false)
+    for (const id of sagaIds) this.#admission.left(id)
     this.#heard(this.#feed.hint(sagaIds))
     this.#moves.poke()
   }
@@ -395,7 +420,7 @@ export class DurableEngine implements Engine {
 
   #moved({ saga, entries, pending, commands }: Moved): void {
     this.#alarms.set(saga.id, pending.wakeAt)
-    this.#admission.moved(saga.id, pending.commands.length > 0)
+    this.#admission.moved(saga.id, saga.definition, pending.commands)
     if (commands.length > 0) this.#dispatcher.send(commands)
     this.#feed.moved(saga.state, entries)
     this.#moves.poke()
@@ -407,11 +432,8 @@ const notFound = (sagaId: string): EngineError => new EngineError('not_found', `
 
 function answerOf({ saga, events }: Outcome): StoredAnswer {
   const { state } = saga
-  for (const event of events) {
-    if (event.type === 'CancelRefused') return { accepted: false, reason: event.reason, saga, state }
-    if (event.type === 'RequestRefused') return { accepted: false, reason: event.why, saga, state }
-  }
-  return { accepted: true, reason: null, saga, state }
+  const reason = refusalIn(events)
+  return { accepted: reason === null, reason, saga, state }
 }
 
 function deliveryOf({ sagaId, type }: Incoming, arrived: Arrived): Delivery {

@@ -21,7 +21,12 @@ import type {
 } from '../../stores/store.ts'
 import type { Transport } from '../../transports/transport.ts'
 import type { Answer, Host, Moved, StartOptions } from '../host.ts'
+import type { Waiting } from './admission.ts'
 import { DurableEngine } from './durable-engine.ts'
+import type { Plan, Preview, Request } from './plan.ts'
+
+export type { Waiting } from './admission.ts'
+export type { Plan, Planned, Preview, Request, ToUndo, WakeUp } from './plan.ts'
 
 export interface EngineOptions {
   readonly store: Store
@@ -96,6 +101,11 @@ export interface Figures {
   readonly waking: number
   /** Sagas that wait for a participant's answer, as far as this process knows. */
   readonly running: number
+  /** The same by the step that they wait for. */
+  readonly waiting: readonly Waiting[]
+  /** Batches that were tried since the start, and the inputs that were in them. */
+  readonly batches: number
+  readonly inputs: number
 }
 
 export interface Engine extends Host {
@@ -117,6 +127,17 @@ export interface Engine extends Host {
   list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage>
   count(filter: SagaFilter): Promise<number>
   history(sagaId: string, afterSeq?: number): Promise<readonly HistoryEntry[]>
+  /**
+   * What remains of a saga as it stands: what is outstanding, ahead and to be undone, and when it is next woken and why; null
+   * where there is no such saga. @throws EngineError unknown_definition
+   */
+  plan(sagaId: string): Promise<Plan | null>
+  /**
+   * Exactly what a request would do to the saga as it stands now. Changes nothing.
+   *
+   * @throws EngineError invalid_input, not_found, unknown_definition
+   */
+  preview(sagaId: string, request: Request, by: string, reason: string): Promise<Preview>
   /** Every move of a saga in order, past ones after `afterSeq` first, then live ones. */
   updates(sagaId: string, afterSeq?: number, signal?: AbortSignal): AsyncGenerator<HistoryEntry, void, undefined>
   /**

@@ -36,6 +36,8 @@ export class Loop {
   #gathering = false
   #stopping = false
   #room: (() => void)[] = []
+  #batches = 0
+  #inputs = 0
 
   constructor(options: LoopOptions) {
     this.#options = options
@@ -43,6 +45,16 @@ export class Loop {
 
   get queued(): number {
     return this.#queue.length
+  }
+
+  /** Batches that were tried since the start. */
+  get batches(): number {
+    return this.#batches
+  }
+
+  /** Inputs that were in them. */
+  get inputs(): number {
+    return this.#inputs
   }
 
   /** Takes an input, or refuses it where too many wait. */
@@ -84,6 +96,8 @@ export class Loop {
     this.#gathering = false
     let failures = 0
     for (let batch = this.#take(); batch.length > 0; batch = this.#take()) {
+      this.#batches += 1
+      this.#inputs += batch.length
       const sagas = batch.map((job) => job.sagaId)
       sagas.forEach((id) => this.#busy.add(id))
       try {
