@@ -145,6 +145,10 @@ function strangers(): void {
       expect(await runHere('rollout.js')).toBe('')
     })
 
+    test('it is checked', async () => {
+      expect(await runs('check.js', by())).toBe('true')
+    })
+
     test('it is operated, and three days are turned by hand', async () => {
       expect(await runs('operate.js', by())).toBe('not_found false\n{ queued: 0, waking: 0, running: 0 }')
       expect(await runs('three-days.js', by())).toBe("{ text: 'Ada has it' }")

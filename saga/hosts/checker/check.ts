@@ -16,6 +16,9 @@ import { rules as production } from './rules.ts'
 import { storyOf } from './story.ts'
 import { timeless } from './timeless.ts'
 
+export { SampleError, type StepSamples } from './answers.ts'
+export type { Rules } from './rules.ts'
+
 export interface CheckOptions {
   /** What the saga is started with; found by trying what its schema takes, where none is given. */
   readonly input?: unknown
@@ -70,7 +73,7 @@ export function check<Input, Replies>(declared: SagaDefinition<Input, Replies>, 
   return { states: nodes.length, statuses, fault: fault ?? (incomplete ? neverCompleted(nodes, network) : null) }
 }
 
-/** The walk itself, with all that it met. */
+/** @internal The walk itself, with all that it met. */
 export function explore<Input, Replies>(declared: SagaDefinition<Input, Replies>, options: CheckOptions) {
   const rules = { ...production, ...options.rules }
   // Types of input and answers say nothing to the walk.
