@@ -1,5 +1,5 @@
 /**
- * Moves a saga as far as it goes by itself: forward, backward, or to an end (design rules 1, 2, 3, 7 and 12).
+ * Moves a saga as far as it goes by itself: forward, backward, or to an end.
  *
  * Each `…Once` does the next single thing and tells whether it did any. Every thing done is an event that brings the
  * saga nearer to an end or makes something outstanding, so `advance` ends.

@@ -2,7 +2,7 @@
  * What follows from an input: a total, synchronous, deterministic function of definition, state, input and now.
  *
  * `decide` returns the events that follow (none where nothing does); it never throws, whatever arrives. It holds the
- * rules of design section 4. Each event is folded before the next is decided, so the state always agrees with them.
+ * rules of a saga. Each event is folded before the next is decided, so the state always agrees with them.
  *
  * After an input's direct consequence, the saga is moved as far as it goes by itself (`advance`): forward until a step is
  * outstanding, backward until an undo is, or to an end. So afterwards it has ended, is parked, or has a next cause.
@@ -107,7 +107,7 @@ function respond(turn: Turn, input: Input): void {
   }
 }
 
-/** Design rules 3 and 12. A cancel that is asked for again while the first is open changes nothing. */
+/** A cancel that is asked for again while the first is open changes nothing. */
 function cancel(turn: Turn, by: string, reason: string): void {
   const { state } = turn
   if (state.status !== 'STARTED' && state.status !== 'COMPLETED')

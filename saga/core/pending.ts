@@ -36,7 +36,7 @@ export interface Pending {
   readonly wakeAt: number | null
 }
 
-/** The derived id of a step's command (design rule 4); a definite refusal that is tried again starts a new round. */
+/** The derived id of a step's command; a definite refusal that is tried again starts a new round. */
 export function commandId(state: SagaState, step: string, direction: Direction): string {
   const { round, undoRound } = stepOf(state, step)
   const count = direction === 'do' ? round : direction === 'undo' ? undoRound : 1

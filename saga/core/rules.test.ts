@@ -30,7 +30,7 @@ const late = saga()
   .step('z', { ...both('z'), onRejected: 'retry', onExhausted: 'continue', thenCancelAfterMs: 60_000 })
   .end({ cancelDecidedBy: 'a' })
 
-describe('rule 1: a step ends done, rejected or unknown', () => {
+describe('a step ends done, rejected or unknown', () => {
   test('a timeout is unknown, never a failure, and is settled by a repeat under the same id', () => {
     const run = new Run(two)
     expect(run.open).toEqual(['S:a:do'])
@@ -116,7 +116,7 @@ describe('rule 1: a step ends done, rejected or unknown', () => {
   })
 })
 
-describe('rule 2: undo covers every step that may have taken effect, newest first', () => {
+describe('undo covers every step that may have taken effect, newest first', () => {
   test('and never a rejected or unsent one', () => {
     const three = saga().step('a', both('a')).step('b', both('b')).step('c', both('c')).step('d', both('d')).end()
     const run = new Run(three).done('a', 'b').refused('c')
@@ -162,7 +162,7 @@ describe('rule 2: undo covers every step that may have taken effect, newest firs
   })
 })
 
-describe('rule 3: the pivot', () => {
+describe('the pivot', () => {
   test('a cancel before it wins', () => {
     const run = new Run(pivoted)
     run.cancel()
@@ -217,7 +217,7 @@ describe('rule 3: the pivot', () => {
   })
 })
 
-describe('rule 4: ids are derived', () => {
+describe('ids are derived', () => {
   test('the same inputs give the same ids and the same history', () => {
     const runs = [1, 2].map(() => new Run(two).wake(2).done('a').refused('b').wake(3))
     expect(runs[0]?.history).toEqual(runs[1]?.history)
@@ -242,7 +242,7 @@ describe('rule 4: ids are derived', () => {
   })
 })
 
-describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => {
+describe('late, repeated, foreign and unreadable answers', () => {
   test('change nothing and are recorded', () => {
     const run = new Run(two).done('a')
     const before = run.state
@@ -415,7 +415,7 @@ describe('rules 5 and 6: late, repeated, foreign and unreadable answers', () => 
   })
 })
 
-describe('rule 7: groups and waits', () => {
+describe('groups and waits', () => {
   const group = saga()
     .parallel((steps) => steps.step('a', both('a')).step('b', both('b')))
     .step('c', { do: ask('c'), with: ({ replies }) => ({ ids: [replies.a.id, replies.b.id] }), effect: 'none' })
@@ -490,11 +490,11 @@ describe('rule 7: groups and waits', () => {
   })
 })
 
-test('rule 8: the version that a saga started with is in its state', () => {
+test('the version that a saga started with is in its state', () => {
   expect(new Run(defineSaga('s', { version: 3, input: Empty }).step('a', both('a')).end()).state.version).toBe(3)
 })
 
-describe('rule 9: deadlines and backoff', () => {
+describe('deadlines and backoff', () => {
   test('the saga’s deadline cancels it before the pivot, and is silent after', () => {
     const dated = saga(500)
       .step('a', both('a'))
@@ -561,7 +561,7 @@ describe('rule 9: deadlines and backoff', () => {
   })
 })
 
-describe('rule 11: starting is idempotent', () => {
+describe('starting is idempotent', () => {
   test('a second start changes nothing', () => {
     expect(new Run(two).input({ type: 'start', id: 'S', input: {}, seed: 1 })).toEqual([])
   })
@@ -572,7 +572,7 @@ describe('rule 11: starting is idempotent', () => {
   })
 })
 
-describe('rule 12: a cancel after completion', () => {
+describe('a cancel after completion', () => {
   const completed = (): Run => new Run(late).done('a', 'p', 'z')
 
   test('asks the named step first and alone; done, the others follow newest first', () => {

@@ -1,4 +1,4 @@
-/** How a try ends that brought no success: counted, left out, or given up (design rules 1, 2 and 9). */
+/** How a try ends that brought no success: counted, left out, or given up. */
 import { parkAt } from './advance.ts'
 import type { Checked } from './contract.ts'
 import type { StepDefinition } from './definition.ts'
@@ -26,7 +26,7 @@ export function leaveOut(turn: Turn, step: StepDefinition, reason: string, effec
   turn.emit({ type: 'StepSkipped', step: step.name, reason, effect, expiresAt })
 }
 
-/** An undo is retried until its limit; then the saga parks with the rest of its plan (design rule 2). */
+/** An undo is retried until its limit; then the saga parks with the rest of its plan. */
 export function undoFailed(turn: Turn, step: StepDefinition, reason: string, refused: boolean): void {
   const last = exhausted(turn, step)
   const retryAt = last ? null : turn.retryAt(step.undoRetry, step, turn.step(step).attempts)

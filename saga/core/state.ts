@@ -113,7 +113,7 @@ export interface SagaState {
   readonly deadline: number | null
   /** The failed step and its reason. */
   readonly error: { readonly step: string; readonly reason: string } | null
-  /** A cancel that was asked for and not refused. `after` is true once it comes after completion (rule 12). */
+  /** A cancel that was asked for and not refused. `after` is true once it comes after completion. */
   readonly cancel: { readonly by: string; readonly reason: string; readonly at: number; readonly after: boolean } | null
   /** Why it is parked, and the status it goes back to. */
   readonly parked: { readonly step: string; readonly reason: string; readonly from: SagaStatus } | null

@@ -1,4 +1,4 @@
-/** Takes a wake-up in: attempts without an answer become unknown, pauses end, deadlines pass (design rules 1, 2 and 9). */
+/** Takes a wake-up in: attempts without an answer become unknown, pauses end, deadlines pass. */
 import { ask, askUndo, beginCancel } from './advance.ts'
 import type { StepDefinition } from './definition.ts'
 import { canTurnBack } from './pending.ts'

@@ -12,7 +12,7 @@ export interface FirstRunUrls {
 
 export type Print = (line: string) => void
 
-/** The curl line of seed 001, but for the line breaks. */
+/** The documented curl line, but for the line breaks. */
 const burger = (customer: string) => ({
   customer_id: customer,
   order_details: {

@@ -66,7 +66,7 @@ export const momentOf = {
 } as const satisfies Partial<Record<OrderStatus, string>>
 
 /**
- * What a payment can be, as the Payment Service shows it. Seed 003 has the Order Service define it, but an
+ * What a payment can be, as the Payment Service shows it. The Order Service is to define it (docs/wire-contract.md 4.2), but an
  * order carries no payment and nothing here is told of one. Its use is `paymentOnceOrderIs`, which the API page shows.
  */
 export type PaymentStatus = 'INITIATING' | 'AUTHORIZED' | 'SUCCEEDED' | 'REVERTED' | 'FAILED'

@@ -8,7 +8,7 @@ import { viewOf } from './view.ts'
 const source = 'order-service'
 
 /**
- * Correlation id and source are in the envelope and in the payload: seed 003 has them there, its code here.
+ * Correlation id and source are in the envelope and in the payload: known readers look in either place.
  * Each event has a correlation id of its own: known readers take a second one of the same type for a repeat.
  */
 export function orderEvent(happening: Happening, order: OrderRow, now: number): Message {

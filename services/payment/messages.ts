@@ -22,7 +22,7 @@ const AuthorizeInCents = z.object({
   return_url: storableText.nullish(),
 })
 
-/** The form of seed 001's time: decimals, and whatever the User Service said of the card. */
+/** The older form: decimals, and whatever the User Service said of the card. */
 const AuthorizeInDecimals = z.object({
   order_id: storableText,
   customer_id: storableText,

@@ -1,4 +1,4 @@
-/** A Kafka client that knows nothing of us: bare JSON records, no key, no headers, as the original's neighbours send them. */
+/** A Kafka client that knows nothing of us: bare JSON records, no key, no headers, as foreign services send them. */
 import { Kafka, logLevel, type Consumer, type Producer } from 'kafkajs'
 
 export interface Envelope {
@@ -38,7 +38,7 @@ export class ForeignKafka {
   }
 
   send(topic: string, type: string, correlation_id: string, payload: Readonly<Record<string, unknown>>): Promise<void> {
-    const timestamp = new Date().toISOString().replace('Z', '123') // as the original writes it: no offset, microseconds
+    const timestamp = new Date().toISOString().replace('Z', '123') // as foreign ones write it: no offset, microseconds
     return this.sendText(topic, JSON.stringify({ type, correlation_id, timestamp, payload }))
   }
 

@@ -1,4 +1,4 @@
-/** Each side alone with a hand-written other side: bare records by an independent client (contract 1.5, 4.6). */
+/** Each side alone with a hand-written other side: bare records by an independent client. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { installedPart } from '../kit/private-part.ts'
 import { until } from '../kit/until.ts'
@@ -51,7 +51,7 @@ suiteOn('PostgreSQL and Kafka', parts, 'beside services that are not ours, over 
 
     afterAll(() => void (answers = () => null))
 
-    /** The least that the original's test clients send: no Stripe ids, ids that are no UUIDs, another amount. */
+    /** The least that known test clients send: no Stripe ids, ids that are no UUIDs, another amount. */
     const least = (command: Envelope): ReturnType<typeof answers> => {
       const order_id = 'order-1744081751'
       switch (command.type) {

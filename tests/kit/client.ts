@@ -20,7 +20,7 @@ export interface Saga {
 const endMs = 90_000
 const ended = ['COMPLETED', 'FAILED', 'COMPENSATED', 'CANCELLED', 'PARKED']
 
-/** The order of seed 001. */
+/** The documented order. */
 export const burger = (customer_id: string) => ({
   customer_id,
   order_details: {
@@ -79,12 +79,12 @@ export class Client {
     return this.send('POST', `${this.#system.url('create-order')}/sagas/${id}/cancel`)
   }
 
-  /** The order object of contract 4.1. */
+  /** The order object of docs/wire-contract.md 4.1. */
   async orderOf(saga: Saga): Promise<Readonly<Record<string, unknown>>> {
     return (await this.send('GET', `${this.#system.url('order')}/getOrderDetails?orderId=${saga.order_id ?? ''}`)).body
   }
 
-  /** The payment's status by its order (contract 6.2); null where there is none. */
+  /** The payment's status by its order (docs/wire-contract.md 6.2); null where there is none. */
   async paymentOf(saga: Saga): Promise<string | null> {
     const { body } = await this.send('GET', `${this.#system.url('payment')}/payment/${saga.order_id ?? ''}/status`)
     const payment = body['payment'] as { readonly status: string } | undefined

@@ -51,7 +51,7 @@ function placeOn(folder: string, { postgresql, redis }: Host['parts']): Place {
   return redis === undefined ? services : { ...services, redisUrl: redis.url }
 }
 
-/** By the names of the contract (1.12, 4.7, 5.6). */
+/** By their documented names (docs/wire-contract.md 1.12, 4.7, 5.6). */
 function variablesOn(folder: string, parts: Host['parts']): (service: ServiceName) => Readonly<Record<string, string>> {
   const { postgresql, kafka, rabbitmq, redis } = parts
   return (service) => ({

@@ -1,5 +1,5 @@
 /**
- * Turns a batch of inputs into one commit: load, decide, commit, answer (design section 5).
+ * Turns a batch of inputs into one commit: load, decide, commit, answer.
  *
  * Invariants:
  * - nothing is answered, acknowledged or sent before it is committed;

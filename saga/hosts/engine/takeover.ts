@@ -1,5 +1,5 @@
 /**
- * Says that this process lives, and takes the live sagas of those that do not (design section 5).
+ * Says that this process lives, and takes the live sagas of those that do not.
  *
  * The owner is a hint: two processes that both believe they own a saga send the same commands under the same ids, and
  * `seq` lets only one of their moves through.

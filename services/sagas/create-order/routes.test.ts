@@ -29,7 +29,7 @@ const summary = {
   updated_at: expect.stringMatching(time),
 }
 
-/** The call of seed 001, byte for byte but for the address. */
+/** The documented call, byte for byte but for the address. */
 const seedBody = `{
     "customer_id": "cust_123",
     "order_details": {
@@ -45,7 +45,7 @@ const seedBody = `{
   }`
 
 describe.each(['/api', ''])('under "%s"', (prefix) => {
-  test('the call of seed 001 is answered 202 with success, saga_id, status and message, compact', async () => {
+  test('the documented call is answered 202 with success, saga_id, status and message, compact', async () => {
     const answer = await call('POST', `${sagas}${prefix}/orders`, { body: seedBody })
     expect([answer.status, answer.headers.get('content-type')]).toEqual([202, 'application/json; charset=utf-8'])
     expect(answer.text).toMatch(/^\{"success":true,"saga_id":"[^"]{36}","status":"STARTED","message":"[^"]+"\}$/)

@@ -1,10 +1,10 @@
 /**
- * The Create Order saga (seed 001): create the order, learn how the customer pays, authorise the payment, confirm the
- * order, start the timer. Pure: what runs it, and over what, is decided elsewhere.
+ * The Create Order saga (docs/wire-contract.md 1): create the order, learn how the customer pays, authorise the
+ * payment, confirm the order, start the timer. Pure: what runs it, and over what, is decided elsewhere.
  *
  * Confirming is the point of no return: until then everything is undone on a failure or a cancel; after it only the timer
  * is left, and it is repeated, not undone. A completed order can still be cancelled while no runner has accepted it: the
- * Order Service decides, by obeying or refusing the undo of `create` (design rule 12).
+ * Order Service decides, by obeying or refusing the undo of `create`.
  */
 import { defineSaga } from 'ordersaga'
 import type { SagaDefinition } from 'ordersaga/definition'
@@ -24,7 +24,7 @@ export const CreateOrderInput = z.object({
 export type CreateOrderInput = z.infer<typeof CreateOrderInput>
 
 export interface CreateOrderOptions {
-  /** How long a runner has to accept, in milliseconds; 30 minutes in the contract (1.10). */
+  /** How long a runner has to accept, in milliseconds; 30 minutes as documented (docs/wire-contract.md 1.10). */
   readonly timerMs: number
   /** How long an attempt may take, in milliseconds. */
   readonly attemptMs?: number

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import { call, type Answered } from '../../shared/testing/call.ts'
 import type { Embedded } from '../../shared/testing/embedded.ts'
 
-/** The `order_details` of seed 001. */
+/** The documented `order_details`. */
 export const burger = {
   foodItems: [{ name: 'Burger', price: 12.99, quantity: 1 }],
   deliveryLocation: 'North Campus',
