@@ -8,6 +8,7 @@ import type { StepSamples } from './answers.ts'
 import { Answers } from './answers.ts'
 import type { Node } from './explore.ts'
 import { Explorer } from './explore.ts'
+import { outsideOf } from './inputs.ts'
 import { Beliefs } from './network.ts'
 import { foreignParticipant, ownParticipant } from './participant.ts'
 import type { Broken } from './promises.ts'
@@ -86,6 +87,7 @@ export function explore<Input, Replies>(declared: SagaDefinition<Input, Replies>
     answers,
     network,
     input: answers.input(options.input),
+    outside: outsideOf(definition),
     cancels: options.cancels ?? true,
     hostFails: options.hostFails ?? true,
     operator: options.operator ?? true,

@@ -6,6 +6,7 @@
  * reordering. Every armed time may come at any moment. A cancel comes once, the host fails once, an operator acts once, and
  * events from outside come early, late and repeated.
  */
+import type { EventContract } from '../../core/contract.ts'
 import type { Input } from '../../core/decide.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
@@ -19,7 +20,6 @@ import { idOf, sayingName } from './network.ts'
 import type { Occurrence } from './participant.ts'
 import type { Broken, Place } from './promises.ts'
 import { brokenBy, brokenIn } from './promises.ts'
-import type { Named } from './rounds.ts'
 import { hasRounds, namedAnew } from './rounds.ts'
 import type { Rules } from './rules.ts'
 import type { Saga, Turn } from './sagas.ts'
@@ -64,6 +64,8 @@ export interface Setting {
   /** Of each step; null for a wait. */
   readonly network: readonly (Beliefs | null)[]
   readonly input: unknown
+  /** What may come from outside. */
+  readonly outside: readonly EventContract[]
   readonly cancels: boolean
   readonly hostFails: boolean
   readonly operator: boolean
@@ -80,14 +82,15 @@ export interface Explored {
   readonly path: readonly Node[]
 }
 
+const keysOf = ({ beliefs }: World): string => beliefs.map((belief) => belief?.key ?? '').join(',')
+
 export class Explorer {
   readonly #setting: Setting
   readonly #sagas: Sagas
   readonly #nodes: Node[] = []
   /** Nodes by all but what is spent. */
   readonly #known = new Map<string, readonly number[]>()
-  readonly #namings = new Map<string, Named>()
-  readonly #ledgers = new Map<string, number>()
+  readonly #namings = new Map<string, World>()
   #broken: Broken | null = null
   #path: readonly Node[] = []
 
@@ -173,11 +176,10 @@ export class Explorer {
     return (this.#nodes[index] as Node).world.ledger.spent
   }
 
-  #keyOf({ saga, beliefs, ledger }: World): string {
-    const text = JSON.stringify({ ...ledger, spent: null })
-    const number = this.#ledgers.get(text) ?? this.#ledgers.size
-    this.#ledgers.set(text, number)
-    return `${saga.key},${number},${beliefs.map((belief) => belief?.key ?? '').join(',')}`
+  #keyOf(world: World): string {
+    const { saga, ledger } = world
+    const { asks, undoAsks, came, usable, owed, again } = ledger
+    return `${saga.key},${keysOf(world)},${JSON.stringify([asks, undoAsks, came, usable, owed, again])}`
   }
 
   /** Counts a turn's events, and notes what their order breaks. */
@@ -218,18 +220,22 @@ export class Explorer {
     return [beliefs, occurred]
   }
 
+  /** Its rounds are named anew, in its state and where its commands went. */
   #named(world: World): World {
-    if (!hasRounds(world.saga.state)) return world
-    const ids = world.beliefs.map((belief) => belief?.ids ?? null)
-    const key = JSON.stringify([world.saga.key, ids])
-    const named = this.#namings.get(key) ?? namedAnew(this.#setting.definition, { state: world.saga.state, ids })
-    this.#namings.set(key, named)
+    const { definition, network } = this.#setting
+    if (!hasRounds(definition, world.saga.state)) return world
+    const key = `${world.saga.key},${keysOf(world)}`
+    const known = this.#namings.get(key)
+    if (known !== undefined) return { ...known, ledger: world.ledger }
+    const before = { state: world.saga.state, ids: world.beliefs.map((belief) => belief?.ids ?? null) }
+    const { state, ids } = namedAnew(definition, before)
     const beliefs = world.beliefs.map((belief, step) => {
-      const of = named.ids[step]
-      if (belief === null || of == null || of === belief.ids) return belief
-      return this.#setting.network[step]?.named(belief, of) ?? belief
+      const of = ids[step]
+      return belief === null || of == null || of === belief.ids ? belief : (network[step]?.named(belief, of) ?? belief)
     })
-    return { ...world, saga: this.#sagas.named(named.state), beliefs }
+    const named = { saga: this.#sagas.named(state), beliefs, ledger: world.ledger }
+    this.#namings.set(key, named)
+    return named
   }
 
   #brokenIn({ saga, beliefs, ledger }: World): Broken | null {

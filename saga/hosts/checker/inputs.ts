@@ -2,6 +2,7 @@
 import type { Action } from '../../core/act.ts'
 import type { EventContract } from '../../core/contract.ts'
 import type { Input } from '../../core/decide.ts'
+import type { SagaDefinition } from '../../core/definition.ts'
 import { stepOf } from '../../core/evolve.ts'
 import { hasEnded } from '../../core/state.ts'
 import type { Occurred, Setting, World } from './explore.ts'
@@ -77,7 +78,7 @@ function* messagesAreTaken({ definition }: Setting, sagas: Sagas, { saga, ledger
 
 function* eventsCome(setting: Setting, sagas: Sagas, { saga, ledger }: World): Generator<Happening> {
   const { definition, answers } = setting
-  for (const contract of outside(setting)) {
+  for (const contract of setting.outside) {
     const { type } = contract
     const follow = definition.follows.find(({ event }) => event.type === type)
     const inTime = follow?.reaction.kind !== 'ask' || follow.reaction.withinMs === null
@@ -110,11 +111,11 @@ const unchanged = (saga: Saga, reply: (Input & { type: 'reply' })['reply']): Tur
 })
 
 /** Of events that have the same consequence one stands for all. */
-function outside({ definition }: Setting): readonly EventContract[] {
-  const waited = [...definition.byEvent.values()].flatMap(([step]) => step?.event ?? [])
-  const followed = definition.follows.filter(
+export function outsideOf({ byEvent, follows }: SagaDefinition): readonly EventContract[] {
+  const waited = [...byEvent.values()].flatMap(([step]) => step?.event ?? [])
+  const followed = follows.filter(
     ({ event, reaction }, index, all) =>
-      !definition.byEvent.has(event.type) &&
+      !byEvent.has(event.type) &&
       all.findIndex((other) => JSON.stringify(other.reaction) === JSON.stringify(reaction)) === index,
   )
   return [...waited, ...followed.map(({ event }) => event)]

@@ -4,7 +4,7 @@ import type { Follow, SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
 import { stepOf } from '../../core/evolve.ts'
 import type { SagaState } from '../../core/state.ts'
-import { turnsBackForGood } from './timeless.ts'
+import { turnsBackForGood } from './normal-form.ts'
 
 type Counts = Readonly<Record<string, number>>
 
@@ -33,9 +33,11 @@ export interface Spent {
 export const sparesMore = (first: Spent, second: Spent): boolean =>
   (!first.cancel || second.cancel) && (!first.fault || second.fault) && (!first.act || second.act)
 
+const noCounts: Counts = {}
+
 export const nothingYet: Ledger = {
-  asks: {},
-  undoAsks: {},
+  asks: noCounts,
+  undoAsks: noCounts,
   came: {},
   usable: {},
   owed: [],
@@ -80,24 +82,23 @@ export function counted(ledger: Ledger, event: Event, turn: TurnTaken): Ledger {
 
 /** After all events of a turn: what no longer counts is dropped, so that states which behave alike are one. */
 export function settled(definition: SagaDefinition, ledger: Ledger, saga: SagaState): Ledger {
-  const open = (counts: Counts, undo: boolean): Counts =>
-    Object.fromEntries(
-      Object.entries(counts)
-        .filter(([name]) => stepOf(saga, name).nextAt !== undefined)
-        .filter(([name]) => (stepOf(saga, name).phase === 'undoing') === undo)
-        .map(([name, count]) => {
-          const step = definition.byName.get(name)
-          const { tries = 0 } = (undo ? step?.undoRetry : step?.retry) ?? {}
-          return [name, tries === Infinity ? 1 : count]
-        }),
-    )
-  const onlyBack = turnsBackForGood(definition, saga)
-  return {
-    ...ledger,
-    asks: open(ledger.asks, false),
-    undoAsks: open(ledger.undoAsks, true),
-    ...(onlyBack ? { came: {}, usable: {}, owed: [] } : {}),
+  const asks = openOf(definition, ledger.asks, saga, false)
+  const undoAsks = openOf(definition, ledger.undoAsks, saga, true)
+  if (turnsBackForGood(definition, saga)) return { ...ledger, asks, undoAsks, came: {}, usable: {}, owed: [] }
+  return asks === ledger.asks && undoAsks === ledger.undoAsks ? ledger : { ...ledger, asks, undoAsks }
+}
+
+/** The counts of what is open; that of tries without end tells nothing. */
+function openOf(definition: SagaDefinition, counts: Counts, saga: SagaState, undo: boolean): Counts {
+  if (counts === noCounts) return counts
+  const open: Record<string, number> = {}
+  for (const { name, retry, undoRetry } of definition.steps) {
+    const { [name]: count = 0 } = counts
+    const { nextAt, phase } = stepOf(saga, name)
+    if (count === 0 || nextAt === undefined || (phase === 'undoing') !== undo) continue
+    open[name] = (undo ? undoRetry : retry).tries === Infinity ? 1 : count
   }
+  return Object.keys(open).length === 0 ? noCounts : open
 }
 
 const isForward = (saga: SagaState): boolean => (saga.parked?.from ?? saga.status) === 'STARTED'
@@ -141,7 +142,7 @@ export function paid(
   const owed = ledger.owed.filter(
     (type) => !definition.follows.some((each) => each.event.type === type && isPaid(each)),
   )
-  return { ...ledger, owed, again }
+  return owed.length === ledger.owed.length && again === ledger.again ? ledger : { ...ledger, owed, again }
 }
 
 const isEvent = (input: Input, type: string): boolean => input.type === 'reply' && input.reply.type === type

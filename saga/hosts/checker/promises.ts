@@ -13,7 +13,7 @@ import type { Ledger } from './ledger.ts'
 import { filled, waitsOf } from './ledger.ts'
 import type { Belief } from './network.ts'
 import type { Participant } from './participant.ts'
-import { turnsBackForGood } from './timeless.ts'
+import { turnsBackForGood } from './normal-form.ts'
 
 /** One step with what may be believed of its participant; null for a wait, which has none. */
 export interface Place {

@@ -8,7 +8,7 @@ import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
 import type { Direction } from '../../core/pending.ts'
 import { commandId } from '../../core/pending.ts'
 import type { SagaState, StepState } from '../../core/state.ts'
-import { entriesOf, stepIn, withStepIn } from '../../core/steps.ts'
+import { stepIn, withStepIn } from '../../core/steps.ts'
 import type { Ids } from './network.ts'
 
 export interface Named {
@@ -18,8 +18,11 @@ export interface Named {
 }
 
 /** False where there is nothing to name. */
-export const hasRounds = ({ steps }: SagaState): boolean =>
-  entriesOf(steps).some(([, { round, undoRound }]) => round !== undefined || undoRound !== undefined)
+export const hasRounds = ({ steps: all }: SagaDefinition, { steps }: SagaState): boolean =>
+  all.some(({ name }) => {
+    const step = stepIn(steps, name)
+    return step?.round !== undefined || step?.undoRound !== undefined
+  })
 
 export function namedAnew(definition: SagaDefinition, given: Named): Named {
   return definition.steps.reduce(

@@ -4,9 +4,8 @@ import type { SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
 import type { Pending } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
-import { entriesOf } from '../../core/steps.ts'
+import { NormalForm } from './normal-form.ts'
 import type { Rules } from './rules.ts'
-import { normalised } from './timeless.ts'
 
 export interface Saga {
   readonly key: number
@@ -27,12 +26,14 @@ export interface Turn {
 export class Sagas {
   readonly #definition: SagaDefinition
   readonly #rules: Rules
+  readonly #normal: NormalForm
   readonly #known = new Map<string, Saga>()
   readonly #met: (saga: Saga) => void
 
   /** @param met is told of each state once */
   constructor(definition: SagaDefinition, rules: Rules, met: (saga: Saga) => void) {
     this.#definition = definition
+    this.#normal = new NormalForm(definition)
     this.#rules = rules
     this.#met = met
   }
@@ -56,7 +57,7 @@ export class Sagas {
 
   /** A saga under other names of its rounds. */
   named(state: SagaState): Saga {
-    return this.#intern(state)
+    return this.#intern(this.#normal.of(state))
   }
 
   #turn(from: SagaState | null, input: Input, now: number): Turn | null {
@@ -69,11 +70,11 @@ export class Sagas {
     }
     return state === from || state === null
       ? null
-      : { input, events, before, next: this.#intern(normalised(this.#definition, state)) }
+      : { input, events, before, next: this.#intern(this.#normal.of(state)) }
   }
 
   #intern(state: SagaState): Saga {
-    const key = keyOf(state)
+    const key = this.#normal.keyOf(state)
     const known = this.#known.get(key)
     if (known !== undefined) return known
     const pending = this.#rules.pending(this.#definition, state)
@@ -82,11 +83,4 @@ export class Sagas {
     this.#met(saga)
     return saga
   }
-}
-
-/** All that differs between states of one saga. */
-function keyOf({ steps, status, stage, open, deadline, expiresAt, error, ...rest }: SagaState): string {
-  const { cancel, parked, leftBehind, undoing, kept, followed } = rest
-  const more = [cancel, parked, leftBehind, undoing, kept, followed]
-  return JSON.stringify([status, stage, entriesOf(steps), open, deadline, expiresAt, error !== null, ...more])
 }

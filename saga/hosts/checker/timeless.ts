@@ -7,8 +7,8 @@
  */
 import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
-import type { SagaState, StepState } from '../../core/state.ts'
-import { entriesOf, stepIn, withStepIn } from '../../core/steps.ts'
+import type { SagaState } from '../../core/state.ts'
+import { stepIn, withStepIn } from '../../core/steps.ts'
 
 /** The times at which inputs come: before all that is armed, when one of them comes, or too late for everything. */
 export const early = -1
@@ -57,64 +57,6 @@ function timelessStep(step: StepDefinition, tries: number): StepDefinition {
     stepMs: one(step.stepMs),
     thenCancelAfterMs: zero(step.thenCancelAfterMs),
   }
-}
-
-/** The same state, as all that behave like it. */
-export function normalised(definition: SagaDefinition, state: SagaState): SagaState {
-  const steps = entriesOf(state.steps).reduce(
-    (all, [name, step]) => withStepIn(all, name, normalisedStep(definition.byName.get(name), step)),
-    state.steps,
-  )
-  const onlyBack = turnsBackForGood(definition, state)
-  const expiresAt = onlyBack ? null : zero(state.expiresAt)
-  return {
-    ...state,
-    steps,
-    open: state.open?.toSorted(),
-    startedAt: 0,
-    endedAt: zero(state.endedAt),
-    deadline: zero(state.deadline),
-    expiresAt,
-    error: state.error && { ...state.error, reason: why },
-    // When a cancel came is compared with the expiry.
-    cancel: state.cancel && { ...state.cancel, by: why, reason: why, at: expiresAt === null ? due : state.cancel.at },
-    parked: state.parked && { ...state.parked, reason: why },
-    kept: onlyBack || state.kept?.length === 0 ? undefined : state.kept,
-    followed: onlyBack ? undefined : state.followed?.toSorted(),
-  }
-}
-
-/** It can only end undone: what came from outside, or would follow completion, has no consequence any more. */
-export function turnsBackForGood(
-  { cancelDecidedBy }: SagaDefinition,
-  { status, parked, cancel, steps }: SagaState,
-): boolean {
-  const from = parked?.from ?? status
-  if (from === 'STARTED' || from === 'COMPLETED') return false
-  if (from !== 'CANCELLING' || cancel?.after !== true) return true
-  const decider = cancelDecidedBy === null ? undefined : stepIn(steps, cancelDecidedBy)
-  return decider?.phase === 'undone' && decider.blind !== true && decider.found === undefined
-}
-
-const why = 'why'
-
-function normalisedStep(definition: StepDefinition | undefined, step: StepState): StepState {
-  return {
-    ...step,
-    since: 0,
-    attempts: Math.min(step.attempts, attemptsThatCount(definition, step)),
-    ...(step.nextAt === undefined ? {} : { nextAt: 0 }),
-    ...(step.why === undefined ? {} : { why }),
-  }
-}
-
-/** Tries are compared while there are more to come; of a refusal it counts whether there were several. */
-function attemptsThatCount(definition: StepDefinition | undefined, { phase, paused, exhausted }: StepState): number {
-  if (phase === 'rejected' && paused !== true) return 2
-  const policy = phase === 'undoing' ? definition?.undoRetry : definition?.retry
-  const open = phase === 'asked' || phase === 'undoing' || phase === 'rejected' || phase === 'unknown'
-  if (!open || policy === undefined) return 0
-  return policy.tries === Infinity ? (exhausted === true ? 1 : 2) : policy.tries
 }
 
 /** What may come: the time of a step, used up or not; of the whole saga; of a completed saga; or all at once. */
