@@ -25,6 +25,7 @@ try {
   console.log(error.code, error.retryable)
   // not_found false
 }
-console.log(engine.figures())
-// { queued: 0, waking: 0, running: 0 }
+const { queued, running } = engine.figures()
+console.log(queued, running)
+// 0 0
 await engine.stop()
