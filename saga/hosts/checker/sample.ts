@@ -75,8 +75,8 @@ function mended(value: unknown, { path, message }: Issue, like: unknown): readon
   const liked = [at(like, path), at(like, last === undefined ? [] : [last])].filter((each) => each !== undefined)
   // Many schemas say what they expect: `expected "a"|"b"`.
   const told = [...message.matchAll(/["'`]([^"'`]*)["'`]/g)].map(([, text]) => text)
-  return [...liked, ...told, ...usual, {}, ...special, 'a text that is longer than what is short'].map((each) =>
-    replaced(value, path, each),
+  return [...liked, ...told, ...usual, {}, [{}], ['text'], ...special, 'a text that is longer than what is short'].map(
+    (each) => replaced(value, path, each),
   )
 }
 
