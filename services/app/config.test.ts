@@ -22,6 +22,14 @@ describe('a variable that cannot be used is refused with its name and what it mu
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:9092,', brokers],
     ['KAFKA_BOOTSTRAP_SERVERS', 'kafka:9092, other:9092', brokers],
     ['DATABASE_URL', 'mysql://db/x', 'must be a postgresql:// URL'],
+    ['SERVICE_TOKEN', 'short', 'must have at least 32 characters, such as `openssl rand -hex 32` gives'],
+    ['ALLOWED_HOSTS', 'shop.example, shop.example:3101', 'must be host names without ports, several parted by commas'],
+    [
+      'ALLOWED_ORIGINS',
+      'shop.example',
+      'must be origins such as https://shop.example, without a path, several parted by commas',
+    ],
+    ['ALLOWED_ORIGINS', '*', 'must be origins such as https://shop.example, without a path, several parted by commas'],
     ['SAGA_RETENTION_DAYS', '29', 'must be a number of days from 30 to 3650'],
   ])('%s=%s', (name, value, why) => {
     expect(() => readConfig({ [name]: value })).toThrow(`${name}: ${why}`)
@@ -37,6 +45,13 @@ test.each([
   ['RABBITMQ_HOST', '10.0.0.7'],
 ] as const)('%s=%s is taken as it is', (name, value) => {
   expect(readConfig({ [name]: value })[name]).toBe(value)
+})
+
+test('hosts and origins are lists, and empty where nothing is said', () => {
+  const said = readConfig({ ALLOWED_HOSTS: 'Shop.example, sagas', ALLOWED_ORIGINS: 'https://shop.example:8443' })
+  expect([said.ALLOWED_HOSTS, said.ALLOWED_ORIGINS]).toEqual([['shop.example', 'sagas'], ['https://shop.example:8443']])
+  const silent = readConfig({})
+  expect([silent.ALLOWED_HOSTS, silent.ALLOWED_ORIGINS]).toEqual([[], []])
 })
 
 test('what is empty counts as not set', () => {

@@ -2,7 +2,19 @@
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { byService, services, type ServiceName } from './registry.ts'
-import { brokers, databaseNumber, days, flag, httpUrl, ownPort, secret, serverHost, serverPort } from './variables.ts'
+import {
+  brokers,
+  databaseNumber,
+  days,
+  flag,
+  hostNames,
+  httpUrl,
+  ownPort,
+  secret,
+  serverHost,
+  serverPort,
+  webOrigins,
+} from './variables.ts'
 
 /** A configuration that cannot be used; the message is one line that says what to change. */
 export class ConfigError extends Error {
@@ -23,6 +35,10 @@ const shared = {
     .string()
     .min(32, 'must have at least 32 characters, such as `openssl rand -hex 32` gives')
     .optional(),
+  /** Names under which browsers reach the services, besides `localhost` and addresses. */
+  ALLOWED_HOSTS: hostNames,
+  /** Origins of browser pages that may call the services. */
+  ALLOWED_ORIGINS: webOrigins,
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).optional(),
   /** How long ended sagas, their idempotency keys and what participants answered are kept; 30 days at least. */
   SAGA_RETENTION_DAYS: days(365),
@@ -71,7 +87,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
   const parsed = Environment.safeParse(set)
   if (!parsed.success)
-    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '))
+    throw new ConfigError(parsed.error.issues.map((issue) => `${String(issue.path[0])}: ${issue.message}`).join('; '))
   const { KAFKA_BOOTSTRAP_SERVERS: kafka, RABBITMQ_HOST: rabbitmq } = parsed.data
   if (kafka !== undefined && rabbitmq !== undefined)
     throw new ConfigError('KAFKA_BOOTSTRAP_SERVERS, RABBITMQ_HOST: messages move over one of them; unset the other.')

@@ -72,6 +72,7 @@ async function start(
         store: () => storeOf(service.name),
         host: config.HOST,
         port: config.ports[service.name],
+        callers: { hosts: config.ALLOWED_HOSTS, origins: config.ALLOWED_ORIGINS },
         log: log.child({ service: service.name }),
         now: Date.now,
         retainMs: config.SAGA_RETENTION_DAYS * 86_400_000,

@@ -29,6 +29,23 @@ export const brokers = z
     'must be host:port with a port from 1 to 65535, several parted by commas',
   )
 
+const parted = (text: string): readonly string[] => text.split(',').map((one) => one.trim().toLowerCase())
+
+const hostsError = 'must be host names without ports, several parted by commas'
+export const hostNames = z
+  .string()
+  .transform(parted)
+  .pipe(z.array(z.string().refine(isHost, hostsError)).readonly())
+  .default([])
+
+const isOrigin = (text: string): boolean => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
+const originsError = 'must be origins such as https://shop.example, without a path, several parted by commas'
+export const webOrigins = z
+  .string()
+  .transform(parted)
+  .pipe(z.array(z.string().refine(isOrigin, originsError)).readonly())
+  .default([])
+
 export const httpUrl = (value: string): z.ZodType<string> =>
   z.url({ protocol: /^https?$/, error: 'must be an http URL' }).default(value)
 

@@ -11,6 +11,7 @@ import type { Migration, Transaction } from 'kysely'
 import { systemClock } from 'ordersaga/clock'
 import type { Inbox } from 'ordersaga/inbox'
 import { participant, type Handled, type Refuse } from 'ordersaga/participant'
+import type { Subscription } from 'ordersaga/transport'
 import { openDatabase, type Database } from './database/database.ts'
 import { kyselyInbox, type InboxTables } from './database/inbox.ts'
 import { startRetention } from './database/retention.ts'
@@ -90,14 +91,18 @@ export async function openParticipantService<S extends InboxTables>(
       version: apiVersion,
       log,
       errorBody: service.errorBody,
+      ...(options.callers === undefined ? {} : { callers: options.callers }),
       ready: async () => ({ database: await database.ready(), transport: await transport.ready() }),
     })
+    // Closed after the server: requests that are answered by the participant are in its hand.
+    let subscription: Subscription | null = null
+    opened.push(async () => subscription?.close())
     opened.push(() => server.close())
     routes(server)
     if (options.receiver !== undefined) mountMessages(server, options.receiver)
     const url = await listen(server, options.host, options.port, `${service.participant.toUpperCase()}_PORT`)
 
-    const subscription = await participant({
+    subscription = await participant({
       name: service.participant,
       source: name,
       inbox: onCommitted === undefined ? inbox : watched(inbox, onCommitted),
@@ -107,7 +112,6 @@ export async function openParticipantService<S extends InboxTables>(
       clock: { ...systemClock, now: options.now },
       onProblem: logProblems(log),
     }).attach(transport)
-    opened.push(() => subscription.close())
     return { name, url, begin, close }
   } catch (error) {
     await close()

@@ -1,5 +1,6 @@
 /** What every service is, seen from outside: opened from checked options, begun once its readers are there, closed in order. */
 import type { DatabaseTarget } from './database/database.ts'
+import type { Callers } from './http/callers.ts'
 import type { MessageReceiver } from './http/messages.ts'
 import type { Logger } from 'pino'
 import type { Transport } from 'ordersaga/transport'
@@ -10,6 +11,8 @@ export interface ServiceOptions {
   /** Where the service listens; port 0 takes a free one. */
   readonly host: string
   readonly port: number
+  /** What browsers may call it, and for which pages, besides those that are always ours. */
+  readonly callers?: Callers
   readonly log: Logger
   /** Mounted under `POST /messages/:channel`, where messages come by HTTP. */
   readonly receiver?: MessageReceiver

@@ -1,43 +1,47 @@
 /**
- * An end that lets requests in hand finish, and waits for nothing else: not for connections that are kept after their last
- * answer, and not for those that have never asked anything (browsers and load balancers open some in advance).
+ * An end in order: first not ready, while all that comes is still answered, so that whoever sends goes elsewhere; then no
+ * new connections; then the requests in hand are finished. Waits for nothing else: not for connections that are kept after
+ * their last answer, and not for those that have never asked anything (browsers and load balancers open some in advance).
  */
-import type { Socket } from 'node:net'
+import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
+import type { Connections } from './connections.ts'
 import { HttpError } from './http-error.ts'
 import type { HttpServer } from './server.ts'
 
 /** How long requests in hand may go on once the server is closing. */
 const graceMs = 10_000
 
-export function closeInOrder(server: HttpServer): void {
-  const inHand = countRequests(server)
-  let closing = false
+/** So long no further request must have come. */
+const quietMs = 50
+
+/** Whoever goes on sending has had this long to notice. */
+const drainMs = 2_000
+
+/** @returns whether the server is closing */
+export function closeInOrder(server: HttpServer, connections: Connections): () => boolean {
+  let phase: 'open' | 'draining' | 'closing' = 'open'
+  let lastRequest = -Infinity
   server.addHook('preClose', async () => {
-    closing = true
-    for (const [socket, requests] of inHand) if (requests === 0) socket.destroy()
+    phase = 'draining'
+    await drained()
+    phase = 'closing'
+    connections.endIdle(server)
     // Streams without an end, and clients that never read theirs, must not keep the process.
     setTimeout(() => server.server.closeAllConnections(), graceMs).unref()
   })
-  server.addHook('onSend', async (_request, reply) => void (closing && reply.header('connection', 'close')))
+  server.addHook('onSend', async (_request, reply) => void (phase !== 'open' && reply.header('connection', 'close')))
   server.addHook('onRequest', async () => {
-    if (closing) throw new HttpError(503, 'this service is stopping: send the request again in a moment', 1)
+    lastRequest = performance.now()
+    if (phase === 'closing') throw new HttpError(503, 'this service is stopping: send the request again in a moment', 1)
   })
-}
 
-/** Every open connection, with the number of its requests that are not answered yet. */
-function countRequests({ server }: HttpServer): ReadonlyMap<Socket, number> {
-  const inHand = new Map<Socket, number>()
-  const count = (socket: Socket, change: number): void => {
-    const before = inHand.get(socket)
-    if (before !== undefined) inHand.set(socket, before + change)
+  async function drained(): Promise<void> {
+    const began = performance.now()
+    // The system has connections for us that we have not seen yet, and of those that we have, what was sent over them.
+    for (let turns = 0; turns < 3; turns++) await turn()
+    const isQuiet = (): boolean => performance.now() - Math.max(began, lastRequest) > quietMs
+    while (connections.has(server) && !isQuiet() && performance.now() - began < drainMs) await pause(5)
   }
-  server.on('connection', (socket: Socket) => {
-    inHand.set(socket, 0)
-    socket.on('close', () => inHand.delete(socket))
-  })
-  server.on('request', ({ socket }, response) => {
-    count(socket, 1)
-    response.on('close', () => count(socket, -1))
-  })
-  return inHand
+
+  return () => phase !== 'open'
 }

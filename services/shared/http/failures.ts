@@ -83,6 +83,8 @@ export function answerUnroutable(errorBody: ErrorBody) {
   }
 }
 
+const lingerMs = 1_000
+
 /** Answers what is not HTTP at all, before there is a request. */
 export function answerGarbage(errorBody: ErrorBody) {
   return (error: NodeJS.ErrnoException, socket: Socket): void => {
@@ -94,6 +96,8 @@ export function answerGarbage(errorBody: ErrorBody) {
           ? [408, 'Request Timeout', 'the request took too long to arrive: send it again']
           : [400, 'Bad Request', 'this is not an HTTP request that can be read']
     const body = JSON.stringify(errorBody(Number(status), String(text)))
+    // A client that does not end its side would keep the socket for ever; one that does has read the answer long before.
+    setTimeout(() => socket.destroy(), lingerMs).unref()
     socket.end(
       `HTTP/1.1 ${status} ${phrase}\r\nContent-Type: ${jsonType}\r\n` +
         `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

@@ -16,11 +16,13 @@ interface Findings {
   readonly failed: readonly string[]
 }
 
-export function serveHealth(server: HttpServer, ready: Ready): void {
+/** @param isClosing then nothing is ready, whatever the parts say */
+export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => boolean): void {
   let asking: Promise<Findings> | null = null
 
   /** Requests that come while the parts are being asked share the answer: probes are no way to load a database. */
   const ask = (): Promise<Findings> => {
+    if (isClosing()) return Promise.resolve(stopping)
     asking ??= findings(ready, (err) => server.log.warn({ err }, 'the readiness check failed')).finally(() => {
       asking = null
     })
@@ -79,6 +81,8 @@ export function serveHealth(server: HttpServer, ready: Ready): void {
     },
   )
 }
+
+const stopping: Findings = { parts: {}, failed: ['service is stopping'] }
 
 async function findings(ready: Ready, onError: (error: unknown) => void): Promise<Findings> {
   try {

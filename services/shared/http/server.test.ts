@@ -452,7 +452,7 @@ describe('over a real socket', () => {
     ['headers', 'POST /orders HTTP/1.1\r\n', 'note: x\r\n'],
     [
       'contents',
-      'POST /orders HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n',
+      'POST /orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n',
       ' ',
     ],
   ])('a request whose %s come byte by byte is cut off in time with 408', async (_what, begin, more) => {
@@ -460,7 +460,8 @@ describe('over a real socket', () => {
     const url = new URL(await listen(server, '127.0.0.1', 0))
     let answer = ''
     await new Promise<void>((resolve) => {
-      const socket = connect(Number(url.port), url.hostname, () => socket.write(begin))
+      const socket = connect(Number(url.port), url.hostname)
+      socket.write(begin)
       const trickle = setInterval(() => socket.write(more), 50)
       socket.on('data', (chunk) => (answer += chunk.toString())).on('error', () => undefined)
       socket.on('close', () => {
@@ -480,7 +481,8 @@ describe('over a real socket', () => {
       orders(own)
     })
     const url = new URL(await listen(server, '127.0.0.1', 0))
-    const head = 'POST /orders HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n'
+    const head =
+      'POST /orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n'
     const socket = connect(Number(url.port), url.hostname, () => socket.write(`${head}{"customer_id"`))
     await begun
     socket.destroy()
@@ -518,7 +520,7 @@ describe('over a real socket', () => {
   test.each([
     ['nothing', ''],
     ['half of its headers', 'GET /health HTTP/1.1\r\n'],
-    ['a request that was answered', 'GET /health HTTP/1.1\r\nhost: test\r\n\r\n'],
+    ['a request that was answered', 'GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n'],
   ])('a connection that has sent %s does not hold up the end', async (_what, sent) => {
     const { server } = await serverWith()
     const url = new URL(await listen(server, '127.0.0.1', 0))
@@ -536,7 +538,7 @@ describe('over a real socket', () => {
     expect(performance.now() - began).toBeLessThan(5_000) // the patience with requests in hand is 10 s
   })
 
-  test('a request in hand is answered before the server has closed, a new one is refused', async () => {
+  test('a request in hand is answered before the server has closed, and then nothing listens', async () => {
     let finish = (): void => {}
     let began = (): void => {}
     const started = new Promise<void>((resolve) => (began = resolve))
@@ -551,11 +553,38 @@ describe('over a real socket', () => {
     const slow = fetch(`${url}/slow`)
     await started
     const closed = server.close()
+    await expect.poll(() => server.server.listening).toBe(false)
     await expect(fetch(`${url}/health/live`)).rejects.toThrow()
     finish()
     const answer = await slow
     expect(await answer.json()).toEqual({ done: true })
     expect(answer.headers.get('connection')).toBe('close')
     await closed
+  })
+
+  test('what was sent before the end is answered, read or not, and says not ready', async () => {
+    const { server } = await serverWith({}, (own) => void own.get('/order', async () => ({ done: true })))
+    const { hostname, port } = new URL(await listen(server, '127.0.0.1', 0))
+    const clients = await Promise.all(
+      Array.from({ length: 32 }, async () => {
+        const socket = connect(Number(port), hostname)
+        let text = ''
+        const gone = new Promise<string>((resolve) =>
+          socket.on('close', () => resolve(text)).on('error', () => undefined),
+        )
+        socket.on('data', (chunk) => (text += chunk.toString()))
+        await new Promise<void>((resolve) => socket.on('connect', () => resolve()))
+        return { socket, gone }
+      }),
+    )
+    for (const [index, { socket }] of clients.entries())
+      socket.write(`GET ${index === 0 ? '/health/ready' : '/order'} HTTP/1.1\r\nhost: localhost\r\n\r\n`)
+    const closed = server.close()
+    const [ready = '', ...answers] = await Promise.all(clients.map(({ gone }) => gone))
+    await closed
+    expect(ready).toMatch(/^HTTP\/1\.1 503 .*"failed":\["service is stopping"\]/s)
+    expect(answers.filter((text) => /^HTTP\/1\.1 200 .*connection: close.*\{"done":true\}$/is.test(text))).toHaveLength(
+      31,
+    )
   })
 })

@@ -19,12 +19,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { readJsonBodies } from './body.ts'
+import { refuseForeignPages, type Callers } from './callers.ts'
 import { closeInOrder } from './closing.ts'
+import { connectionsOfProcess, type Connections } from './connections.ts'
 import { answerFailures, answerGarbage, answerUnroutable, type ErrorBody } from './failures.ts'
 import { serveHealth, type Ready } from './health.ts'
 import { HttpError } from './http-error.ts'
 import { serveMetrics } from './metrics.ts'
-import { allowOrigins } from './origins.ts'
+import { allowOrigins, knownPages } from './origins.ts'
 import { logRequests } from './request-log.ts'
 
 export type HttpServer = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, Logger, ZodTypeProvider>
@@ -42,13 +44,21 @@ export interface HttpServerOptions {
   readonly bodyLimit?: number
   /** How long a request may take to arrive whole, in milliseconds; 30 s where none is given. */
   readonly arrivalMs?: number
-  /** Origins of browser pages that may call; none where none is given. */
+  /** How long a client may leave an answer unread, in milliseconds; 30 s where none is given. */
+  readonly unreadMs?: number
+  /** Origins of browser pages that may read every answer; none where none is given. */
   readonly allowedOrigins?: readonly string[]
+  /** What browsers may call this server, and for which pages, besides those that are always ours. */
+  readonly callers?: Callers
+  /** Those of the process where none are given. */
+  readonly connections?: Connections
   /** Served under `/metrics`; a new one where none is given. */
   readonly metrics?: Registry
 }
 
 const defaultArrivalMs = 30_000
+
+const defaultUnreadMs = 30_000
 
 const defaultBodyLimit = 1_048_576
 
@@ -71,14 +81,20 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   server.setValidatorCompiler(validatorCompiler)
   server.setSerializerCompiler(serializerCompiler)
 
+  const connections = options.connections ?? connectionsOfProcess()
+  connections.watch(server)
+  endUnread(server, options.unreadMs ?? defaultUnreadMs)
   readJsonBodies(server)
   answerFailures(server, options.errorBody)
   logRequests(server)
   guardRequests(server)
-  closeInOrder(server)
-  if (options.allowedOrigins !== undefined) allowOrigins(server, options.allowedOrigins)
+  const { hosts, origins } = options.callers ?? { hosts: [], origins: [] }
+  const readers = [...(options.allowedOrigins ?? []), ...origins]
+  refuseForeignPages(server, { hosts, origins: [...knownPages, ...readers] })
+  const isClosing = closeInOrder(server, connections)
+  if (readers.length > 0) allowOrigins(server, readers)
   await describeRoutes(server, options)
-  serveHealth(server, options.ready)
+  serveHealth(server, options.ready, isClosing)
   serveMetrics(server, options.metrics ?? new Registry())
   return server
 }
@@ -88,6 +104,13 @@ function guardRequests(server: HttpServer): void {
   server.addHook('onRequest', async (request, reply) => {
     void reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
     if (/%00/.test(request.url)) throw new HttpError(400, 'the address holds a NUL character: leave it out')
+  })
+}
+
+/** A client that does not read holds its socket, and in our memory what it was to read. A stream with nothing to say may wait. */
+function endUnread({ server }: HttpServer, ms: number): void {
+  server.setTimeout(ms, (socket) => {
+    if (socket.writableLength > 0) socket.destroy()
   })
 }
 

@@ -1,0 +1,157 @@
+/**
+ * Keeps the connections of this process few enough that it never runs out of file descriptors, which its databases need too.
+ *
+ * Where there is no room for a new one, one that asks for nothing makes it: idle, or with a request that has not come whole,
+ * the one that was used longest ago. Where each has a request in hand, the new one is turned away.
+ */
+import { readFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { HttpServer } from './server.ts'
+
+export interface ConnectionLimits {
+  /** Of all clients together. */
+  readonly most: number
+  /** Of one address, so that nobody alone can keep all others out. */
+  readonly perClient: number
+}
+
+interface Connection {
+  readonly socket: Socket
+  readonly server: HttpServer
+  readonly client: string
+  /** Those that are not answered yet. */
+  readonly requests: Set<IncomingMessage>
+}
+
+/** How often it is said that connections are turned away, at most. */
+const warningMs = 10_000
+
+const tooMany = 'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+
+export class Connections {
+  readonly #limits: ConnectionLimits
+  /** Least recently used first. */
+  readonly #open = new Set<Connection>()
+  readonly #perClient = new Map<string, number>()
+  #warned = -Infinity
+
+  constructor(limits: ConnectionLimits) {
+    this.#limits = limits
+  }
+
+  /** Counts, and bounds, the connections of this server among all others. */
+  watch(server: HttpServer): void {
+    const bySocket = new WeakMap<Socket, Connection>()
+    server.server.on('connection', (socket: Socket) => {
+      const connection = { socket, server, client: socket.remoteAddress ?? '', requests: new Set<IncomingMessage>() }
+      if (!this.#makeRoom(connection)) return void socket.end(tooMany, () => socket.destroy())
+      bySocket.set(socket, connection)
+      this.#add(connection)
+    })
+    server.server.on('request', (request, response) => {
+      const connection = bySocket.get(request.socket)
+      if (connection === undefined) return
+      connection.requests.add(request)
+      this.#used(connection)
+      response.on('close', () => {
+        connection.requests.delete(request)
+        this.#used(connection)
+      })
+    })
+  }
+
+  /** Whether any is open. */
+  has(server: HttpServer): boolean {
+    for (const connection of this.#open) if (connection.server === server) return true
+    return false
+  }
+
+  /** Ends those that wait for no answer. */
+  endIdle(server: HttpServer): void {
+    for (const connection of this.#open)
+      if (connection.server === server && connection.requests.size === 0) connection.socket.destroy()
+  }
+
+  #add(connection: Connection): void {
+    const { client, socket } = connection
+    this.#open.add(connection)
+    this.#perClient.set(client, this.#of(client) + 1)
+    socket.on('close', () => {
+      if (this.#open.delete(connection)) this.#forget(client)
+    })
+  }
+
+  #forget(client: string): void {
+    const left = this.#of(client) - 1
+    if (left > 0) this.#perClient.set(client, left)
+    else this.#perClient.delete(client)
+  }
+
+  #of(client: string): number {
+    return this.#perClient.get(client) ?? 0
+  }
+
+  #used(connection: Connection): void {
+    if (this.#open.delete(connection)) this.#open.add(connection)
+  }
+
+  #makeRoom({ client, server }: Connection): boolean {
+    const { most, perClient } = this.#limits
+    if (this.#of(client) >= perClient && !this.#evict((one) => one.client === client)) {
+      this.#warn(server, `${client} has ${perClient} connections with requests in hand, the most for one client`)
+      return false
+    }
+    if (this.#open.size >= most && !this.#evict(() => true)) {
+      this.#warn(server, `${most} connections with requests in hand are open, the most for this process`)
+      return false
+    }
+    return true
+  }
+
+  #evict(may: (connection: Connection) => boolean): boolean {
+    const candidates = [...this.#open].filter(may)
+    const evicted = candidates.find(isIdle) ?? candidates.find(isHalfSent)
+    if (evicted === undefined) return false
+    this.#open.delete(evicted)
+    this.#forget(evicted.client)
+    evicted.socket.destroy()
+    return true
+  }
+
+  #warn(server: HttpServer, why: string): void {
+    const now = performance.now()
+    if (now - this.#warned < warningMs) return
+    this.#warned = now
+    server.log.warn(`${why}: further ones are turned away`)
+  }
+}
+
+const isIdle = ({ requests }: Connection): boolean => requests.size === 0
+const isHalfSent = ({ requests }: Connection): boolean => [...requests].every(({ complete }) => !complete)
+
+/** All servers of a process share its file descriptors: made when the first one starts. */
+let ofProcess: Connections | null = null
+
+export function connectionsOfProcess(): Connections {
+  ofProcess ??= new Connections(limitsFor(fileDescriptors()))
+  return ofProcess
+}
+
+/** The rest is for databases, files and the requests that we make ourselves. */
+export function limitsFor(descriptors: number): ConnectionLimits {
+  const most = Math.min(8_192, Math.max(32, Math.floor(descriptors * 0.6)))
+  return { most, perClient: Math.floor(most / 2) }
+}
+
+/** As many as any system gives; Linux says how many it really gives. */
+const usualDescriptors = 1_024
+
+function fileDescriptors(): number {
+  try {
+    const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+    return Number(soft ?? usualDescriptors)
+  } catch {
+    return usualDescriptors
+  }
+}
