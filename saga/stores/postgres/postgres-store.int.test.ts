@@ -4,9 +4,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/kit/parts.ts'
 import { at, moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
-import type { Move, Start, Store } from '../store.ts'
+import type { HistoryEntry, Move, Start, Store } from '../store.ts'
 import { StoreError } from '../store.ts'
 import { migrations } from './migrations.ts'
+import { planning } from './source.ts'
+import { moves as movesText } from './statements.ts'
 import { postgresStore } from './postgres-store.ts'
 
 suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
@@ -239,6 +241,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
         await store.count(filter)
       }
       await store.history(ids[0] ?? '')
+      await store.moves((await store.moves(null, 10)).next)
       await store.claim('heir', 0, 100, testVersions)
       await store.liveVersions()
       await store.prune(1, 100)
@@ -306,7 +309,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
     expect(await store.ready()).toBe(true)
   })
 
-  test('a schema of the previous version goes on, with what is new in this one', async () => {
+  test('a schema of the third version goes on, with what is new since', async () => {
     const schema = newSchema()
     const [old, fresh] = [startOf({ owner: 'gone', key: 'k' }), startOf()]
     const { saga, entry } = old
@@ -339,6 +342,133 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL', () => {
     )
     const one = { definition: 'other', version: 1, structure: 'one', cancellable: false }
     expect(await store.register('me', [one], 60_000)).toEqual([])
+  })
+
+  describe('the moves of all sagas', () => {
+    const names = (moves: readonly { readonly sagaId: string; readonly seq: number }[]): string[] =>
+      moves.map(({ sagaId, seq }) => `${sagaId} ${seq}`)
+
+    /** From a position on; where others write on the same server, they may be visible a little later. */
+    async function movesAfter(
+      store: Store,
+      after: string | null,
+      count: number,
+    ): Promise<Awaited<ReturnType<Store['moves']>>> {
+      return vi.waitFor(
+        async () => {
+          const page = await store.moves(after)
+          expect(page.moves).toHaveLength(count)
+          return page
+        },
+        { timeout: 50_000, interval: 20 },
+      )
+    }
+
+    test('of an earlier version come first, saga by saga, with the status of each, also where that version still runs', async () => {
+      const schema = newSchema()
+      const text = migrations.slice(0, 4).join('').replaceAll('S.', `"${schema}".`)
+      await admin.query(`create schema "${schema}"; create table "${schema}".saga_schema (version int not null); ${text};
+        insert into "${schema}".saga_schema values (4)`)
+      const insert = async (entry: HistoryEntry): Promise<void> => {
+        const values = [entry.sagaId, entry.seq, entry.at, entry.inputId, JSON.stringify(entry.events)]
+        const history = `"${schema}".saga_history (saga_id, seq, at, input_id, events)`
+        await admin.query(`insert into ${history} values ($1, $2, $3, $4, $5)`, values)
+      }
+      const [one, two] = [startOf({ id: 'b' }), startOf({ id: 'a' })]
+      for (const { saga } of [one, two])
+        await admin.query(
+          `insert into "${schema}".saga (id, definition, version, seq, owner, fingerprint, created_at, updated_at, status, live)
+           values ($1, 'test', 1, 1, 'owner', 'fingerprint', $2, $2, 'STARTED', true)`,
+          [saga.id, at],
+        )
+      await insert(one.entry)
+      await insert(two.entry)
+      const store = await open(schema)
+      expect(names((await store.moves(null, 1)).moves)).toEqual(['a 1'])
+      const before = await movesAfter(store, null, 2)
+      expect(names(before.moves)).toEqual(['a 1', 'b 1'])
+      // A process of the version before goes on for a while, and knows no status.
+      const parked = moveOf(one.saga, { status: 'PARKED', live: false })
+      for (const entry of parked.entries) await insert(entry)
+      await store.commit({ starts: [], moves: [moveOf(two.saga)] })
+      const { moves, damaged } = await movesAfter(store, before.next, 2)
+      expect(moves.map(({ sagaId, seq, status }) => [sagaId, seq, status])).toEqual([
+        ['b', 2, 'PARKED'],
+        ['a', 2, 'STARTED'],
+      ])
+      expect(damaged).toEqual([])
+      expect(await store.history('b')).toEqual([one.entry, ...parked.entries])
+    })
+
+    test('wait for a transaction that began before them, and come after what it brings', async () => {
+      const store = postgresStore({ connectionString: database.url, schema: newSchema() })
+      await store.open()
+      opened.push(store)
+      const other = new pg.Client({ connectionString: database.url })
+      await other.connect()
+      try {
+        await other.query('begin')
+        const early = startOf()
+        await store.commitIn(other, early)
+        const late = startOf()
+        await store.commit({ starts: [late], moves: [] })
+        const none = await store.moves(null)
+        expect(none.moves).toEqual([])
+        await other.query('commit')
+        const first = await vi.waitFor(async () => {
+          const page = await store.moves(none.next, 1)
+          expect(page.moves).toHaveLength(1)
+          return page
+        }, 50_000)
+        expect(names(first.moves)).toEqual([`${early.saga.id} 1`])
+        expect(names((await movesAfter(store, first.next, 1)).moves)).toEqual([`${late.saga.id} 1`])
+      } finally {
+        await other.end()
+      }
+    })
+
+    test('go on after a dump was restored on a server that has counted fewer transactions', async () => {
+      const schema = newSchema()
+      const [one, two] = [startOf(), startOf()]
+      const before = await open(schema)
+      await before.commit({ starts: [one], moves: [] })
+      await before.close()
+      await admin.query(`update "${schema}".saga_history set xact = xact + 1000000000000`)
+      const [store] = await Promise.all([open(schema), open(schema)])
+      const { moves, next } = await movesAfter(store, null, 1)
+      expect(names(moves)).toEqual([`${one.saga.id} 1`])
+      await store.commit({ starts: [two], moves: [moveOf(one.saga)] })
+      expect(names((await movesAfter(store, next, 2)).moves).toSorted()).toEqual(
+        [`${one.saga.id} 2`, `${two.saga.id} 1`].toSorted(),
+      )
+    })
+
+    test('cost what a page has, however many there are before it and after it', async () => {
+      const schema = newSchema()
+      const store = await open(schema)
+      const starts = Array.from({ length: 200 }, () => startOf())
+      await store.commit({ starts, moves: [] })
+      let sagas = starts.map(({ saga }) => saga)
+      for (let round = 0; round < 20; round++) {
+        const moves = sagas.map((saga) => moveOf(saga))
+        await store.commit({ starts: [], moves })
+        sagas = sagas.map((saga) => ({ ...saga, seq: saga.seq + 1 }))
+      }
+      const halfway = (await store.moves(null, 1_000)).next
+      const [, xact = '', seq = '', id = ''] = halfway.split(':')
+      const text = movesText.replaceAll('S.', `"${schema}".`)
+      const client = new pg.Client({ connectionString: database.url })
+      await client.connect()
+      await client.query(`${planning}; prepare page as ${text}`)
+      const { rows } = await client.query<{ 'QUERY PLAN': string }>(
+        `explain (analyze) execute page(${xact}, '${id}', ${seq}, 10)`,
+      )
+      await client.end()
+      const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+      // Of the transactions before and after it, only one or two are looked at.
+      const read = /Index Scan using saga_history_xact .*rows=(\d+)/.exec(plan)?.[1]
+      expect(Number(read), plan).toBeLessThanOrEqual(600)
+    })
   })
 
   test('a schema of a newer version is refused and left as it is', async () => {

@@ -27,7 +27,7 @@ export interface OwnSettings {
 }
 
 /** Index access and nested loops, planned once and for all; see the head of `postgres-store.ts`. */
-const planning = `
+export const planning = `
   set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
   set jit = off; set plan_cache_mode = force_generic_plan`
 

@@ -270,6 +270,7 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
         prefix,
         starts.map(({ saga }) => saga.id),
       )
+      for (const { saga } of starts) await admin.hdel(`${prefix}:saga:${saga.id}`, 'placed')
       await admin.del(`${prefix}:moves`, `${prefix}:places`)
       await admin.set(`${prefix}:version`, '2')
 
@@ -309,6 +310,7 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
       const { next } = await store.moves(null)
       await store.commit({ starts: [], moves: [moveOf(saga, { entries: 3 })] })
       await admin.zrem(`${prefix}:moves`, `2:${saga.id}`, `3:${saga.id}`, `4:${saga.id}`)
+      await admin.hset(`${prefix}:saga:${saga.id}`, 'placed', '1')
       await asBefore(prefix, [saga.id])
       expect((await store.moves(next)).moves).toEqual([])
       const moves = [moveOf({ ...saga, seq: 4 }), moveOf({ ...saga, seq: 5 })]

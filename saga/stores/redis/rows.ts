@@ -35,6 +35,8 @@ export const sagaColumns = {
   /** The state as it was kept last, and the move that it was kept with (`kept-state.ts`). */
   kept: () => '',
   kept_at: () => '0',
+  /** How many of its moves have a place among those of all sagas: fewer where a process of the version before has moved it. */
+  placed: () => '1',
   status: ({ saga }: Start) => saga.state.status,
   owner: ({ saga }: Start) => saga.owner,
   key: ({ saga }: Start) => marked(saga.key),

@@ -88,10 +88,8 @@ local function append(id, length, first, last)
 end`
 
 /**
- * Gives moves of a saga their places, in their order. Before them come those that have none yet: a process of the version before
- * has made them meanwhile, or a script that was stopped in the middle.
- * It is done before the saga's row is written: a place of a move that did not come about is passed over, and is given anew
- * where that comes about.
+ * Gives moves of a saga their places, in their order, before its row is written: a place of a move that did not come about, since a
+ * script was stopped in the middle, is passed over, and is given anew where that comes about.
  */
 const list = `
 local placed, reserved = 0, 0
@@ -100,12 +98,10 @@ local function reserve(number)
   reserved = number
 end
 local function list(id, first, last)
-  local key = K .. ':moves'
-  while first > 1 and not call('ZSCORE', key, first - 1 .. ':' .. id) do first = first - 1 end
   if last - first >= reserved then reserve(last - first + 1) end
   for seq = first, last do
     placed, reserved = placed + 1, reserved - 1
-    call('ZADD', key, placed, seq .. ':' .. id)
+    call('ZADD', K .. ':moves', placed, seq .. ':' .. id)
   end
 end`
 
@@ -152,15 +148,15 @@ for n = 1, tonumber(ARGV[4]) do
   local ${moveNames.join(', ')} = unpack(ARGV, at, at + ${moveNames.length - 1})
   at = at + ${moveNames.length} + entries
   local row = K .. ':saga:' .. id
-  local old = call('HMGET', row, 'seq', 'status', 'business', 'owner', 'live', 'state')
+  local old = call('HMGET', row, 'seq', 'status', 'business', 'owner', 'live', 'state', 'placed')
   if old[1] ~= from then
     moves[n] = '0'
   else
     moves[n] = '1'
     hint[#hint + 1] = id
     append(id, tonumber(from), at - entries, at - 1)
-    list(id, from + 1, tonumber(to))
-    call('HSET', row, 'seq', to, 'updated', updated)
+    list(id, (tonumber(old[7]) or 0) + 1, tonumber(to))
+    call('HSET', row, 'seq', to, 'updated', updated, 'placed', to)
     if state ~= '' then call('HSET', row, 'kept', state, 'kept_at', to)
     elseif old[6] then call('HSET', row, 'kept', old[6], 'kept_at', from) end
     if old[6] then call('HDEL', row, 'state') end
@@ -379,10 +375,12 @@ local sagas = call('ZRANGEBYLEX', K .. ':all', ARGV[2], '+', 'LIMIT', 0, ${mostM
 local done = 0
 for n, place in ipairs(sagas) do
   local id = place:sub(18)
-  local seq = tonumber(call('HGET', K .. ':saga:' .. id, 'seq') or 0)
-  if seq > 0 and not call('ZSCORE', K .. ':moves', seq .. ':' .. id) then
-    list(id, seq, seq)
-    done = done + seq
+  local row = call('HMGET', K .. ':saga:' .. id, 'seq', 'placed')
+  local seq, last = tonumber(row[1]) or 0, tonumber(row[2]) or 0
+  if last < seq then
+    list(id, last + 1, seq)
+    call('HSET', K .. ':saga:' .. id, 'placed', seq)
+    done = done + seq - last
   end
   if done >= ${mostMoves} or n == ${mostMoves} then return '(' .. place end
 end

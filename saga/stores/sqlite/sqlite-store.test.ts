@@ -95,7 +95,7 @@ describe('a SQLite file', () => {
     await store.close()
   })
 
-  test('of the previous version goes on, with what is new in this one', async () => {
+  test('of the second version goes on, with what is new since', async () => {
     const [old, fresh] = [startOf({ key: 'k' }), startOf()]
     const path = join(folder, 'old.db')
     const raw = new Libsql(path)
@@ -119,6 +119,86 @@ describe('a SQLite file', () => {
     expect(await store.definitions()).toEqual([])
     await store.hand([{ sagaId: old.saga.id, inputId: 'a', input: { type: 'time' } }])
     expect(await store.handed(testVersions, 10)).toHaveLength(1)
+    await store.close()
+  })
+
+  test('of the previous version tells its moves in their order, with the status of each, and goes on', async () => {
+    const [one, two] = [startOf({ id: 'b', businessKey: 'order-1' }), startOf({ id: 'a' })]
+    const path = join(folder, 'old.db')
+    const raw = new Libsql(path)
+    for (const migration of migrations.slice(0, 3)) raw.exec(migration)
+    raw.exec('pragma user_version = 3')
+    const parked = moveOf(one.saga, { status: 'PARKED', live: false })
+    for (const { saga, seq } of [{ saga: one.saga, seq: 2 }, two].map((each) => ({ seq: 1, ...each })))
+      raw
+        .prepare(
+          `insert into saga (id, definition, version, seq, owner, fingerprint, business_key, created_at, updated_at, status, live)
+           values (?, 'test', 1, ?, 'owner', 'fingerprint', ?, ?, ?, 'STARTED', 1)`,
+        )
+        .run(saga.id, seq, saga.businessKey, at, at)
+    const entries = [one.entry, two.entry, ...parked.entries]
+    for (const { sagaId, seq, inputId, events } of entries)
+      raw
+        .prepare('insert into saga_history (saga_id, seq, at, input_id, events) values (?, ?, ?, ?, ?)')
+        .run(sagaId, seq, at, inputId, JSON.stringify(events))
+    raw.close()
+    const store = sqliteStore({ file: path })
+    await store.open()
+    expect(await store.history('b')).toEqual([one.entry, ...parked.entries])
+    expect(await store.history('b', 1)).toEqual(parked.entries)
+    const told = entries.map((entry) => ({
+      ...entry,
+      definition: 'test',
+      version: 1,
+      businessKey: entry.sagaId === 'b' ? 'order-1' : null,
+    }))
+    const { moves, next } = await store.moves(null)
+    expect(moves).toEqual(told)
+    await store.commit({ starts: [], moves: [moveOf(two.saga)] })
+    expect((await store.moves(next)).moves).toMatchObject([{ sagaId: 'a', seq: 2, status: 'STARTED' }])
+    await store.close()
+  })
+
+  test('with moves that cannot be made out tells all others, and whose they are', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    const [broken, beheaded, sound] = [startOf(), startOf(), startOf()]
+    await store.commit({ starts: [broken, beheaded], moves: [moveOf(broken.saga), moveOf(beheaded.saga)] })
+    await store.commit({ starts: [sound], moves: [] })
+    await store.close()
+    const raw = new Libsql(file)
+    raw.prepare(`update saga_history set events = '{' where saga_id = ? and seq = 2`).run(broken.saga.id)
+    // Whose status an earlier version did not keep, and whose first move is gone.
+    raw.prepare('update saga_history set status = null where saga_id = ?').run(beheaded.saga.id)
+    raw.prepare('delete from saga_history where saga_id = ? and seq = 1').run(beheaded.saga.id)
+    raw.close()
+    await store.open()
+    const { moves, damaged, next } = await store.moves(null)
+    expect(moves.map(({ sagaId, seq }) => [sagaId, seq])).toEqual([broken, sound].map(({ saga }) => [saga.id, 1]))
+    expect(damaged).toMatchObject([
+      { id: broken.saga.id, problem: { code: 'damaged' } },
+      { id: beheaded.saga.id, problem: { message: expect.stringContaining('history up to move 2 has 1') as string } },
+    ])
+    expect(await store.moves(next)).toEqual({ moves: [], damaged: [], next })
+    for (const { saga } of [broken, beheaded])
+      await expect(store.history(saga.id, 1)).rejects.toMatchObject({ code: 'damaged' })
+    await store.close()
+  })
+
+  test('that is vacuumed keeps the places of moves', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    const [ended, live] = [startOf({ status: 'COMPLETED' }, false), startOf()]
+    await store.commit({ starts: [ended, live], moves: [] })
+    const { next } = await store.moves(null)
+    await store.prune(at + 1, 1)
+    await store.close()
+    const raw = new Libsql(file)
+    raw.exec('vacuum')
+    raw.close()
+    await store.open()
+    await store.commit({ starts: [], moves: [moveOf(live.saga)] })
+    expect((await store.moves(next)).moves).toMatchObject([{ sagaId: live.saga.id, seq: 2 }])
     await store.close()
   })
 
