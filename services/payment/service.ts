@@ -11,7 +11,7 @@ import { countElsewhere } from './rows.ts'
 import { sandboxGateway } from './sandbox-gateway.ts'
 import { paymentMigrations, type PaymentTables } from './schema.ts'
 import { stripeGateway, type StripeOptions } from './stripe-gateway.ts'
-import { startUpkeep } from './upkeep.ts'
+import { openUpkeep } from './upkeep.ts'
 
 export interface PaymentServiceOptions extends ServiceOptions {
   /** Moves real money where it is given; without it the sandbox plays with its own. */
@@ -40,7 +40,8 @@ export function openPaymentService(options: PaymentServiceOptions): Promise<Open
         ...(options.stripe === undefined ? {} : { stripe: stripeGateway({ ...options.stripe, now }) }),
       }
       const context = { db, gateways, mover: moneyMover(db, gateways), now, holdMs: options.holdMs ?? sixDaysMs }
-      const running: (() => Promise<void>)[] = []
+      const upkeep = openUpkeep(context, (err) => log.warn({ err }, 'an overdue payment could not be ended'))
+      let told = Promise.resolve()
       return {
         handlers: paymentCommands(context),
         refuse: refusePayment,
@@ -50,12 +51,12 @@ export function openPaymentService(options: PaymentServiceOptions): Promise<Open
           paymentRoutes(server, { database, transport, source: 'payment-service', now })
         },
         begin() {
-          const told = tellOfWaiting(context, log)
-          const stopUpkeep = startUpkeep(context, (err) => log.warn({ err }, 'an overdue payment could not be ended'))
-          running.push(() => told, stopUpkeep)
+          told = tellOfWaiting(context, log)
+          upkeep.begin()
         },
         async stop() {
-          for (const end of running) await end()
+          await told
+          await upkeep.stop()
         },
       }
     },

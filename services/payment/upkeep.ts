@@ -8,7 +8,7 @@
  * - a payment that cannot be ended makes way for the next: what a gateway refuses or does not answer is tried ever more
  *   rarely, and a page has only what is due.
  */
-import { repeat } from '../shared/time/repeat.ts'
+import { openWorker, type Worker } from '../shared/worker.ts'
 import type { PaymentContext } from './commands.ts'
 import { namesOf } from './gateways.ts'
 import { settle } from './money-mover.ts'
@@ -47,12 +47,17 @@ async function end({ db, mover, now }: PaymentContext, claimed: PaymentRow): Pro
   if (refused !== null) throw new Error(`payment ${claimed.payment_id} could not be ended: ${refused.message}`)
 }
 
-/** Looks again and again until it is stopped; gives back what stops it, after the look in hand. */
-export function startUpkeep(context: PaymentContext, onProblem: (error: unknown) => void): () => Promise<void> {
-  const filled = fillDueTimes.execute(context.db).then(() => undefined, onProblem)
-  return repeat(async () => {
-    await filled
-    await endOverdue(context, onProblem).catch(onProblem)
-    return lookEveryMs
+export function openUpkeep(context: PaymentContext, onProblem: (error: unknown) => void): Worker {
+  let filled = false
+  return openWorker({
+    async look() {
+      if (!filled) await fillDueTimes.execute(context.db).catch(onProblem)
+      filled = true
+      await endOverdue(context, onProblem)
+      return lookEveryMs
+    },
+    longestPauseMs: lookEveryMs,
+    firstRetryMs: lookEveryMs,
+    onProblem,
   })
 }

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Message, Transport } from 'ordersaga/transport'
 import { openDatabase, type Database } from '../shared/database/database.ts'
 import { newFile } from '../shared/testing/ask.ts'
-import { openExpiry, type Expiry } from './expiry.ts'
+import type { Worker } from '../shared/worker.ts'
+import { openExpiry } from './expiry.ts'
 import { timerMigrations, type TimerTables } from './schema.ts'
 import { endTimerOfOrder, findTimerOfOrder, insertTimer } from './rows.ts'
 
@@ -40,7 +41,7 @@ let clock: Clock
 let database: Database<TimerTables>
 let said: Message[]
 let refuse: number
-let expiries: Expiry[]
+let expiries: Worker[]
 let problems: unknown[]
 
 const transport: Transport = {
@@ -54,7 +55,7 @@ const transport: Transport = {
   close: async () => undefined,
 }
 
-function run(): Expiry {
+function run(): Worker {
   const { now, sleep } = clock
   const onProblem = (error: unknown): unknown => problems.push(error)
   const expiry = openExpiry({ db: database.db, transport, source: 'timer-service', now, sleep, onProblem })
@@ -143,7 +144,7 @@ test('one that died between telling and marking is followed by one that tells ag
     onProblem: () => undefined,
   })
   dying.begin()
-  await dying.check()
+  await dying.look()
   await dying.stop()
   const before = said.length
   run()
@@ -165,10 +166,10 @@ test('nobody is told of anything before it begins, not even where somebody asks'
     onProblem: () => undefined,
   })
   expiries.push(expiry)
-  await expiry.check()
+  await expiry.look()
   expect(said).toEqual([])
   expiry.begin()
-  await expiry.check()
+  await expiry.look()
   expect(said).toHaveLength(1)
 })
 
@@ -190,9 +191,9 @@ test('a timer that another process added is found within ten seconds of its time
   expect(said).toHaveLength(1)
 })
 
-test('a check finds a timer that was added during the look before', async () => {
+test('a look finds a timer that was added during the look before', async () => {
   const expiry = run()
-  const looks = [expiry.check(), add('o', start).then(() => expiry.check())]
+  const looks = [expiry.look(), add('o', start).then(() => expiry.look())]
   await Promise.all(looks)
   expect(said).toHaveLength(1)
 })
@@ -221,7 +222,9 @@ test('a stop does not wait for ever for a transport that keeps a publish waiting
   const stopping = expiry.stop()
   clock.alarm?.wake()
   await stopping
-  expect(problems.map(String)).toEqual(['Error: the service is stopping: told of after the next start'])
+  expect(problems.map(String)).toEqual([
+    'Error: publishing to timer_events is given up for now: the service is stopping',
+  ])
   expect((await findTimerOfOrder(database.db, 'o'))?.state).toBe('RUNNING')
 })
 
@@ -243,11 +246,11 @@ test('a timer that nobody takes the event of holds up no other, and is told of w
   expiries.push(expiry)
   expiry.begin()
   await vi.waitFor(() => expect(said).toHaveLength(249))
-  await expiry.check()
+  await expiry.look()
   expect((await findTimerOfOrder(database.db, 'o3'))?.state).toBe('RUNNING')
   expect(new Set(problems.map(String))).toEqual(new Set(['Error: not this one']))
   taken = true
-  await expiry.check()
+  await expiry.look()
   expect((await findTimerOfOrder(database.db, 'o3'))?.state).toBe('FIRED')
   expect(new Set(said.map(({ correlationId }) => correlationId)).size).toBe(250)
 })

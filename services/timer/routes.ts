@@ -5,7 +5,7 @@ import { storableText } from '../shared/database/text.ts'
 import { HttpError } from '../shared/http/http-error.ts'
 import type { HttpServer } from '../shared/http/server.ts'
 import { utcText } from '../shared/time/utc.ts'
-import type { Expiry } from './expiry.ts'
+import type { Worker } from '../shared/worker.ts'
 import type { TimerTables } from './schema.ts'
 import { endTimerOfOrder, findTimer, findTimerOfOrder, insertTimer } from './rows.ts'
 import { timerJson } from './view.ts'
@@ -17,7 +17,7 @@ const tags = ['timers']
 const order = { orderId: storableText }
 const startBody = z.object({ ...order, customerId: storableText, runnerId: storableText.nullish() })
 
-export function timerRoutes(server: HttpServer, db: Kysely<TimerTables>, expiry: Expiry, now: () => number): void {
+export function timerRoutes(server: HttpServer, db: Kysely<TimerTables>, expiry: Worker, now: () => number): void {
   async function start(body: z.infer<typeof startBody>, afterMs: number) {
     const { orderId, customerId, runnerId = null } = body
     const expiresAt = now() + afterMs
@@ -25,7 +25,7 @@ export function timerRoutes(server: HttpServer, db: Kysely<TimerTables>, expiry:
     const sagaId = (await findTimerOfOrder(db, orderId))?.saga_id ?? null
     const timer = await insertTimer(db, { orderId, customerId, runnerId, sagaId, expiresAt }, now())
     if (timer === undefined) throw new HttpError(400, `A timer is running for order ${orderId} already.`)
-    void expiry.check()
+    expiry.nudge()
     return { success: true, message: 'Timer started', timerId: timer.timer_id, expiresAt: utcText(expiresAt) }
   }
 
@@ -67,7 +67,7 @@ export function timerRoutes(server: HttpServer, db: Kysely<TimerTables>, expiry:
   )
 
   server.get('/check-order-timeout', { schema: { tags, summary: 'Looks for expired timers now' } }, async () => {
-    await expiry.check()
+    await expiry.look()
     return { success: true, message: 'Expired timers were looked for' }
   })
 

@@ -1,8 +1,9 @@
 /** The Timer Service: durable timers that tell when an order has waited too long for a runner. */
 import { openParticipantService } from '../shared/participant-service.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
+import type { Sleep } from '../shared/worker.ts'
 import { timerCommands } from './commands.ts'
-import { openExpiry, type Sleep } from './expiry.ts'
+import { openExpiry } from './expiry.ts'
 import { timerRoutes } from './routes.ts'
 import { timerMigrations, type TimerTables } from './schema.ts'
 
@@ -32,7 +33,7 @@ export function openTimerService(options: TimerServiceOptions): Promise<OpenServ
         handlers: timerCommands(now),
         routes: (server) => timerRoutes(server, db, expiry, now),
         // A timer that was just stored may be the next to expire.
-        onCommitted: () => void expiry.check(),
+        onCommitted: () => expiry.nudge(),
         begin: () => expiry.begin(),
         stop: () => expiry.stop(),
       }

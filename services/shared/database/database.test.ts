@@ -57,7 +57,7 @@ test('transactions of several processes that read and then write wait for each o
   const { db } = await openFile(file)
   await db.insertInto('things').values({ id: 'n', cents: 0 }).execute()
   const program = `
-    const { openDatabase } = await import('./services/database/database.ts')
+    const { openDatabase } = await import('./services/shared/database/database.ts')
     const { sql } = await import('kysely')
     const { db, close } = await openDatabase({ kind: 'sqlite', file: ${JSON.stringify(file)} }, { '001': { async up() {} } })
     for (let i = 0; i < 100; i++) await db.transaction().execute(async (tx) => {
@@ -73,8 +73,8 @@ test('transactions of several processes that read and then write wait for each o
 test('processes that start at once on one file all come up, and each migration happens once', async () => {
   const file = join(newFolder(), 'a.db')
   const program = `
-    const { openDatabase } = await import('./services/database/database.ts')
-    const { inboxMigration } = await import('./services/database/inbox.ts')
+    const { openDatabase } = await import('./services/shared/database/database.ts')
+    const { inboxMigration } = await import('./services/shared/database/inbox.ts')
     const { sql } = await import('kysely')
     const slow = { async up(db) {
       await sql\`create table log (at text)\`.execute(db)

@@ -3,8 +3,9 @@ import { sql, type Migration } from 'kysely'
 import type { Message, Transport } from 'ordersaga/transport'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { NewPlace, Place } from '../testing/running.ts'
+import type { Sleep } from '../worker.ts'
 import { openDatabase, type Database } from './database.ts'
-import { outboxMigration, openOutbox, type Outbox, type OutboxTables, type Sleep } from './outbox.ts'
+import { outboxMigration, openOutbox, type Outbox, type OutboxTables } from './outbox.ts'
 
 interface Tables extends OutboxTables {
   things: { id: string; version: number }

@@ -13,6 +13,7 @@
  */
 import { sql, type Generated, type Migration, type Transaction } from 'kysely'
 import type { Message, Transport } from 'ordersaga/transport'
+import { openWorker, type Bounded, type Sleep } from '../worker.ts'
 import { retryContention, type Database } from './database.ts'
 
 export interface OutboxTables {
@@ -41,9 +42,6 @@ export function outboxMigration(dialect: Database<never>['dialect']): Migration 
   }
 }
 
-/** Wakes once after so many milliseconds; what it gives back calls that off. */
-export type Sleep = (ms: number, wake: () => void) => () => void
-
 export interface OutboxOptions<S> {
   readonly database: Database<S>
   readonly transport: Transport
@@ -67,20 +65,10 @@ export interface Outbox<S> {
 const messagesAtOnce = 100
 /** Rows of a process that died are found that late; one's own are published at once. */
 const longestPauseMs = 5_000
-const firstRetryMs = 100
 /** Another replica is publishing: what is not among its rows is looked for again soon. */
 const busyPauseMs = 50
-/** A transport that lets a publish hang must not hold up everything behind it for ever. */
-const publishLimitMs = 60_000
-const stopGraceMs = 5_000
-
 /** No transport takes more in one message; a row that none takes would keep all behind it for ever. */
 const mostBytes = 1_000_000
-
-const systemSleep: Sleep = (ms, wake) => {
-  const timeout = setTimeout(wake, ms)
-  return () => clearTimeout(timeout)
-}
 
 /**
  * @example
@@ -91,84 +79,42 @@ const systemSleep: Sleep = (ms, wake) => {
  * })
  */
 export function openOutbox<S extends OutboxTables>(options: OutboxOptions<S>): Outbox<S> {
-  const { database, transport, sleep = systemSleep, onProblem } = options
-  let looking: Promise<void> | null = null
-  let again = false
-  let state: 'open' | 'begun' | 'stopped' = 'open'
-  let failures = 0
+  const { database, transport } = options
   let atOnce = messagesAtOnce
-  let callOff = (): void => undefined
-  /** Makes the publish in hand reject. */
-  let giveUp = (_why: string): void => undefined
-  let overdue = false
 
-  /** One look at a time; a change that was committed during one is looked for by another after it. */
-  function look(): void {
-    again = looking !== null
-    if (again || state !== 'begun') return
-    callOff()
-    looking = publishAll()
-  }
-
-  async function publishAll(): Promise<void> {
-    let pause = longestPauseMs
-    do {
-      again = false
-      try {
-        const outcome = await publishWaiting(database, publish, () => atOnce)
-        pause = outcome === 'busy' ? busyPauseMs : longestPauseMs
-        failures = 0
-      } catch (error) {
-        failures += 1
-        // A batch may be too large for a transport that takes each of its messages.
-        atOnce = 1
-        pause = Math.min(firstRetryMs * 2 ** (failures - 1), longestPauseMs)
-        onProblem(error)
-      }
-    } while (again && failures === 0)
-    // At once with the last reading of `again`: what is committed from here on starts a look of its own.
-    looking = null
-    if (state === 'begun') callOff = sleep(pause, look)
-  }
-
-  async function publish(channel: string, messages: readonly Message[]): Promise<void> {
-    if (overdue) throw new Error('the service is stopping: what is kept is published after the next start')
-    let settled = (): void => undefined
-    const limit = new Promise<never>((_resolve, reject) => {
-      giveUp = (why) => reject(new Error(`publishing to ${channel} is given up for now: ${why}`))
-      settled = sleep(publishLimitMs, () => giveUp(`it took longer than ${publishLimitMs} ms`))
-    })
-    try {
-      await Promise.race([transport.publish(channel, messages), limit])
+  async function publishKept(bounded: Bounded): Promise<number> {
+    const publish: Transport['publish'] = async (channel, messages) => {
+      await bounded(`publishing to ${channel}`, () => transport.publish(channel, messages))
       atOnce = Math.min(atOnce * 2, messagesAtOnce)
-    } finally {
-      settled()
+    }
+    try {
+      const outcome = await publishWaiting(database, publish, () => atOnce)
+      return outcome === 'busy' ? busyPauseMs : longestPauseMs
+    } catch (error) {
+      // A batch may be too large for a transport that takes each of its messages.
+      atOnce = 1
+      throw error
     }
   }
 
+  const worker = openWorker({
+    look: publishKept,
+    longestPauseMs,
+    onProblem: options.onProblem,
+    ...(options.sleep === undefined ? {} : { sleep: options.sleep }),
+  })
+
   return {
-    begin() {
-      if (state === 'open') state = 'begun'
-      look()
-    },
+    begin: () => worker.begin(),
     async transaction(work) {
       const result = await retryContention(() =>
         database.db.transaction().execute((tx) => work(tx, (channel, message) => keep(tx, channel, message))),
       )
-      // While a transport is away its own pause is kept: new events must not hurry the tries.
-      if (failures === 0) look()
+      // While a transport is away the pause between the tries is kept: new events must not hurry them.
+      worker.nudge()
       return result
     },
-    async stop() {
-      state = 'stopped'
-      callOff()
-      const ended = sleep(stopGraceMs, () => {
-        overdue = true
-        giveUp('the service is stopping')
-      })
-      await looking
-      ended()
-    },
+    stop: () => worker.stop(),
   }
 }
 

@@ -3,7 +3,7 @@
  * ever by what it has answered. What the answers did (orders, payments) stays.
  */
 import type { DurableInbox } from 'ordersaga/inbox'
-import { repeat } from '../time/repeat.ts'
+import { openWorker } from '../worker.ts'
 
 const everyMs = 3_600_000
 const pauseMs = 50
@@ -19,13 +19,13 @@ export interface RetentionOptions {
 /** Looks every hour until it is stopped; gives back what stops it, after the statement in hand. */
 export function startRetention(options: RetentionOptions): () => Promise<void> {
   const { inbox, retainMs, now, onProblem } = options
-  // A statement's worth at a time, with a pause for what the service is there for.
-  return repeat(async () => {
-    try {
-      return (await inbox.removeOld(now() - retainMs)) > 0 ? pauseMs : everyMs
-    } catch (error) {
-      onProblem(error)
-      return everyMs
-    }
+  const worker = openWorker({
+    // A statement's worth at a time, with a pause for what the service is there for.
+    look: async () => ((await inbox.removeOld(now() - retainMs)) > 0 ? pauseMs : everyMs),
+    longestPauseMs: everyMs,
+    firstRetryMs: everyMs,
+    onProblem,
   })
+  worker.begin()
+  return () => worker.stop()
 }
