@@ -10,7 +10,8 @@ import type { Node } from './explore.ts'
 import { Explorer } from './explore.ts'
 import { outsideOf } from './inputs.ts'
 import { Beliefs } from './network.ts'
-import { foreignParticipant, ownParticipant } from './participant.ts'
+import { foreignParticipant } from './foreign-participant.ts'
+import { ownParticipant } from './own-participant.ts'
 import type { Broken } from './promises.ts'
 import type { Rules } from './rules.ts'
 import { rules as production } from './rules.ts'
@@ -77,8 +78,7 @@ export function check<Input, Replies>(declared: SagaDefinition<Input, Replies>, 
 /** @internal The walk itself, with all that it met. */
 export function explore<Input, Replies>(declared: SagaDefinition<Input, Replies>, options: CheckOptions) {
   const rules = { ...production, ...options.rules }
-  // Types of input and answers say nothing to the walk.
-  const definition = timeless(declared as unknown as SagaDefinition, options.tries ?? 2)
+  const definition = timeless(declared, options.tries ?? 2)
   const network = networkOf(definition, rules, options)
   const answers = new Answers(definition, { steps: options.samples ?? {}, events: options.events ?? {} })
   const setting = {

@@ -158,7 +158,10 @@ function* actions(setting: Setting, { saga, beliefs }: World): Generator<readonl
   if (step === undefined) return
   const belief = beliefs[step.index]
   const of = network[step.index]
-  if (belief == null || of == null) return yield [{ kind: 'skip' }, []]
+  if (belief == null || of == null) {
+    yield [{ kind: 'skip' }, []] // a wait: nobody else knows of it
+    return
+  }
   for (const effect of [true, false]) {
     if (of.after(belief, { type: 'look', effect }) === null) continue
     const looked = shown(step.index, { type: 'look', effect })

@@ -88,7 +88,7 @@ export class Beliefs {
 
   #belief(ids: Ids, begun: readonly string[]): Belief {
     const records = this.closure(begun)
-    const name = JSON.stringify([Object.entries(ids).toSorted(), records])
+    const name = JSON.stringify([ids.do, ids.undo, ids.query, records])
     const known = this.#known.get(name)
     if (known !== undefined) return known
     const sayings: Saying[] = []
