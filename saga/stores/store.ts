@@ -129,7 +129,7 @@ export interface MovePage {
   readonly moves: readonly StoredMove[]
   /** Sagas of moves that were to be among them and cannot be made out. They are passed over, and keep nobody from going on. */
   readonly damaged: readonly DamagedSaga[]
-  /** The position after the last of them; the one before where there is nothing new. */
+  /** Where to go on. Only at the end it is the position that was given: a page of nothing but damaged moves is empty, too. */
   readonly next: string
 }
 
