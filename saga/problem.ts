@@ -7,6 +7,8 @@ export interface Problem {
   readonly needsPerson: boolean
   readonly sagaId?: string | undefined
   readonly messageId?: string | undefined
+  /** A message was set aside as a dead letter. */
+  readonly deadLetter?: true | undefined
   readonly cause?: unknown
 }
 

@@ -37,7 +37,8 @@ export class DeadLetterWriter {
 
   write(passage: DeadLetterPassage): void {
     const { from, to, message, reason } = passage
-    this.#report({ what: `A message of ${from} goes to ${to}`, needsPerson: true, ...idsOf(message), cause: reason })
+    const what = `A message of ${from} goes to ${to}`
+    this.#report({ what, needsPerson: true, deadLetter: true, ...idsOf(message), cause: reason })
     const writing = this.#write(passage).finally(() => this.#open.delete(writing))
     this.#open.add(writing)
   }
@@ -85,6 +86,7 @@ export class DeadLetterList {
     this.#report({
       what: `${message.type} on ${channel} is given up: it is a dead letter of this process`,
       needsPerson: true,
+      deadLetter: true,
       ...idsOf(message),
       cause: reason,
     })

@@ -37,7 +37,7 @@ export function connect(name: ServiceName | 'all', config: Config, log: Logger):
         onProblem,
       }),
     }
-  if (name === 'all') return { transport: memoryTransport() }
+  if (name === 'all') return { transport: memoryTransport({ onProblem }) }
   const secret = config.SERVICE_TOKEN ?? secretIn(config.ORDERSAGA_DIR)
   const transport = httpTransport({ ...routing(name, config, secret), onProblem })
   return { transport, receiver: { admit: admission(secret), receive: (request) => transport.receive(request) } }

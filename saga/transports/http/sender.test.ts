@@ -83,6 +83,7 @@ describe('an HTTP sender', () => {
       {
         what: 'create_order on order_commands is given up: it is a dead letter of this process',
         needsPerson: true,
+        deadLetter: true,
         sagaId: 'saga-of-c1',
         messageId: 'c1',
         cause: reason,

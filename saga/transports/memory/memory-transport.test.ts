@@ -214,6 +214,7 @@ describe('memory transport', () => {
         {
           what: 'create_order on c is given up: it is a dead letter of this process',
           needsPerson: true,
+          deadLetter: true,
           sagaId: 'saga-of-m',
           messageId: 'm',
           cause: 'a bitter pill',

@@ -1,5 +1,6 @@
 /** `/metrics` for Prometheus: each server's own registry, and once per process what is true of the process. */
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { problemMetrics } from '../log/problems.ts'
 import type { HttpServer } from './server.ts'
 
 /** Of the process, so one for all servers in it: made when first asked for. */
@@ -29,6 +30,6 @@ export function serveMetrics(server: HttpServer, registry: Registry): void {
     duration.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1_000)
   })
   server.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type(registry.contentType).send((await registry.metrics()) + (await process.metrics())),
+    reply.type(registry.contentType).send(await Registry.merge([registry, problemMetrics, process]).metrics()),
   )
 }
