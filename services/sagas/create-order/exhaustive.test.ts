@@ -21,6 +21,8 @@ describe('every state keeps the promises', () => {
     const { fault, states, statuses } = check(createOrder, { hostFails: false, operator: false, samples, ...options })
     expect(fault).toBeNull()
     expect(states).toBeGreaterThan(300)
+    // States that behave alike are one: without that there are tens of thousands.
+    expect(states).toBeLessThan(4000)
     expect(Object.keys(statuses).toSorted()).toEqual([
       'CANCELLED',
       'CANCELLING',
