@@ -8,7 +8,7 @@
 import type { Chance } from '../../chance.ts'
 import type { Clock } from '../../clock.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
-import type { SagaState } from '../../core/state.ts'
+import type { SagaState, SagaStatus } from '../../core/state.ts'
 import type { OnProblem } from '../../problem.ts'
 import type {
   HistoryEntry,
@@ -65,6 +65,8 @@ export interface EngineOptions {
 
 /** A move of a saga as the hook sees it. */
 export interface SagaMoved extends Moved {
+  /** The saga's status after this move. */
+  readonly status: SagaStatus
   /** The saga after this move and those that were committed with it. */
   readonly state: SagaState
 }

@@ -4,7 +4,9 @@ import type { Engine } from 'ordersaga/engine'
 import { StoreError } from 'ordersaga/store'
 import { afterEach, expect, test } from 'vitest'
 import { createHttpServer, type HttpServer } from '../../shared/http/server.ts'
-import { addRoutes } from './routes.ts'
+import { askingFor } from '../orchestrator/asking.ts'
+import { Streams } from '../orchestrator/streams.ts'
+import { createOrderRoutes } from './routes.ts'
 import { createOrderSaga } from './saga.ts'
 import { burger } from './shop.testkit.ts'
 
@@ -23,7 +25,8 @@ async function serverOn(engine: Partial<Engine>): Promise<HttpServer> {
     errorBody: (_status, error) => ({ success: false, error }),
   })
   running.push(server)
-  addRoutes(server, { engine: engine as Engine, definition: createOrderSaga({ timerMs: 1 }), patienceMs: 20 })
+  const shell = { server, engine: engine as Engine, ask: askingFor(20), streams: new Streams(server) }
+  createOrderRoutes(shell, createOrderSaga({ timerMs: 1 }))
   return server
 }
 

@@ -1,11 +1,13 @@
 /** Sagas as the clients of port 3101 know them. */
 import type { Event } from 'ordersaga/events'
 import { stepOf } from 'ordersaga/core'
-import type { SagaState, SagaStatus } from 'ordersaga/state'
+import type { SagaState } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
 import { decimalOf } from '../../shared/money/money.ts'
 import { utcText } from '../../shared/time/utc.ts'
+import type { Presenter } from '../orchestrator/presenter.ts'
+import { Status } from '../orchestrator/reads.ts'
 import { CreateOrderInput } from './saga.ts'
 
 /** `current_step` and the beginning of `error`, by step of the saga. */
@@ -19,28 +21,20 @@ const steps: Readonly<Record<string, { readonly name: string; readonly failed: s
 
 const order = Object.keys(steps)
 
-export const statuses = [
-  'STARTED',
-  'COMPLETED',
-  'FAILED',
-  'COMPENSATING',
-  'COMPENSATED',
-  'CANCELLING',
-  'CANCELLED',
-  'PARKED',
-] as const satisfies readonly SagaStatus[]
+/** What the User Service tells of a card is for the saga alone. */
+const secretSteps = ['payer']
 
-export const SagaSummary = z.object({
+const SagaSummary = z.object({
   id: z.string(),
   customer_id: z.string(),
   order_id: z.string().nullable(),
-  status: z.enum(statuses),
+  status: Status,
   current_step: z.string().nullable(),
   created_at: z.string(),
   updated_at: z.string(),
 })
 
-export const SagaView = SagaSummary.extend({
+const SagaView = SagaSummary.extend({
   error: z.string().nullable(),
   completed_at: z.string().nullable(),
   payment_id: z.string().nullable(),
@@ -52,7 +46,7 @@ export const SagaView = SagaSummary.extend({
   steps: z.array(z.object({ step: z.string(), phase: z.string(), attempts: z.number() })),
 })
 
-export function summaryOf(saga: StoredSaga): z.infer<typeof SagaSummary> {
+function summaryOf(saga: StoredSaga): z.infer<typeof SagaSummary> {
   return {
     id: saga.id,
     customer_id: CreateOrderInput.parse(saga.state.input).customer_id,
@@ -64,7 +58,7 @@ export function summaryOf(saga: StoredSaga): z.infer<typeof SagaSummary> {
   }
 }
 
-export function viewOf(saga: StoredSaga): z.infer<typeof SagaView> {
+function viewOf(saga: StoredSaga): z.infer<typeof SagaView> {
   const { state } = saga
   const input = CreateOrderInput.parse(state.input)
   return {
@@ -82,12 +76,12 @@ export function viewOf(saga: StoredSaga): z.infer<typeof SagaView> {
   }
 }
 
-/** An event with its steps named as clients know them. What the User Service tells of a card is for the saga alone. */
-export function eventView(event: Event): object {
+/** An event with its steps named as clients know them. */
+function eventView(event: Event): object {
   if (event.type === 'SagaFailed') return { ...event, leftBehind: event.leftBehind.map(stepName) }
   if (!('step' in event)) return event
   const shown = { ...event, step: stepName(event.step) }
-  return 'reply' in shown && event.step === 'payer' ? { ...shown, reply: null } : shown
+  return 'reply' in shown && secretSteps.includes(event.step) ? { ...shown, reply: null } : shown
 }
 
 const stepName = (step: string): string => steps[step]?.name ?? step
@@ -105,3 +99,12 @@ function replyField(state: SagaState, step: string, field: string): string | nul
   const value = reply?.[field]
   return typeof value === 'string' ? value : null
 }
+
+export const createOrderPresenter = {
+  summary: SagaSummary,
+  view: SagaView,
+  summaryOf,
+  viewOf,
+  eventView,
+  secretSteps,
+} satisfies Presenter<z.infer<typeof SagaSummary>, z.infer<typeof SagaView>>

@@ -382,6 +382,8 @@ describe('operations', () => {
           both,
         ),
         ...['/sagas/{saga_id}/cancel', '/sagas/{saga_id}/actions', '/timer-callback'].flatMap(both),
+        ...['/definitions', '/counts', '/moves', '/sagas', '/preview', '/actions'].map((path) => `/ops${path}`),
+        ...['', '/history', '/audit', '/preview', '/actions'].map((path) => `/ops/sagas/{saga_id}${path}`),
         '/health',
         '/health/live',
         '/health/ready',

@@ -8,7 +8,9 @@ import { listen } from '../../shared/http/listen.ts'
 import { createHttpServer } from '../../shared/http/server.ts'
 import { startEmbedded, type Embedded } from '../../shared/testing/embedded.ts'
 import { shopOf, type Shop } from './shop.testkit.ts'
-import { addUpdates } from './updates.ts'
+import { Streams } from '../orchestrator/streams.ts'
+import { addUpdates } from '../orchestrator/updates.ts'
+import { createOrderPresenter as presenter } from './presenter.ts'
 
 let system: Embedded
 let shop: Shop
@@ -182,7 +184,13 @@ test('a client that goes while its saga is looked up is not followed', async () 
     ready: async () => ({}),
     errorBody: (_status, error) => ({ error }),
   })
-  addUpdates(server, slowEngine as unknown as Engine)
+  const shell = {
+    server,
+    engine: slowEngine as unknown as Engine,
+    ask: <T>(work: () => Promise<T>) => work(),
+    streams: new Streams(server),
+  }
+  addUpdates(shell, { path: '/sagas/:saga_id/updates', operationId: 'follow', tells: 'moves', presenter })
   const asked = request(`${await listen(server, '127.0.0.1', 0)}/sagas/any/updates`).on('error', () => undefined)
   asked.end()
   await begun.promise

@@ -1,0 +1,196 @@
+/** What `/ops` takes and gives, as its OpenAPI page shows it. */
+import { STATUS_CODES } from 'node:http'
+import { z } from 'zod'
+import { Status } from '../reads.ts'
+
+const sagaId = '01920a3c-5d1e-7000-8000-0000000000a1'
+const at = '2026-01-31T12:00:00.000Z'
+
+export const Time = z.string().meta({ format: 'date-time', example: at })
+const Id = z.string().meta({ example: sagaId })
+const StepName = z.string().meta({ example: 'authorise' })
+const Who = z.string().min(1).max(100).meta({ description: 'Who does it; kept with the saga', example: 'jane' })
+const Why = z
+  .string()
+  .min(1)
+  .max(1000)
+  .meta({ description: 'Why; kept with the saga', example: 'the gateway is mended' })
+
+/** RFC 9457. */
+export const Problem = z
+  .object({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
+  .meta({ example: { type: 'about:blank', title: 'Not Found', status: 404, detail: `There is no saga ${sagaId}.` } })
+
+export const problemBody = (status: number, detail: string): z.infer<typeof Problem> => ({
+  type: 'about:blank',
+  title: STATUS_CODES[status] ?? 'Error',
+  status,
+  detail,
+})
+
+/** What every route of `/ops` may answer beside its success. */
+export const refusals = { 400: Problem, 503: Problem }
+export const refusalsOfOne = { ...refusals, 404: Problem, 409: Problem }
+
+/** Of a route under `/ops`: its errors are problem details. */
+export const opsRoute = { config: { errorBody: problemBody } }
+export const tags = ['operator']
+
+export const Filter = z.object({
+  definition: z.string().max(200).optional().meta({ example: 'create-order' }),
+  status: Status.optional().meta({ example: 'PARKED' }),
+  key: z
+    .string()
+    .max(255)
+    .optional()
+    .meta({ description: 'The business key, such as a customer', example: 'cust_123' }),
+  from: z.iso.datetime({ offset: true }).optional().meta({ description: 'Started then or later', example: at }),
+  before: z.iso.datetime({ offset: true }).optional().meta({ description: 'Started before then', example: at }),
+})
+export type Filter = z.infer<typeof Filter>
+
+export const toFilter = ({ definition, status, key, from, before }: Filter) => ({
+  definition,
+  status,
+  businessKey: key,
+  createdFrom: from === undefined ? undefined : Date.parse(from),
+  createdBefore: before === undefined ? undefined : Date.parse(before),
+})
+
+export const Summary = z.object({
+  id: Id,
+  definition: z.string().meta({ example: 'create-order' }),
+  version: z.int().meta({ example: 1 }),
+  status: Status,
+  key: z.string().nullable().meta({ example: 'cust_123' }),
+  seq: z.int().meta({ description: 'Counts its moves', example: 12 }),
+  waits: z.array(StepName).meta({ description: 'The steps that it waits for, or is parked at' }),
+  reason: z
+    .string()
+    .nullable()
+    .meta({ description: 'Why it is parked, failed or cancelled', example: 'no answer in time' }),
+  startedAt: Time,
+  updatedAt: Time,
+})
+
+const Step = z.object({
+  step: StepName,
+  phase: z.string().meta({ example: 'unknown' }),
+  attempts: z.int().meta({ example: 5 }),
+  firstAskedAt: Time,
+  nextAt: Time.nullable(),
+  why: z.string().nullable(),
+})
+
+export const PlanView = z
+  .object({
+    outstanding: z
+      .array(
+        z.object({
+          id: z.string(),
+          step: StepName,
+          direction: z.enum(['do', 'undo', 'query']),
+          attempt: z.int(),
+          participant: z.string(),
+          type: z.string(),
+        }),
+      )
+      .meta({ description: 'Commands whose answers it waits for' }),
+    ahead: z.array(StepName).meta({ description: 'Steps that have not begun' }),
+    undo: z
+      .array(z.object({ step: StepName, command: z.string(), certain: z.boolean() }))
+      .meta({ description: 'What is left to undo, or would be undone if it turned back now; in that order' }),
+    wakeUps: z
+      .array(z.object({ at: Time, step: StepName.nullable(), why: z.string() }))
+      .meta({ description: 'When it is next woken, and why; the earliest first' }),
+  })
+  .meta({ description: 'What remains of the saga as it stands' })
+
+export const Detail = Summary.extend({
+  input: z.unknown().meta({ description: 'What it was started with' }),
+  cancel: z.object({ by: z.string(), reason: z.string(), at: Time }).nullable(),
+  leftBehind: z.array(StepName).meta({ description: 'Steps that may have left an effect when it was given up' }),
+  endedAt: Time.nullable(),
+  owner: z.string().meta({ description: 'The process that moved it last' }),
+  steps: z.array(Step).meta({ description: 'Those that have begun' }),
+  plan: PlanView.nullable().meta({ description: 'Null where its version is not registered in this process' }),
+})
+
+export const EventView = z.looseObject({ type: z.string().meta({ example: 'StepDone' }) })
+
+export const MoveView = z.object({
+  seq: z.int().meta({ example: 3 }),
+  at: Time,
+  status: Status,
+  cause: z.string().meta({ description: 'The message, request or wake-up that caused it' }),
+  events: z.array(EventView),
+})
+
+export const AuditView = z.object({
+  seq: z.int(),
+  at: Time,
+  what: z.string().meta({ example: 'retry' }),
+  by: z.string().nullable(),
+  why: z.string().nullable(),
+  accepted: z.boolean(),
+  refused: z.string().nullable().meta({ description: 'Where it was refused: why' }),
+})
+
+export const Action = z
+  .discriminatedUnion('kind', [
+    z.object({ kind: z.literal('retry') }),
+    z.object({ kind: z.literal('skip') }),
+    z.object({ kind: z.literal('giveUp') }),
+    z.object({ kind: z.literal('resolve'), reply: z.unknown() }),
+    z.object({ kind: z.literal('cancel') }),
+  ])
+  .meta({
+    description:
+      'retry: try again what it is parked for; skip: the operator made sure that the step has no effect; resolve: it was done, with this reply; giveUp: end it as FAILED; cancel: undo it',
+    example: { kind: 'retry' },
+  })
+export type Action = z.infer<typeof Action>
+
+export const Asked = z.object({ action: Action, by: Who, reason: Why })
+
+export const PreviewView = z.object({
+  accepted: z.boolean(),
+  refused: z.string().nullable().meta({ description: 'Where not accepted: why' }),
+  events: z.array(EventView).meta({ description: 'What would be written to its history, in order' }),
+  status: Status.meta({ description: 'Its status after it' }),
+  plan: PlanView.meta({ description: 'What would remain then; what is outstanding there would be sent at once' }),
+})
+
+export const Done = z.object({
+  status: Status.meta({ description: 'The status of the saga after it' }),
+  seq: z.int(),
+})
+
+export const Many = z.object({
+  filter: Filter,
+  limit: z.int().min(1).max(500).default(100).meta({ description: 'Sagas that are looked at in one request' }),
+  after: z.string().max(200).optional().meta({ description: 'The `next` of the answer before' }),
+})
+
+export const ManyDone = z.object({
+  results: z.array(
+    z.object({ id: Id, accepted: z.boolean(), refused: z.string().nullable(), status: Status.nullable() }),
+  ),
+  next: z.string().nullable().meta({ description: 'The `after` of the next request; null where nothing is left' }),
+})
+
+export const ManyPreviews = z.object({
+  results: z.array(PreviewView.extend({ id: Id })),
+  total: z.int().meta({ description: 'Sagas that the filter finds now' }),
+  next: z.string().nullable(),
+})
+
+export const DefinitionView = z.object({
+  definition: z.string().meta({ example: 'create-order' }),
+  version: z.int().meta({ example: 1 }),
+  live: z.int().meta({ description: 'Sagas of it that are live or parked', example: 3 }),
+  cancellable: z.boolean().meta({ description: 'Whether a completed saga can still be cancelled' }),
+  structure: z
+    .looseObject({ steps: z.array(z.looseObject({ name: StepName, stage: z.int() })) })
+    .meta({ description: 'Steps in their order, commands, pivot, undos, what follows events' }),
+})

@@ -1,0 +1,107 @@
+/** What a client asks of a saga that runs: a cancel, an operator's action. */
+import type { Engine, StoredAnswer } from 'ordersaga/engine'
+import { z } from 'zod'
+import { HttpError } from '../../shared/http/http-error.ts'
+import { Failure, operation, SagaId, type Shell } from './shell.ts'
+
+/** How long a cancel waits for who decides it, in milliseconds. */
+const decisionMs = 10_000
+
+const Problem = z.object({ error: z.string() })
+const Message = z.object({ message: z.string() })
+
+export interface CancelRoute {
+  readonly prefix: string
+  readonly summary: string
+  readonly description: string
+  /** Who asks and why, as the saga's history has it. */
+  readonly by: string
+  readonly reason: string
+  /** What the saga is about, such as `order`. */
+  readonly subject: string
+}
+
+export function addCancel({ server, engine, ask }: Shell, route: CancelRoute): void {
+  const { prefix, summary, description, subject } = route
+  server.post(
+    `${prefix}/sagas/:saga_id/cancel`,
+    {
+      schema: {
+        operationId: operation('cancel_saga', prefix),
+        tags: ['sagas'],
+        summary,
+        description,
+        params: SagaId,
+        response: { 202: Message, 400: Problem, 404: Problem, 409: Problem, 503: Problem },
+      },
+      config: { errorBody: (_status, error) => ({ error }) },
+    },
+    async (request, reply) => {
+      const refused = await ask(() => cancelAndWait(engine, request.params.saga_id, route))
+      if (refused !== null) throw new HttpError(409, refused)
+      return reply.code(202).send({ message: `Cancellation started; the ${subject} is being undone.` })
+    },
+  )
+}
+
+/**
+ * Cancels, and where the saga was complete already waits for the step that decides.
+ *
+ * @returns null where it is cancelled or being cancelled, else why not
+ */
+export async function cancelAndWait(
+  engine: Engine,
+  sagaId: string,
+  { by, reason, subject }: Pick<CancelRoute, 'by' | 'reason' | 'subject'>,
+): Promise<string | null> {
+  const answer = await engine.cancel(sagaId, by, reason)
+  const { status } = answer.saga.state
+  if (!answer.accepted)
+    return status === 'COMPENSATING' ? null : `The saga cannot be cancelled in status ${status}: ${answer.reason ?? ''}`
+  return answer.saga.state.cancel?.after === true ? decisionOf(engine, answer, subject) : null
+}
+
+async function decisionOf(engine: Engine, { saga }: StoredAnswer, subject: string): Promise<string | null> {
+  const after = saga.seq - 1
+  for await (const { events, status } of engine.updates(saga.id, after, AbortSignal.timeout(decisionMs))) {
+    const refused = events.find((event) => event.type === 'CancelRefused')
+    if (refused !== undefined) return `The ${subject} cannot be cancelled any more (saga ${status}): ${refused.reason}`
+    if (events.some((event) => event.type === 'UndoDone')) return null
+  }
+  return null // not decided yet: it goes on by itself, and the saga shows the outcome
+}
+
+export const OperatorAction = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('retry') }),
+  z.object({ kind: z.literal('skip') }),
+  z.object({ kind: z.literal('giveUp') }),
+  z.object({ kind: z.literal('resolve'), reply: z.unknown() }),
+])
+
+/** Who does it and why: kept with the saga. */
+export const Because = { by: z.string().min(1).max(100), reason: z.string().min(1).max(1000) }
+
+export function addActions({ server, engine, ask }: Shell, prefix: string): void {
+  server.post(
+    `${prefix}/sagas/:saga_id/actions`,
+    {
+      schema: {
+        operationId: operation('act_on_saga', prefix),
+        tags: ['sagas'],
+        summary: 'An operator settles a parked saga',
+        description:
+          'retry: try again; skip: the operator made sure that the step has no effect; resolve: it was done, with this reply; giveUp: end it as FAILED.',
+        params: SagaId,
+        body: z.object({ action: OperatorAction, ...Because }),
+        response: { 202: Message, 400: Failure, 404: Failure, 409: Failure, 503: Failure },
+      },
+    },
+    async (request, reply) => {
+      const { action, by, reason } = request.body
+      const chosen = action.kind === 'resolve' ? { kind: action.kind, reply: action.reply } : action
+      const answer = await ask(() => engine.act(request.params.saga_id, chosen, by, reason))
+      if (!answer.accepted) throw new HttpError(409, answer.reason ?? 'refused')
+      return reply.code(202).send({ message: `Done; the saga is ${answer.saga.state.status}.` })
+    },
+  )
+}

@@ -1,0 +1,96 @@
+/**
+ * A saga as an event stream, until it ends or parks; each event's id is the number of the move that it tells of, and a client
+ * that was cut off resumes with `Last-Event-ID`.
+ *
+ * An end in the past is none where the saga went on after it (a cancel after completion, a late answer, an operator). A
+ * client that has seen the last move of a saga at rest is answered 204, which tells an EventSource not to come again.
+ */
+import type { Engine } from 'ordersaga/engine'
+import { isSettled } from 'ordersaga/state'
+import type { HistoryEntry, StoredSaga } from 'ordersaga/store'
+import { z } from 'zod'
+import { utcText } from '../../shared/time/utc.ts'
+import type { Presenter } from './presenter.ts'
+import { found, SagaId, type Shell } from './shell.ts'
+import type { EventStream } from './streams.ts'
+
+export interface UpdatesRoute {
+  /** With `:saga_id` in it. */
+  readonly path: string
+  readonly operationId: string
+  /** `moves`: every move, the past ones first. `states`: the state now, then the state after what follows. */
+  readonly tells: 'moves' | 'states'
+  readonly presenter: Presenter
+  /** What is told, with 200, of a saga that is not there; 404 where none is given. */
+  readonly unknown?: (sagaId: string) => object
+}
+
+export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRoute): void {
+  const { path, operationId, tells, presenter, unknown } = route
+  server.get(
+    path,
+    {
+      exposeHeadRoute: false, // it would follow the saga for nobody
+      schema: {
+        operationId,
+        tags: ['sagas'],
+        summary: 'Follow a saga as an event stream',
+        description: `Each event has an id and JSON as its data: ${tells === 'moves' ? 'a move of the saga, from its first' : 'the saga as it is now, then as it becomes'}. It ends when the saga has ended or needs an operator.`,
+        produces: ['text/event-stream'],
+        params: SagaId,
+        headers: z.object({ 'last-event-id': z.coerce.number().int().min(0).optional() }),
+      },
+    },
+    async (request, reply) => {
+      const { saga_id } = request.params
+      const seen = request.headers['last-event-id'] ?? 0
+      if (unknown !== undefined && (await engine.get(saga_id)) === null)
+        return streams.run(reply, (stream) => stream.send(null, unknown(saga_id)))
+      const saga = await found(engine, saga_id)
+      if (isSettled(saga.state.status) && seen >= saga.seq) return reply.code(204).send()
+      // One that says that it has seen moves that are not there yet has mistaken the saga, and shall hear of its end all the same.
+      const after = Math.min(seen, saga.seq)
+      const tell = tells === 'moves' ? tellMoves : tellStates
+      await streams.run(reply, (stream) => tell({ engine, presenter, stream, saga, after }))
+    },
+  )
+}
+
+interface Telling {
+  readonly engine: Engine
+  readonly presenter: Presenter
+  readonly stream: EventStream
+  /** As it was when the client came. */
+  readonly saga: StoredSaga
+  /** The number of the last move that the client has seen. */
+  readonly after: number
+}
+
+async function tellMoves({ engine, presenter, stream, saga, after }: Telling): Promise<void> {
+  for await (const update of engine.updates(saga.id, after, stream.signal)) {
+    const { seq, at, status, events } = update
+    await stream.send(seq, { seq, at: utcText(at), status, events: events.map(presenter.eventView) })
+    if (isSettled(status) && (await isLast(engine, update))) return
+  }
+}
+
+async function isLast(engine: Engine, { sagaId, seq }: HistoryEntry): Promise<boolean> {
+  const saga = await engine.get(sagaId)
+  return saga === null || saga.seq <= seq
+}
+
+/** States that came and went while the client read are passed over. */
+async function tellStates({ engine, presenter, stream, saga, after }: Telling): Promise<void> {
+  let told = after
+  const tell = async (now: StoredSaga): Promise<boolean> => {
+    if (now.seq > told) await stream.send(now.seq, presenter.viewOf(now))
+    told = Math.max(told, now.seq)
+    return isSettled(now.state.status)
+  }
+  if (await tell(saga)) return
+  for await (const { seq } of engine.updates(saga.id, told, stream.signal)) {
+    if (seq <= told) continue
+    const now = await engine.get(saga.id)
+    if (now === null || (await tell(now))) return
+  }
+}
