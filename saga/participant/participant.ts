@@ -8,7 +8,8 @@
  * - the command is acknowledged only after its reply is published, so no outbox is needed;
  * - a handler that throws has an unknown outcome: nothing is stored, the message is delivered again, and the rest of its
  *   batch goes on; where it throws that something is unavailable, no command is to blame, and all of them wait;
- * - commands of one saga are obeyed in the order in which they came.
+ * - commands of one saga are obeyed in the order in which they came;
+ * - a command whose `prepare` is slow holds up no other saga's.
  */
 import {
   commandChannel,
@@ -23,9 +24,10 @@ import {
 import { answerAll, findReplies } from './answering.ts'
 import { rounds } from './batches.ts'
 import { readOptions, type ParticipantOptions, type Settings } from './options.ts'
-import { prepareAll } from './preparing.ts'
+import { prepareInWaves } from './preparing.ts'
 import { Reading } from './reading.ts'
 import { replyId, replyTo, type Sender } from './replying.ts'
+import { Slots } from './slots.ts'
 import { ParticipantError, type Fail, type PreparedWork, type Work } from './work.ts'
 
 export {
@@ -70,7 +72,8 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): Participant {
       }
       try {
         for (const channel of channels)
-          subscriptions.push(await transport.subscribe(channel, group, (batch) => serving.serve(channel, batch)))
+          for (let lane = 0; lane < lanesOf(channel, settings); lane++)
+            subscriptions.push(await transport.subscribe(channel, group, (batch) => serving.serve(channel, batch)))
         return { close }
       } catch (error) {
         await close()
@@ -79,6 +82,14 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): Participant {
     },
   }
 }
+
+/** A batch that waits for slow `prepare`s holds up its own lane. Without them one is best: the larger the batches, the fewer commits. */
+function lanesOf<Tx>(channel: string, { handlers, concurrency }: Settings<Tx>): number {
+  const waits = handlers.some(({ contract, prepare }) => contract.commandChannel === channel && prepare !== null)
+  return waits ? Math.min(concurrency, mostLanes) : 1
+}
+
+const mostLanes = 32
 
 function checkTransport(transport: unknown): void {
   const { subscribe, publish } = Object(transport) as Partial<Transport>
@@ -92,9 +103,11 @@ class Serving<Tx> {
   readonly #reading: Reading<Tx>
   readonly #transport: Transport
   readonly #sender: Sender
+  readonly #slots: Slots
 
   constructor(settings: Settings<Tx>, reading: Reading<Tx>, transport: Transport) {
-    const { source, refuse, clock } = settings
+    const { source, refuse, clock, concurrency } = settings
+    this.#slots = new Slots(concurrency)
     this.#settings = settings
     this.#reading = reading
     this.#transport = transport
@@ -116,18 +129,16 @@ class Serving<Tx> {
       })
       failed.push({ messageId: message.id, reason: cause instanceof Error ? cause.message : String(cause) })
     }
-    for (const round of rounds(this.#reading.read(channel, batch, fail))) {
-      const replies = await this.#obey(round, fail)
-      await this.#publish(replies, round, fail)
-    }
+    const { inbox, clock } = this.#settings
+    const find = (works: readonly Work<Tx>[]) => this.#transaction((tx) => findReplies(inbox, tx, works))
+    for (const round of rounds(this.#reading.read(channel, batch, fail)))
+      for await (const wave of prepareInWaves(round, { find, slots: this.#slots, clock, fail }))
+        await this.#publish(await this.#obey(wave, fail), wave, fail)
     return failed
   }
 
-  /** Prepares, then answers everything in one transaction; where that fails, each command in one of its own. */
-  async #obey(round: readonly Work<Tx>[], fail: Fail): Promise<readonly Reply[]> {
-    const { inbox, concurrency } = this.#settings
-    const find = (works: readonly Work<Tx>[]) => this.#transaction((tx) => findReplies(inbox, tx, works))
-    const works = await prepareAll(round, find, concurrency, fail)
+  /** Answers everything in one transaction; where that fails, each command in one of its own. */
+  async #obey(works: readonly PreparedWork<Tx>[], fail: Fail): Promise<readonly Reply[]> {
     try {
       return await this.#answer(works)
     } catch (error) {

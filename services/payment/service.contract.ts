@@ -254,7 +254,7 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
       const page = 'http://localhost:5173'
       expect(await allowed('/history/cust_123', page)).toEqual([200, page])
       expect(await allowed('/payment/nothing/status', page)).toEqual([404, page])
-      expect(await allowed('/history/cust_123', 'http://localhost:5174')).toEqual([200, null])
+      expect(await allowed('/history/cust_123', 'http://localhost:5174')).toEqual([403, null])
       // The page sends its token, so the browser asks before it reads.
       const preflight = await fetch(`${payment.service.url}/history/cust_123`, {
         method: 'OPTIONS',
