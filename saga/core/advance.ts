@@ -7,7 +7,7 @@
 import type { Follow, StepDefinition } from './definition.ts'
 import type { EventName } from './events.ts'
 import { evolve } from './evolve.ts'
-import { buildCommand, canTurnBack } from './pending.ts'
+import { canTurnBack } from './pending.ts'
 import type { SagaState, StepState } from './state.ts'
 import type { Turn } from './turn.ts'
 
@@ -82,7 +82,9 @@ function takeKept(turn: Turn, step: StepDefinition): true {
 
 /** What an event asked for that came at the wrong time. */
 function followKept(turn: Turn): boolean {
-  for (const { event, data } of turn.state.kept ?? []) {
+  const { kept } = turn.state
+  if (kept === undefined) return false
+  for (const { event, data } of kept) {
     const follow = turn.definition.follows.find((each) => each.event.type === event.type)
     if (follow !== undefined && !comesTooEarly(turn, follow)) return followEvent(turn, follow, event, data)
   }
@@ -123,7 +125,7 @@ function asking(turn: Turn, step: StepDefinition, attempt: number, round: number
   const until = turn.now + step.attemptMs
   const event = { type: 'StepAsked', step: step.name, attempt, round, at: turn.now, until } as const
   const folded = evolve(turn.state, event) as SagaState
-  const built = step.do === null ? null : buildCommand(turn.definition, folded, step, 'do')
+  const built = step.do === null ? null : turn.build(step, 'do', folded)
   return { event, folded, why: built?.ok === false ? built.why : null }
 }
 
@@ -246,7 +248,7 @@ export function askUndo(turn: Turn, step: StepDefinition, stage?: number): true 
     until: turn.now + step.attemptMs,
   } as const
   const folded = evolve(turn.state, event) as SagaState
-  const built = buildCommand(turn.definition, folded, step, 'undo')
+  const built = turn.build(step, 'undo', folded)
   if (!built.ok) return parkAt(turn, step.name, built.why)
   turn.emit(event, folded)
   return true

@@ -15,6 +15,7 @@ import type { SagaDefinition } from './definition.ts'
 import type { Event } from './events.ts'
 import { evolve } from './evolve.ts'
 import { whyNotPlain } from './plain.ts'
+import type { Command } from './pending.ts'
 import { receive, sent } from './receive.ts'
 import type { SagaState } from './state.ts'
 import { hasEnded } from './state.ts'
@@ -52,10 +53,19 @@ export const decide = (
   now: number,
 ): readonly Event[] => transition(definition, state, input, now).events
 
-/** `decide`, with the state that folding its events gives: a host that keeps the state need not fold them again. */
-export function transition(definition: SagaDefinition, state: SagaState | null, input: Input, now: number): Transition {
-  if (state === null) return input.type === 'start' ? start(definition, input, now) : { events: [], state }
-  const turn = new Turn(definition, state, now)
+/**
+ * `decide`, with the state that folding its events gives: a host that keeps the state need not fold them again. `built` is for
+ * a host that keeps the saga's commands too: those that it has are not built again, and what is built is put there.
+ */
+export function transition(
+  definition: SagaDefinition,
+  state: SagaState | null,
+  input: Input,
+  now: number,
+  built?: Command[],
+): Transition {
+  if (state === null) return input.type === 'start' ? start(definition, input, now, built) : { events: [], state }
+  const turn = new Turn(definition, state, now, built)
   respond(turn, input)
   advance(turn)
   return turn
@@ -71,7 +81,12 @@ export function readInput(definition: SagaDefinition, input: unknown): Checked<u
 /** Folds a history; null where it is empty. */
 export const replay = (events: readonly Event[]): SagaState | null => events.reduce<SagaState | null>(evolve, null)
 
-function start(definition: SagaDefinition, input: Input & { type: 'start' }, now: number): Transition {
+function start(
+  definition: SagaDefinition,
+  input: Input & { type: 'start' },
+  now: number,
+  built: Command[] | undefined,
+): Transition {
   const first: Event = {
     type: 'SagaStarted',
     id: input.id,
@@ -83,7 +98,7 @@ function start(definition: SagaDefinition, input: Input & { type: 'start' }, now
     deadline: definition.deadlineMs === null ? null : now + definition.deadlineMs,
     structure: definition.structureKey,
   }
-  const turn = new Turn(definition, evolve(null, first) as SagaState, now)
+  const turn = new Turn(definition, evolve(null, first) as SagaState, now, built)
   advance(turn)
   return { events: [first, ...turn.events], state: turn.state }
 }

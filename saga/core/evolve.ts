@@ -61,11 +61,15 @@ function withStep(state: SagaState, name: string, change: Partial<StepState>): S
 }
 
 function setStep(state: SagaState, name: string, step: StepState): SagaState {
-  const open = openSteps(state)
   const steps = withStepIn(state.steps, name, step)
-  if (open.includes(name) === (step.nextAt !== undefined)) return { ...state, steps, open }
-  return { ...state, steps, open: step.nextAt === undefined ? open.filter((each) => each !== name) : [...open, name] }
+  const before = openSteps(state)
+  const timed = step.nextAt !== undefined
+  if (before.includes(name) === timed) return { ...state, steps, open: before }
+  const without = before.length < 2 ? noneOpen : before.filter((each) => each !== name)
+  return { ...state, steps, open: timed ? [...before, name] : without }
 }
+
+const noneOpen: readonly string[] = []
 
 const pause = (retryAt: number | null): Partial<StepState> =>
   retryAt === null ? {} : { nextAt: retryAt, paused: true }

@@ -8,7 +8,7 @@ import type { CommandContract } from './contract.ts'
 import type { SagaDefinition, StepContext, StepDefinition } from './definition.ts'
 import { openSteps, stepOf } from './evolve.ts'
 import { whyNotPlain } from './plain.ts'
-import type { SagaState, StepState } from './state.ts'
+import type { SagaState } from './state.ts'
 import { entriesOf } from './steps.ts'
 
 export type Direction = 'do' | 'undo' | 'query'
@@ -48,7 +48,7 @@ export const stepNamed = ({ id }: SagaState, command: string): string =>
   command.slice(id.length + 1).replace(/:.*/s, '')
 
 /** What is outstanding now. A saga that is parked or ended has no commands. */
-export function pending(definition: SagaDefinition, state: SagaState): Pending {
+export function pending(definition: SagaDefinition, state: SagaState, known?: Command[]): Pending {
   if (state.status === 'COMPLETED') return { commands: [], wakeAt: state.expiresAt }
   if (!isMoving(state)) return { commands: [], wakeAt: null }
   const commands: Command[] = []
@@ -57,17 +57,21 @@ export function pending(definition: SagaDefinition, state: SagaState): Pending {
     const { nextAt } = stepOf(state, step.name)
     if (nextAt !== undefined) wakeAt = Math.min(wakeAt ?? Infinity, nextAt)
     const direction = outstanding(step, state)
-    const built = direction === null ? null : buildCommand(definition, state, step, direction)
+    const built = direction === null ? null : buildCommand(definition, state, step, direction, known)
     if (built?.ok === true) commands.push(built.command)
   }
   return { commands, wakeAt }
 }
 
 /** Steps that a time is set for, in the order of the definition. */
-export const open = (definition: SagaDefinition, state: SagaState): readonly StepDefinition[] =>
-  openSteps(state)
-    .flatMap((name) => definition.byName.get(name) ?? [])
-    .toSorted((a, b) => a.index - b.index)
+export function open({ byName }: SagaDefinition, state: SagaState): readonly StepDefinition[] {
+  const steps: StepDefinition[] = []
+  for (const name of openSteps(state)) {
+    const step = byName.get(name)
+    if (step !== undefined) steps.push(step)
+  }
+  return steps.length < 2 ? steps : steps.sort((a, b) => a.index - b.index)
+}
 
 const isMoving = ({ status }: SagaState): boolean =>
   status === 'STARTED' || status === 'COMPENSATING' || status === 'CANCELLING'
@@ -97,32 +101,27 @@ function outstanding(step: StepDefinition, state: SagaState): Direction | null {
 export type Built = { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly why: string }
 
 /**
- * Builds a step's command. A payload function that throws, or gives what is no JSON, is a mistake in the definition, told by
- * `why`. What is built is kept with the step's state, which is another one when the next attempt is asked for.
+ * Builds a step's command. A payload function that throws, or gives what is no JSON, is a mistake, told by `why`.
+ *
+ * @param known commands that were built for the saga before: a repeat is the same, so that a payload function runs once. What
+ * is built is put there.
  */
 export function buildCommand(
   definition: SagaDefinition,
   state: SagaState,
   step: StepDefinition,
   direction: Direction,
+  known?: Command[],
 ): Built {
-  const of = stepOf(state, step.name)
-  const known = builtFor.get(of)
-  if (known?.definition === definition && known.saga === state.id && known.direction === direction) return known.built
+  const id = commandId(state, step.name, direction)
+  const { attempts } = stepOf(state, step.name)
+  const before = known?.find((command) => command.id === id)
+  if (before !== undefined)
+    return { ok: true, command: before.attempt === attempts ? before : { ...before, attempt: attempts } }
   const built = build(definition, state, step, direction)
-  // A step that has not begun has no state of its own.
-  if (of.phase !== 'todo') builtFor.set(of, { definition, saga: state.id, direction, built })
+  if (built.ok) known?.push(built.command)
   return built
 }
-
-interface Kept {
-  readonly definition: SagaDefinition
-  readonly saga: string
-  readonly direction: Direction
-  readonly built: Built
-}
-
-const builtFor = new WeakMap<StepState, Kept>()
 
 function build(definition: SagaDefinition, state: SagaState, step: StepDefinition, direction: Direction): Built {
   try {

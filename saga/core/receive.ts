@@ -10,7 +10,7 @@ import type { Reading, ReplyMessage } from './contract.ts'
 import { readReply } from './contract.ts'
 import type { StepDefinition } from './definition.ts'
 import type { Built, Direction } from './pending.ts'
-import { buildCommand, commandId, contractOf, stepNamed } from './pending.ts'
+import { commandId, contractOf, stepNamed } from './pending.ts'
 import { takeEvent } from './event.ts'
 import { hasEnded } from './state.ts'
 import { exhausted, keptOf, leaveOut, outcomeUnknown, undoFailed } from './settle.ts'
@@ -59,7 +59,7 @@ function findMatch(turn: Turn, reply: ReplyMessage): Match | null {
       if (!awaits(turn, step, direction, reply)) continue
       const named = reply.causationId === commandId(turn.state, step.name, direction)
       if (reply.causationId !== undefined && !named) continue
-      const reading = read(step, direction, buildCommand(turn.definition, turn.state, step, direction), reply)
+      const reading = read(step, direction, turn.build(step, direction), reply)
       if (named || reading.kind !== 'other') return { step, direction, reading }
     }
   return null

@@ -6,6 +6,7 @@ import { decide, readInput, replay, transition } from './decide.ts'
 import { defineSaga } from './define.ts'
 import type { Event } from './events.ts'
 import { evolve, stepOf } from './evolve.ts'
+import type { Command } from './pending.ts'
 import { buildCommand, pending, repliesOf } from './pending.ts'
 import { forever } from './retry.ts'
 import { ask, both, Data, Empty, foreignAsk, Run, steady, sure, undo } from './saga.testkit.ts'
@@ -845,11 +846,12 @@ describe('a mistake in a definition’s functions', () => {
         .end(),
     )
     built = 0
-    const { state } = transition(definition, null, { type: 'start', id: 'S', input: {}, seed: 7 }, 0)
-    expect(pending(definition, state as SagaState).commands).toMatchObject([{ payload: { built: 1 } }])
-    expect(pending(definition, state as SagaState).commands).toMatchObject([{ payload: { built: 1 } }])
+    const commands: Command[] = []
+    const { state } = transition(definition, null, { type: 'start', id: 'S', input: {}, seed: 7 }, 0, commands)
+    for (let times = 0; times < 2; times += 1)
+      expect(pending(definition, state as SagaState, commands).commands).toMatchObject([{ payload: { built: 1 } }])
     const reply = { type: 'a.done', payload: {}, causationId: 'S:a:do' }
-    expect(transition(definition, state, { type: 'reply', reply }, 0).state?.status).toBe('COMPLETED')
+    expect(transition(definition, state, { type: 'reply', reply }, 0, commands).state?.status).toBe('COMPLETED')
     expect(built).toBe(1)
   })
 

@@ -2,7 +2,8 @@
 import type { SagaDefinition, StepDefinition } from './definition.ts'
 import type { Event } from './events.ts'
 import { evolve, stepOf } from './evolve.ts'
-import { begun, open } from './pending.ts'
+import type { Built, Command, Direction } from './pending.ts'
+import { begun, buildCommand, open } from './pending.ts'
 import { backoff } from './retry.ts'
 import type { RetryPolicy } from './retry.ts'
 import type { SagaState, StepState } from './state.ts'
@@ -12,12 +13,14 @@ export class Turn {
   /** Unix milliseconds. */
   readonly now: number
   readonly events: Event[] = []
+  readonly #built: Command[]
   #state: SagaState
 
-  constructor(definition: SagaDefinition, state: SagaState, now: number) {
+  constructor(definition: SagaDefinition, state: SagaState, now: number, built: Command[] = []) {
     this.definition = definition
     this.#state = state
     this.now = now
+    this.#built = built
   }
 
   get state(): SagaState {
@@ -32,6 +35,11 @@ export class Turn {
 
   step(step: StepDefinition): StepState {
     return stepOf(this.#state, step.name)
+  }
+
+  /** The step's command in a state, which may be the one that would follow. */
+  build(step: StepDefinition, direction: Direction, state = this.#state): Built {
+    return buildCommand(this.definition, state, step, direction, this.#built)
   }
 
   begun(): readonly StepDefinition[] {

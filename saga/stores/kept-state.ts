@@ -7,8 +7,12 @@
 import type { Event } from '../core/events.ts'
 import { evolve } from '../core/evolve.ts'
 import type { SagaState } from '../core/state.ts'
+import { readSteps } from '../core/steps.ts'
 import { jsonOf } from './json.ts'
 import type { Move } from './store.ts'
+
+/** A state as it is, or as an earlier version kept it: its steps in one flat object. */
+const readState = (kept: SagaState): SagaState => ({ ...kept, steps: readSteps(kept.steps) })
 
 /** Of one move. */
 export type Events = readonly Event[]
@@ -33,5 +37,5 @@ export function stateToKeep({ id, fromSeq, toSeq, live, state }: Move): string |
 export function foldSince(kept: string | null, keptAt: number, later: readonly Events[], seq: number): unknown {
   if (keptAt + later.length !== seq)
     throw new Error(`it is at move ${seq}, but after ${keptAt} its history has ${later.length}`)
-  return later.flat().reduce(evolve, kept === null ? null : (JSON.parse(kept) as SagaState))
+  return later.flat().reduce(evolve, kept === null ? null : readState(JSON.parse(kept) as SagaState))
 }

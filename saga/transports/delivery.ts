@@ -60,7 +60,8 @@ export function delivery(options: DeliveryOptions): Delivery {
     offer(channel, messages) {
       const { log, groups } = channelOf(channel)
       for (const group of groups.values()) group.checkRoom(messages.length)
-      for (const message of messages) log.add(message)
+      const room = groups.size === 0 ? options.maxQueued : undefined
+      for (const message of messages) log.add(message, room)
       for (const group of groups.values()) group.add(messages, options.retry.tries, undefined)
       if (groups.size === 0 && messages.length > 0) options.unread?.published(channel)
     },
@@ -69,7 +70,7 @@ export function delivery(options: DeliveryOptions): Delivery {
       const read = [...groups.values()].filter((group) => group.read)
       if (read.length === 0) return 0
       for (const group of read) group.checkRoom(1)
-      const isNew = log.add(message)
+      const isNew = log.addOnce(message)
       for (const group of groups.values()) {
         if (group.read) group.add([message], tries, settled)
         else if (isNew) group.add([message], options.retry.tries, undefined)

@@ -19,7 +19,7 @@ interface Entry {
 
 interface Due {
   /** Unix milliseconds. */
-  readonly wall: number
+  wall: number
   /** The same on the clock that never goes back. */
   at: number
   /** Of the earliest heap entry made for it. */
@@ -65,9 +65,11 @@ export class Alarms {
     if (wall === null) this.#due.delete(id)
     else if (known?.wall !== wall) {
       const at = this.#clock.elapsed() + wall - this.#clock.now()
-      const entry = known !== undefined && known.entry <= at ? known.entry : at
-      this.#due.set(id, { wall, at, entry })
-      if (entry === at) {
+      if (known !== undefined && known.entry <= at) {
+        known.wall = wall
+        known.at = at
+      } else {
+        this.#due.set(id, { wall, at, entry: at })
         this.#push({ at, id })
         this.#arm()
       }

@@ -72,6 +72,8 @@ export interface MoverOptions {
 
 interface Draft {
   readonly jobs: Job[]
+  /** The saga's commands, built once. */
+  readonly built: Command[]
   readonly definition: SagaDefinition
   readonly before: StoredSaga | null
   state: SagaState
@@ -82,6 +84,8 @@ interface Draft {
 export class Mover {
   readonly #options: MoverOptions
   readonly #cache = new Map<string, StoredSaga>()
+  /** What is outstanding of sagas in memory, so that it is not built again. */
+  readonly #commands = new Map<string, readonly Command[]>()
 
   constructor(options: MoverOptions) {
     this.#options = options
@@ -91,7 +95,7 @@ export class Mover {
   remember(saga: StoredSaga): void {
     this.#cache.delete(saga.id)
     this.#cache.set(saga.id, saga)
-    if (this.#cache.size > this.#options.cached) this.#cache.delete(this.#cache.keys().next().value as string)
+    if (this.#cache.size > this.#options.cached) this.forget([this.#cache.keys().next().value as string])
   }
 
   /** A saga that this process moved last and that has not settled, as far as is known here. */
@@ -112,7 +116,10 @@ export class Mover {
 
   /** Forgets what is in memory of these sagas: it may not be what is stored. */
   forget(sagaIds: readonly string[]): void {
-    for (const id of sagaIds) this.#cache.delete(id)
+    for (const id of sagaIds) {
+      this.#cache.delete(id)
+      this.#commands.delete(id)
+    }
   }
 
   async #draft(jobs: readonly Job[]): Promise<readonly Draft[]> {
@@ -184,7 +191,16 @@ export class Mover {
       return null
     }
     // Before the first decision there is no state; `started` below sets it, since the first job is then the start.
-    const draft: Draft = { jobs, definition, before, state: before?.state as SagaState, entries: [], outcomes: [] }
+    const known = before === null ? undefined : this.#commands.get(before.id)
+    const draft: Draft = {
+      jobs,
+      built: known === undefined ? [] : [...known],
+      definition,
+      before,
+      state: before?.state as SagaState,
+      entries: [],
+      outcomes: [],
+    }
     for (const job of jobs) this.#decide(draft, job)
     if (draft.entries.length > 0) return draft
     jobs.forEach((job) => job.done({ saga: before as StoredSaga, events: [], fresh: false }))
@@ -207,7 +223,7 @@ export class Mover {
   #decideSafely(draft: Draft, input: Input, at: number): Transition {
     const state = draft.state ?? null
     try {
-      return transition(draft.definition, state, input, at)
+      return transition(draft.definition, state, input, at, draft.built)
     } catch (error) {
       const what = `saga ${state?.id ?? 'that starts'} could not be decided; it is parked`
       this.#options.onProblem({ what, needsPerson: true, sagaId: state?.id, cause: error })
@@ -307,7 +323,7 @@ export class Mover {
 
   #prepare(draft: Draft): Prepared {
     const { before, state, entries, definition, jobs } = draft
-    const open = pending(definition, state)
+    const open = pending(definition, state, draft.built)
     const start = jobs[0]?.start
     const at = entries.at(-1)?.at ?? 0
     const saga: StoredSaga = {
@@ -332,8 +348,10 @@ export class Mover {
   }
 
   #finish({ draft, saga, live, moved }: Prepared): void {
-    if (live) this.remember(saga)
-    else this.#cache.delete(saga.id)
+    if (live) {
+      this.remember(saga)
+      this.#commands.set(saga.id, moved.pending.commands)
+    } else this.forget([saga.id])
     this.#options.onMoved(moved)
     for (const [index, job] of draft.jobs.entries())
       job.done({ saga, events: draft.outcomes[index] ?? [], fresh: index === 0 && draft.before === null })

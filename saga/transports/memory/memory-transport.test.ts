@@ -107,12 +107,21 @@ describe('memory transport', () => {
     await vi.waitFor(() => expect(got).toEqual(['in hand', 'm0', 'm1', 'm4']))
   })
 
-  test('a group that comes late gets the newest messages of the channel', async () => {
+  test('what came before anybody read the channel waits for the first groups; a later one gets the newest', async () => {
     const transport = memoryTransport({ historyPerChannel: 2 })
+    const read = async (group: string) => {
+      const got: string[] = []
+      await transport.subscribe('c', group, async (batch) => void got.push(...batch.map(({ id }) => id)))
+      return got
+    }
     await transport.publish('c', [message('m0'), message('m1'), message('m2')])
-    const got: string[] = []
-    await transport.subscribe('c', 'g', async (batch) => void got.push(...batch.map(({ id }) => id)))
-    await vi.waitFor(() => expect(got).toEqual(['m1', 'm2']))
+    for (const group of ['first', 'second']) {
+      const got = await read(group)
+      await vi.waitFor(() => expect(got).toEqual(['m0', 'm1', 'm2']))
+    }
+    await transport.publish('c', [message('m3'), message('m4')])
+    const late = await read('late')
+    await vi.waitFor(() => expect(late).toEqual(['m3', 'm4']))
   })
 
   test('a group that nobody reads any more does not hold up the publisher; what it misses is a dead letter', async () => {
