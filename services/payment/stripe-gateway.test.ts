@@ -113,6 +113,20 @@ test('a declined card is a refusal with the bank own code', async () => {
   })
 })
 
+test.each([
+  ['no decline code', {}],
+  ['an empty one', { decline_code: '' }],
+])('a card error with %s has the code that Stripe gave', async (_what, decline) => {
+  const error = { type: 'card_error', code: 'incorrect_cvc', message: 'Wrong security code.', ...decline }
+  answers['POST /v1/payment_intents'] = [{ status: 402, body: { error } }]
+  expect(await gateway().authorise(hold, 'k1')).toMatchObject({ ok: false, stripeCode: 'incorrect_cvc' })
+})
+
+test('a card error without any code has none', async () => {
+  answers['POST /v1/payment_intents'] = [{ status: 402, body: { error: { type: 'card_error', message: 'No.' } } }]
+  expect(await gateway().authorise(hold, 'k1')).not.toHaveProperty('stripeCode')
+})
+
 test('a customer without a card is refused, and Stripe is not asked', async () => {
   const refused = await gateway().authorise({ ...hold, paymentMethodId: null }, 'k1')
   expect(refused).toMatchObject({ ok: false, code: 'STRIPE_API_ERROR' })

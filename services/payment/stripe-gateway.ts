@@ -243,7 +243,8 @@ function unknownOutcome(what: string, error: unknown): unknown {
 }
 
 function refusalOf(code: RefusalCode, error: Stripe.errors.StripeError): Refused {
-  const stripeCode = error.decline_code ?? error.code
+  // Where a card was not declined by its bank, the SDK has an empty decline code.
+  const stripeCode = [error.decline_code, error.code].find((code) => code !== undefined && code !== '')
   const stripeStatus = error.payment_intent?.status
   return refused(code, error.message, {
     ...(stripeCode === undefined ? {} : { stripeCode }),
