@@ -14,7 +14,7 @@ import type { DatabaseTarget } from '../shared/database/database.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { openTimerService } from '../timer/service.ts'
 import { openUserService } from '../user/service.ts'
-import { flag, minutes, secret } from './variables.ts'
+import { minutes, optionalFlag, secret } from './variables.ts'
 
 /** What a service is opened with. */
 export interface Opening extends Omit<ServiceOptions, 'database'> {
@@ -95,8 +95,8 @@ export const services = [
     url: 'ORDER_SERVICE_URL',
     database: 'order_db',
     ...asParticipant('order'),
-    /** Serves `/testCreateOrder`, whose orders nobody is told of. */
-    variables: { ORDER_TEST_ROUTES: flag(false) },
+    /** Serves `/testCreateOrder`, whose orders nobody is told of; on loopback alone where nothing is said. */
+    variables: { ORDER_TEST_ROUTES: optionalFlag },
     open: (opening, own) => openOrderService({ ...opening, testRoutes: own.ORDER_TEST_ROUTES }),
   }),
   service({

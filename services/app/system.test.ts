@@ -53,7 +53,7 @@ test('what came due or was left to be told while the process was down reaches th
   )
   await orders.db.transaction().execute(async (tx) => {
     const { order_id } = (await findOrderOfSaga(tx, cancelled)) ?? { order_id: '' }
-    const { order } = await cancel(tx, order_id, 'by the customer', Date.now())
+    const { order } = await cancel(tx, order_id, { from: ['CREATED'], reason: 'by the customer' }, Date.now())
     if (order === undefined) throw new Error('the saga has no order')
     const message = JSON.stringify(orderEvent('cancelled', order, Date.now()))
     await tx.insertInto('outbox').values({ channel: 'order_events', message }).execute()

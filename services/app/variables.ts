@@ -49,7 +49,10 @@ export const webOrigins = z
 export const httpUrl = (value: string): z.ZodType<string> =>
   z.url({ protocol: /^https?$/, error: 'must be an http URL' }).default(value)
 
-export const flag = (value: boolean): z.ZodType<boolean> => z.stringbool('must be true or false').default(value)
+const trueOrFalse = z.stringbool('must be true or false')
+export const flag = (value: boolean): z.ZodType<boolean> => trueOrFalse.default(value)
+/** Undefined where nothing is said. */
+export const optionalFlag = trueOrFalse.optional()
 
 const minutesError = 'must be a number of minutes, more than 0 and at most 10080'
 export const minutes = (value: number): z.ZodType<number> =>

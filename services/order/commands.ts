@@ -5,7 +5,7 @@
  * - a saga has one order, also where its `create_order` comes again under another id;
  * - every command is answered: refusals with a reason, and with the order and the correlation id where the command has
  *   them, also where its payload cannot be read;
- * - an undo never takes an order from a runner who has accepted it.
+ * - a cancel that is asked for only without a runner never takes an order from one.
  */
 import type { Transaction } from 'kysely'
 import type { CommandContract } from 'ordersaga/contract'
@@ -19,7 +19,7 @@ import {
   type Refuse,
 } from 'ordersaga/participant'
 import { readOrderDetails } from '../shared/order-details.ts'
-import { isOrderStatus, orderStatuses, whyNot } from './domain.ts'
+import { cancellable, isOrderStatus, orderStatuses, whyNot, whyNotCancelled } from './domain.ts'
 import { cancelOrder, createOrder, updateOrderStatus } from './messages.ts'
 import { cancel, findOrderOfSaga, insertOrdersOfSagas, setStatuses, type Change } from './rows.ts'
 import type { OrderRow, OrderTables } from './schema.ts'
@@ -84,7 +84,11 @@ interface Cancelled extends About {
   readonly reason: string
 }
 
-type CancelPayload = { readonly order_id?: string | null | undefined; readonly reason?: string | undefined }
+type CancelPayload = {
+  readonly order_id?: string | null | undefined
+  readonly reason?: string | undefined
+  readonly only_without_runner?: boolean | undefined
+}
 
 async function cancelled(
   tx: Tx,
@@ -100,10 +104,11 @@ async function cancelled(
     if (command.undoes !== null) return done({ ...about, reason })
     return rejected('no order is named, and the saga has none: send its order_id', about)
   }
-  const { order } = await cancel(tx, orderId, reason, now)
+  const from = command.payload.only_without_runner === true ? cancellable.withoutRunner : cancellable.byCommand
+  const { order } = await cancel(tx, orderId, { from, reason }, now)
   if (order === undefined) return rejected(`there is no order ${orderId}`, about)
   if (order.status === 'CANCELLED') return done({ ...about, reason })
-  return rejected(whyNot(order.status, 'CANCELLED'), about)
+  return rejected(whyNotCancelled(order.status, from), about)
 }
 
 /** What every answer names. */

@@ -1,8 +1,8 @@
 /**
  * The rules of an order: which status may follow which, who may cancel, what an order must look like. Pure.
  *
- * Invariant: a status changes only along `followers`; `ACCEPTED` is reached and left towards `CREATED`
- * only together with the runner, so never by naming a status.
+ * Invariant: a status changes only along `followers`, but for a command to cancel, which ends every order that is not over;
+ * `ACCEPTED` is left towards `CREATED` only together with the runner, so never by naming a status.
  */
 
 const followers = {
@@ -24,30 +24,35 @@ export function isOrderStatus(value: string): value is OrderStatus {
   return Object.hasOwn(followers, value)
 }
 
-/** The statuses that may be left for this one by naming it (`update_order_status`), without a runner coming or going. */
+/** The statuses that may be left for this one by naming it (`update_order_status`), without its runner going. */
 export function statusesBefore(next: OrderStatus): readonly OrderStatus[] {
   return orderStatuses.filter((status) => mayFollow(status, next) && !changesRunner(status, next))
 }
 
-/** The statuses in which an order can still be cancelled: no runner has accepted it. */
-export const cancellable: readonly OrderStatus[] = orderStatuses.filter((status) => mayFollow(status, 'CANCELLED'))
+/** Who cancels an order, and in which statuses each may. */
+export const cancellable = {
+  /** A person, by `/cancelOrder`. */
+  byRoute: ['CREATED'],
+  /** A command that says so: no runner has it. */
+  withoutRunner: ['PENDING', 'CREATED'],
+  /** Any other command. */
+  byCommand: ['PENDING', 'CREATED', 'ACCEPTED', 'PLACED', 'ON_THE_WAY'],
+} as const satisfies Readonly<Record<string, readonly OrderStatus[]>>
+
+/** Why an order in this status was not cancelled. */
+export const whyNotCancelled = (status: OrderStatus, statuses: readonly OrderStatus[]): string =>
+  `the order is ${status}: only one that is ${statuses.join(' or ')} can be cancelled in this way`
 
 function mayFollow(status: OrderStatus, next: OrderStatus): boolean {
   return (followers[status] as readonly OrderStatus[]).includes(next)
 }
 
 function changesRunner(status: OrderStatus, next: OrderStatus): boolean {
-  return next === 'ACCEPTED' || (status === 'ACCEPTED' && next === 'CREATED')
+  return status === 'ACCEPTED' && next === 'CREATED'
 }
 
 /** Why an order in this status did not become the next one. */
 export function whyNot(status: OrderStatus, next: OrderStatus): string {
-  if (next === 'CANCELLED') {
-    return `the order is ${status}: only one that no runner has accepted (${cancellable.join(' or ')}) can be cancelled`
-  }
-  if (next === 'ACCEPTED') {
-    return `the order is ${status}: it becomes ACCEPTED only when a runner accepts it (/verifyAndAcceptOrder)`
-  }
   if (changesRunner(status, next)) {
     return `the order is ${status}: it becomes ${next} again only when its runner gives it back (/cancelAcceptance)`
   }

@@ -57,6 +57,8 @@ export const cancelOrder = order.command('cancel_order', {
     order_id: storableText.nullish(),
     reason: z.string().optional(),
     correlation_id: z.string().optional(),
+    /** Asks only while no runner has the order, and is refused otherwise. */
+    only_without_runner: z.boolean().optional(),
   }),
   done: [
     'order.cancelled',

@@ -56,8 +56,10 @@ export async function runningOrders(
     async orderAt(status) {
       const made = await must('/createOrder', { customer_id: 'cust_123', order_details })
       const { order_id: orderId } = made as { order_id: string }
-      if (status === 'CANCELLED') await must('/cancelOrder', { orderId })
-      else {
+      if (status === 'CANCELLED') {
+        await must('/updateOrderStatus', { orderId, status: 'CREATED' })
+        await must('/cancelOrder', { orderId })
+      } else {
         for (const next of path.slice(0, path.indexOf(status) + 1)) {
           if (next === 'ACCEPTED') await must('/verifyAndAcceptOrder', { orderId, runner_id: 'runner_123' })
           else await must('/updateOrderStatus', { orderId, status: next })

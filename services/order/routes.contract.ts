@@ -7,7 +7,7 @@ import { burger, cancelReasons, order_details, runningOrders, type RunningOrders
 
 const followers: Readonly<Record<OrderStatus, readonly OrderStatus[]>> = {
   PENDING: ['CREATED', 'CANCELLED'],
-  CREATED: ['CANCELLED'],
+  CREATED: ['ACCEPTED', 'CANCELLED'],
   ACCEPTED: ['PLACED'],
   PLACED: ['ON_THE_WAY'],
   ON_THE_WAY: ['DELIVERED'],
@@ -155,18 +155,18 @@ export function orderRoutesContract(name: string, newPlace: NewPlace): void {
       }
     })
 
-    test('an order is cancelled until a runner has accepted it, with the reason kept', async () => {
+    test('an order is cancelled only while it is CREATED, with the reason kept', async () => {
       for (const status of orderStatuses) {
         const orderId = await order.orderAt(status)
         const answer = await order.send('POST', '/cancelOrder', { orderId, reason: `was ${status}` })
-        if (status === 'PENDING' || status === 'CREATED') {
+        if (status === 'CREATED') {
           expect(answer).toMatchObject({
             status: 200,
             body: { order: { orderId, orderStatus: 'CANCELLED', cancelledAt: '2026-01-01T12:00:00.000' } },
           })
         } else expect(answer).toEqual({ status: 400, body: { error: expect.stringContaining(status) } })
       }
-      expect(await cancelReasons(place)).toEqual(['was CREATED', 'was PENDING'])
+      expect(await cancelReasons(place)).toEqual(['was CREATED'])
     })
 
     test.each(['/cancelAcceptance', '/clearRunner'])(
@@ -217,13 +217,25 @@ export function orderRoutesContract(name: string, newPlace: NewPlace): void {
       expect((body as { items: unknown[] }).items).toHaveLength(100)
     })
 
-    test('/testCreateOrder is there only where test routes are on, and prices like any other', async () => {
+    test('/updateOrderStatus takes ACCEPTED from CREATED alone', async () => {
+      for (const status of orderStatuses) {
+        const orderId = await order.orderAt(status)
+        const answer = await order.send('POST', '/updateOrderStatus', { orderId, status: 'ACCEPTED' })
+        if (status === 'CREATED' || status === 'ACCEPTED')
+          expect(answer).toMatchObject({ status: 200, body: { order: { orderId, orderStatus: 'ACCEPTED' } } })
+        else expect(answer).toEqual({ status: 400, body: { error: expect.stringContaining(status) } })
+      }
+    })
+
+    test('/testCreateOrder is there on loopback, elsewhere only where test routes are asked for', async () => {
       const body = { customer_id: 'cust_123', order_details: { foodItems: [burger], deliveryLocation: 'North' } }
+      await order.close()
+      order = await runningOrders(place, () => now, { testRoutes: false })
       const off = await order.send('POST', '/testCreateOrder', body)
       expect(off).toEqual({ status: 404, body: { error: expect.stringContaining('/createOrder') } })
       expect(await total()).toBe(0)
       await order.close()
-      order = await runningOrders(place, () => now, { testRoutes: true })
+      order = await runningOrders(place, () => now)
       const on = await order.send('POST', '/testCreateOrder', body)
       expect(on).toMatchObject({ status: 201, body: { success: true, message: expect.any(String) } })
       const { order_id } = on.body as { order_id: string }
@@ -260,7 +272,7 @@ export function orderRoutesContract(name: string, newPlace: NewPlace): void {
         expect(paths[path]?.['get']?.responses['200']?.content).toBeDefined()
       }
       expect(JSON.stringify(paths['/orders'])).toContain('AUTHORIZED once it is CREATED')
-      expect(Object.keys(paths)).not.toContain('/testCreateOrder')
+      expect(Object.keys(paths)).toContain('/testCreateOrder')
     })
   })
 }

@@ -5,7 +5,7 @@
 import type { ExpressionBuilder, Insertable, Kysely, Updateable } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import { asStorable } from '../shared/database/text.ts'
-import { cancellable, momentOf, statusesBefore, type OrderStatus } from './domain.ts'
+import { momentOf, statusesBefore, type OrderStatus } from './domain.ts'
 import type { OrderContent } from '../shared/order-details.ts'
 import type { OrderRow, OrderTables } from './schema.ts'
 
@@ -108,8 +108,14 @@ export async function setStatus(db: Db, orderId: string, status: OrderStatus, no
   return (await setStatuses(db, [orderId], status, now)).get(orderId) ?? nothing
 }
 
-export function cancel(db: Db, orderId: string, reason: string | null, now: number): Promise<Change> {
-  return change(db, orderId, cancellable, {
+export interface Cancel {
+  /** The statuses in which it may be cancelled. */
+  readonly from: readonly OrderStatus[]
+  readonly reason: string | null
+}
+
+export function cancel(db: Db, orderId: string, { from, reason }: Cancel, now: number): Promise<Change> {
+  return change(db, orderId, from, {
     status: 'CANCELLED',
     cancel_reason: reason === null ? null : asStorable(reason),
     cancelled_at: now,

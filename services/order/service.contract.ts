@@ -112,7 +112,6 @@ export function orderServiceContract(name: string, newPlace: NewPlace): void {
       const order_id = await created('s1')
       const set = (status: string) => order.ask(updateOrderStatus, { order_id, status })
       expect(await set('DELIVERED')).toMatchObject({ kind: 'rejected', reason: expect.stringContaining('CREATED') })
-      expect(await set('ACCEPTED')).toMatchObject({ kind: 'rejected', reason: expect.stringContaining('runner') })
       await accept(order_id, 'runner_123')
       expect(await set('CREATED')).toMatchObject({ kind: 'rejected', reason: expect.stringContaining('ACCEPTED') })
       for (const status of ['PLACED', 'ON_THE_WAY', 'DELIVERED', 'COMPLETED']) {
@@ -144,28 +143,49 @@ export function orderServiceContract(name: string, newPlace: NewPlace): void {
       expect(wrong).toMatchObject({ kind: 'rejected', reason: expect.stringContaining('PENDING, CREATED') })
     })
 
-    test.each(['PENDING', 'CREATED'])('cancel_order cancels a %s order, once and for good', async (status) => {
-      const order_id = status === 'PENDING' ? await create('s1') : await created('s1')
-      const cancel = () => order.ask(cancelOrder, { order_id, reason: 'card declined' })
-      const first = await cancel()
-      expect(first.message).toMatchObject({
-        type: 'order.cancelled',
-        payload: { order_id, reason: 'card declined' },
-      })
-      now += 60_000
-      expect(await cancel()).toMatchObject({ kind: 'done' })
-      expect(await details(order_id)).toMatchObject({
-        orderStatus: 'CANCELLED',
-        cancelledAt: '2026-01-01T12:00:00.000',
-      })
-      const revived = await order.ask(updateOrderStatus, { order_id, status: 'CREATED' })
-      expect(revived).toMatchObject({ kind: 'rejected', reason: expect.stringContaining('CANCELLED') })
-    })
+    const path = ['CREATED', 'ACCEPTED', 'PLACED', 'ON_THE_WAY', 'DELIVERED', 'COMPLETED']
+    const orderAt = async (status: string) => {
+      const order_id = await create('s1')
+      for (const next of path.slice(0, path.indexOf(status) + 1))
+        expect(await order.ask(updateOrderStatus, { order_id, status: next })).toMatchObject({ kind: 'done' })
+      return order_id
+    }
 
-    test('an order that a runner has accepted is not cancelled, and the refusal names its state', async () => {
+    test.each(['PENDING', 'CREATED', 'ACCEPTED', 'PLACED', 'ON_THE_WAY'])(
+      'cancel_order cancels a %s order, once and for good',
+      async (status) => {
+        const order_id = await orderAt(status)
+        const cancel = () => order.ask(cancelOrder, { order_id, reason: 'card declined' })
+        const first = await cancel()
+        expect(first.message).toMatchObject({
+          type: 'order.cancelled',
+          payload: { order_id, reason: 'card declined' },
+        })
+        now += 60_000
+        expect(await cancel()).toMatchObject({ kind: 'done' })
+        expect(await details(order_id)).toMatchObject({
+          orderStatus: 'CANCELLED',
+          cancelledAt: '2026-01-01T12:00:00.000',
+        })
+        const revived = await order.ask(updateOrderStatus, { order_id, status: 'CREATED' })
+        expect(revived).toMatchObject({ kind: 'rejected', reason: expect.stringContaining('CANCELLED') })
+      },
+    )
+
+    test.each(['DELIVERED', 'COMPLETED'])(
+      'cancel_order of a %s order is refused, and the refusal names its state',
+      async (status) => {
+        const order_id = await orderAt(status)
+        const answer = await order.ask(cancelOrder, { order_id, reason: 'changed my mind' })
+        expect(answer).toMatchObject({ kind: 'rejected', reason: expect.stringContaining(status) })
+        expect(await details(order_id)).toMatchObject({ orderStatus: status })
+      },
+    )
+
+    test('asked for only without a runner, an order that one has accepted is not cancelled', async () => {
       const order_id = await created('s1')
       await accept(order_id, 'runner_123')
-      const answer = await order.ask(cancelOrder, { order_id, reason: 'changed my mind' })
+      const answer = await order.ask(cancelOrder, { order_id, reason: 'changed my mind', only_without_runner: true })
       expect(answer.message.type).toBe('order.cancellation_failed')
       expect(answer).toMatchObject({ kind: 'rejected', reason: expect.stringContaining('ACCEPTED') })
       expect(await details(order_id)).toMatchObject({ orderStatus: 'ACCEPTED', runnerId: 'runner_123' })
@@ -210,7 +230,7 @@ export function orderServiceContract(name: string, newPlace: NewPlace): void {
         const order_id = await created(`race-${round}`)
         const [accepted, cancelled] = await Promise.all([
           accept(order_id, 'runner_123'),
-          order.ask(cancelOrder, { order_id, reason: 'r' }),
+          order.ask(cancelOrder, { order_id, reason: 'r', only_without_runner: true }),
         ])
         expect((accepted.status === 200) !== (cancelled.kind === 'done')).toBe(true)
       }

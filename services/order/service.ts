@@ -8,14 +8,16 @@ import { orderMigrations, type OrderTables } from './schema.ts'
 
 export interface OrderServiceOptions extends ServiceOptions {
   /**
-   * Whether `/testCreateOrder` works; off where nothing is said. It makes orders of which nobody is told, so that who
-   * follows `order_events` never hears of them: no way into a system that others use.
+   * Whether `/testCreateOrder` works; on loopback alone where nothing is said. It makes orders of which nobody is told, so
+   * that who follows `order_events` never hears of them: no way into a system that others use.
    */
-  readonly testRoutes?: boolean
+  readonly testRoutes?: boolean | undefined
 }
 
+const loopback: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost'])
+
 export function openOrderService(options: OrderServiceOptions): Promise<OpenService> {
-  const { log, now, testRoutes = false, transport } = options
+  const { log, now, testRoutes = loopback.has(options.host), transport } = options
   return openParticipantService<OrderTables>(options, {
     participant: 'order',
     title: 'Order Service',

@@ -14,7 +14,7 @@ import type { Outbox } from '../../shared/database/outbox.ts'
 import { storableText } from '../../shared/database/text.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
-import { orderStatuses, whyNot, type OrderStatus } from '../domain.ts'
+import { cancellable, orderStatuses, whyNot, whyNotCancelled, type OrderStatus } from '../domain.ts'
 import { orderEvent } from '../events.ts'
 import type { Happening } from '../messages.ts'
 import { accept, cancel, giveBack, setStatus, type Change } from '../rows.ts'
@@ -118,14 +118,16 @@ function addCancel(server: HttpServer, make: Make): void {
     {
       schema: {
         tags,
-        summary: 'Cancels an order that no runner has accepted',
+        summary: 'Cancels an order that waits for a runner',
         body: z.object({ ...named, reason: storableText.nullish() }),
         response: { 200: Changed, ...refusals },
       },
     },
     async ({ body: { orderId, reason = null } }) => {
-      const { order, changed } = await make(orderId, 'cancelled', (tx, now) => cancel(tx, orderId, reason, now))
-      if (!changed) throw conflict(order, 'CANCELLED')
+      const { order, changed } = await make(orderId, 'cancelled', (tx, now) =>
+        cancel(tx, orderId, { from: cancellable.byRoute, reason }, now),
+      )
+      if (!changed) throw new HttpError(400, whyNotCancelled(order.status, cancellable.byRoute))
       return { message: 'Order cancelled', order: viewOf(order) }
     },
   )

@@ -111,7 +111,7 @@ describe('a customer cancels', () => {
         409,
         {
           error:
-            'The order cannot be cancelled any more (saga COMPLETED): the order is ACCEPTED: only one that no runner has accepted (PENDING or CREATED) can be cancelled',
+            'The order cannot be cancelled any more (saga COMPLETED): the order is ACCEPTED: only one that is PENDING or CREATED can be cancelled in this way',
         },
       ])
       const { updated_at: _, ...after } = await shop.saga(id)

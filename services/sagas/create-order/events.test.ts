@@ -100,7 +100,9 @@ describe('while the time runs', () => {
     const made = await call('POST', `${system.urls.order}/createOrder`, {
       json: { customer_id: 'cust_123', order_details: { foodItems: [{ name: 'Tea', price: 2, quantity: 1 }] } },
     })
-    await orderService('/cancelOrder', { orderId: (made.body as { readonly order_id: string }).order_id })
+    const orderId = (made.body as { readonly order_id: string }).order_id
+    await orderService('/updateOrderStatus', { orderId, status: 'CREATED' })
+    await orderService('/cancelOrder', { orderId })
     const event = (type: string, payload: unknown): Message => ({
       id: `event-${Math.random()}`,
       type,

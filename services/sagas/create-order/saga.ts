@@ -56,7 +56,12 @@ export function createOrderSaga({ timerMs, attemptMs = 10_000 }: CreateOrderOpti
         correlation_id: sagaId,
       }),
       undo: cancelOrder,
-      undoWith: ({ reply, reason, sagaId }) => ({ order_id: reply?.order_id, reason, correlation_id: sagaId }),
+      undoWith: ({ reply, reason, sagaId }) => ({
+        order_id: reply?.order_id,
+        reason,
+        correlation_id: sagaId,
+        only_without_runner: true,
+      }),
       undoRetry,
       attemptMs,
     })
