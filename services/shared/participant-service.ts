@@ -18,6 +18,7 @@ import { startRetention } from './database/retention.ts'
 import { listen } from './http/listen.ts'
 import { mountMessages } from './http/messages.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
+import { logCommands } from './log/command-log.ts'
 import { logProblems } from './log/problems.ts'
 import type { OpenService, ServiceOptions } from './service.ts'
 
@@ -105,13 +106,16 @@ export async function openParticipantService<S extends InboxTables>(
     subscription = await participant({
       name: service.participant,
       source: name,
-      inbox: onCommitted === undefined ? inbox : watched(inbox, onCommitted),
-      handlers,
+      ...logCommands(log, {
+        inbox: onCommitted === undefined ? inbox : watched(inbox, onCommitted),
+        handlers,
+      }),
       ...(refuse === undefined ? {} : { refuse }),
       ...(concurrency === undefined ? {} : { concurrency }),
       clock: { ...systemClock, now: options.now },
       onProblem: logProblems(log),
     }).attach(transport)
+    log.info({ url }, 'ready: commands and requests are taken')
     return { name, url, begin, close }
   } catch (error) {
     await close()

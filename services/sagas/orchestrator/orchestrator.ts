@@ -73,6 +73,7 @@ export async function openOrchestrator(options: OrchestratorOptions, service: Sa
     ready: async () => ({ store: await store.ready(), transport: await transport.ready() }),
     errorBody: service.errorBody,
     allowedOrigins: knownPages,
+    ...(options.callers === undefined ? {} : { callers: options.callers }),
     metrics: metrics.registry,
   })
   const shell = { server, engine, ask: askingFor(defaultPatienceMs), streams: new Streams(server) }
