@@ -91,7 +91,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'a database on PostgreSQL', (server) 
     const broken: Migration = { up: (db) => sql`insert into nowhere values (1)`.execute(db).then(() => undefined) }
     await expect(openAt(url, { '001': things, '002': broken })).rejects.toMatchObject({ code: 'migration' })
     const { db } = await openAt(url)
-    expect((await db.introspection.getTables()).map(({ name }) => name)).toEqual(['things'])
+    expect((await db.introspection.getTables()).map(({ name }) => name)).toEqual(['readiness', 'things'])
   })
 
   test('cut connections, idle ones and one inside a transaction, cost one statement and not the process', async () => {

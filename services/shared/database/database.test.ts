@@ -103,7 +103,7 @@ test('a migration that fails leaves nothing behind, and says so', async () => {
   })
   const { db } = await openFile(file)
   const tables = await db.introspection.getTables()
-  expect(tables.map(({ name }) => name)).toEqual(['things'])
+  expect(tables.map(({ name }) => name)).toEqual(['readiness', 'things'])
 })
 
 test.each([

@@ -25,7 +25,7 @@ export type DatabaseTarget =
 export interface Database<S> {
   readonly db: Kysely<S>
   readonly dialect: 'sqlite' | 'postgres'
-  /** True where a statement gets its answer now; for readiness checks. */
+  /** True where a row can be written now, as all work here needs it; for readiness checks. */
   ready(): Promise<boolean>
   close(): Promise<void>
 }
@@ -45,7 +45,7 @@ export async function openDatabase<S>(
   const db = await (target.kind === 'sqlite'
     ? openFile<S>(target.file, migrations)
     : openServer<S>(target.url, target.limitMs ?? statementMs, migrations))
-  return { db, dialect: target.kind, ready: () => answers(db), close: () => db.destroy() }
+  return { db, dialect: target.kind, ready: readiness(db), close: () => db.destroy() }
 }
 
 const statementMs = 20_000
@@ -67,6 +67,8 @@ async function openServer<S>(url: string, limitMs: number, migrations: Record<st
   const patient = new Kysely<S>({ dialect: await postgresDialect(url, migrationMs) })
   try {
     await migrated(() => migrate(patient, migrations))
+    // Of replicas that start at once one makes the table, and PostgreSQL refuses the others instead of looking again.
+    await makeReadiness(patient).catch(() => migrated(() => makeReadiness(patient)))
   } finally {
     await patient.destroy()
   }
@@ -81,13 +83,31 @@ async function migrated(work: () => Promise<void>): Promise<void> {
   }
 }
 
-async function answers<S>(db: Kysely<S>): Promise<boolean> {
-  try {
-    await sql`select 1`.execute(db)
-    return true
-  } catch {
-    return false
+/** Probes that come within a second share one commit. */
+const readyMs = 1_000
+
+/** A database that can be read tells nothing: it may have become a replica, or its disk may be full. */
+function readiness<S>(db: Kysely<S>): () => Promise<boolean> {
+  let written = -Infinity
+  return async () => {
+    if (performance.now() - written < readyMs) return true
+    try {
+      await sql`insert into readiness (id, checks) values (1, 1) on conflict (id) do update set checks = excluded.checks`.execute(
+        db,
+      )
+      written = performance.now()
+      return true
+    } catch {
+      return false
+    }
   }
+}
+
+/** No migration: Kysely's are in order, and this one belongs to every service. A server that takes no writes has it already. */
+async function makeReadiness<S>(db: Kysely<S>): Promise<void> {
+  const tables = await db.introspection.getTables()
+  if (tables.some(({ name }) => name === 'readiness')) return
+  await sql`create table if not exists readiness (id integer primary key, checks bigint not null)`.execute(db)
 }
 
 /** Runs work again that lost a race against another transaction; it wrote nothing then. Gives up after a few seconds. */
@@ -117,6 +137,7 @@ async function migrateLocked<S>(db: Kysely<S>, migrations: Record<string, Migrat
     await sql`begin immediate`.execute(connection)
     try {
       await migrate(connection, migrations)
+      await makeReadiness(connection)
       await sql`commit`.execute(connection)
     } catch (error) {
       await sql`rollback`.execute(connection)

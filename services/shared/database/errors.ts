@@ -4,7 +4,8 @@
  * Border: no other file of the services knows the codes of a driver.
  */
 
-export type DatabaseErrorCode = 'locked' | 'unwritable' | 'unreachable' | 'refused' | 'unusable' | 'migration'
+export type DatabaseErrorCode =
+  'locked' | 'unwritable' | 'unreachable' | 'refused' | 'unusable' | 'removed' | 'migration'
 
 /** A database that cannot be used as it is: what failed, and what to do about it. */
 export class DatabaseError extends Error {
@@ -39,6 +40,7 @@ export function isContention(error: unknown): boolean {
 
 const awayCodes = new Set([
   'unavailable', // as a saga store says it
+  'removed',
   'ECONNREFUSED',
   'ECONNRESET',
   'EPIPE',
@@ -70,4 +72,14 @@ export function isAway(error: unknown): boolean {
   const code = driverCode(error)
   if (code === '') return error instanceof Error && awayMessages.test(error.message)
   return awayCodes.has(code) || awayClasses.test(code) || awayFiles.test(code) || isContention(error)
+}
+
+/** Why, in a client's words, and whether what was under way is known not to be stored. */
+export function whyAway(error: unknown): string {
+  const code = driverCode(error)
+  if (code === 'SQLITE_FULL' || code === '53100') return 'the disk of the database is full, and nothing was changed'
+  if (code === 'removed') return 'the file of the database was removed, and nothing was changed'
+  if (code === '25006' || code.startsWith('SQLITE_READONLY'))
+    return 'the database can only be read now, and nothing was changed'
+  return 'the database does not answer, and whether this took effect is not known'
 }

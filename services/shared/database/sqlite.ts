@@ -6,9 +6,11 @@
  * - a commit is on disk when it returns (WAL, synchronous=FULL);
  * - a value that libsql cannot bind is an error here: the library itself would end the process on a boolean;
  * - a statement that found the file busy leaves nothing behind: libsql keeps it in progress, and on that connection no
- *   transaction could ever commit again, so the connection is replaced.
+ *   transaction could ever commit again, so the connection is replaced;
+ * - nothing is written into a file that was removed: whoever asks for it by its name would never find it;
+ * - closed in order, the file alone holds all that was committed.
  */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import Libsql from 'libsql'
 import {
@@ -29,6 +31,15 @@ class ImmediateDriver extends SqliteDriver {
   override async beginTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('begin immediate'))
   }
+
+  /** Where the disk is full or fails, SQLite rolls back by itself; to say so once more must not hide why. */
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    try {
+      await super.rollbackTransaction(connection)
+    } catch (error) {
+      if (!(error instanceof Error && error.message.includes('no transaction is active'))) throw error
+    }
+  }
 }
 
 class ImmediateDialect extends SqliteDialect {
@@ -48,7 +59,9 @@ class ImmediateDialect extends SqliteDialect {
  * @throws DatabaseError where the folder cannot be made, or the file cannot be opened and written
  */
 export function sqliteDialect(file: string): SqliteDialect {
-  return new ImmediateDialect({ database: checked(open(file), () => connect(file)) })
+  return new ImmediateDialect({
+    database: checked(open(file), () => connect(file), isThere(file)),
+  })
 }
 
 function connect(file: string): Libsql.Database {
@@ -68,7 +81,7 @@ function connect(file: string): Libsql.Database {
 function open(file: string): Libsql.Database {
   let database: Libsql.Database | undefined
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
     database = connect(file)
     // Takes the write lock once, so that a folder without write permission is found now and not at the first order.
     database.exec('begin immediate')
@@ -96,7 +109,20 @@ function cannotOpen(file: string, error: unknown): DatabaseError {
   )
 }
 
-function checked(first: Libsql.Database, reconnect: () => Libsql.Database): SqliteDatabase {
+/** @throws DatabaseError where it is gone, or another file has taken its name */
+function isThere(file: string): () => void {
+  if (file === ':memory:') return () => undefined
+  const { ino } = statSync(file)
+  return () => {
+    if (statSync(file, { throwIfNoEntry: false })?.ino === ino) return
+    throw new DatabaseError(
+      'removed',
+      `${file} was removed while it was in use: stop this process, put the file back or move its folder away, start again`,
+    )
+  }
+}
+
+function checked(first: Libsql.Database, reconnect: () => Libsql.Database, checkThere: () => void): SqliteDatabase {
   let database = first
   function run<T>(work: () => T): T {
     try {
@@ -111,8 +137,17 @@ function checked(first: Libsql.Database, reconnect: () => Libsql.Database): Sqli
     }
   }
   return {
-    close: () => void database.close(),
+    close() {
+      try {
+        database.exec('pragma wal_checkpoint(truncate)')
+      } catch {
+        // The disk is full, or fails: what was committed stays in the log beside the file, and is read from there.
+      }
+      database.close()
+    },
     prepare(sql) {
+      // Before a transaction, or a statement that is one, and before its end.
+      if (!database.inTransaction || sql === 'commit') checkThere()
       const statement = database.prepare(sql)
       return {
         reader: statement.reader,

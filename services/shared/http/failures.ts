@@ -6,7 +6,7 @@
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Socket } from 'node:net'
-import { isAway } from '../database/errors.ts'
+import { isAway, whyAway } from '../database/errors.ts'
 import { undeclared } from './body.ts'
 import { HttpError } from './http-error.ts'
 import { shapeSentence } from './issue.ts'
@@ -28,7 +28,8 @@ export function answerFailures(server: HttpServer, errorBody: ErrorBody): void {
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const answer = answerTo(error, request)
     if (answer.status === 500) request.log.error({ err: error }, 'a request failed unexpectedly')
-    if (answer === away) request.log.warn({ err: error }, 'the database does not answer; a request was turned away')
+    if (answer instanceof Away)
+      request.log.warn({ err: error }, 'the database cannot be used; a request was turned away')
     send(request, reply, answer)
   })
   server.setNotFoundHandler((request, reply) => {
@@ -46,11 +47,7 @@ export function answerFailures(server: HttpServer, errorBody: ErrorBody): void {
 /** At most 200 characters: it is repeated to the client and in the log. */
 export const pathOf = (request: FastifyRequest): string => (request.url.split('?')[0] ?? '').slice(0, 200)
 
-const away = new HttpError(
-  503,
-  'the database does not answer, and whether this took effect is not known: send it again in a moment',
-  2,
-)
+class Away extends HttpError {}
 
 function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
   if (error instanceof HttpError) return error
@@ -64,7 +61,7 @@ function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
   // The client hung up in the middle of its body, or was too slow with it: nobody reads this, and nobody here is to blame.
   if (request.raw.destroyed && !request.raw.complete)
     return new HttpError(400, 'the request was cut off before its end: send it again')
-  if (isAway(error)) return away
+  if (isAway(error)) return new Away(503, `${whyAway(error)}: send it again in a moment`, 2)
   const status = error.statusCode ?? 500
   // The framework's own complaints about a request (a length that is wrong, a path that cannot be decoded).
   if (status < 500 && error.code?.startsWith('FST_')) return new HttpError(status, error.message)

@@ -232,7 +232,7 @@ test('while the database is away a request is answered 503 with when to come bac
   expect(lines.filter((line) => Number(line['level']) > 30)).toEqual([
     expect.objectContaining({
       level: 40,
-      msg: 'the database does not answer; a request was turned away',
+      msg: 'the database cannot be used; a request was turned away',
       err: expect.objectContaining({ code: 'ECONNREFUSED' }),
     }),
   ])
