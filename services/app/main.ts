@@ -15,6 +15,8 @@ import { startAll, startOne, type System } from './system.ts'
 const print = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main(command: string): Promise<void> {
+  // What customers ordered and owe is for nobody else on this machine: folders 0700, files 0600.
+  process.umask(0o077)
   const config = readConfig(process.env)
   const log = createLog(
     'ordersaga',

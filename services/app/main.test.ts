@@ -1,0 +1,35 @@
+/** A process as it is started and stopped: what it leaves on the disk, and whom it lets read that. */
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { startChild } from '../../tests/kit/child.ts'
+import { newFolder } from '../shared/testing/ask.ts'
+import { services } from './registry.ts'
+
+const ports = Object.fromEntries(services.map(({ port }) => [port.variable, '0']))
+
+const modes = (folder: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    ['.', ...readdirSync(folder)].map((name) => [name, (statSync(join(folder, name)).mode & 0o777).toString(8)]),
+  )
+
+test('its data is for its owner alone, and whole in one file each after a clean end', async () => {
+  const folder = join(newFolder(), 'data')
+  let isListening = false
+  const child = startChild(
+    join(import.meta.dirname, 'main.ts'),
+    ['all'],
+    { ...ports, ORDERSAGA_DIR: folder },
+    (line) => {
+      isListening ||= line.includes('"listening"')
+    },
+  )
+  await expect.poll(() => isListening, { timeout: 60_000 }).toBe(true)
+  const files = services.map(({ database }) => `${database.replace(/_db$/, '').replaceAll('_', '-')}.db`)
+  const running = modes(folder)
+  expect(Object.keys(running)).toEqual(expect.arrayContaining([...files, 'order.db-wal']))
+  expect(running).toEqual({ ...Object.fromEntries(Object.keys(running).map((name) => [name, '600'])), '.': '700' })
+  expect(await child.stop()).toBe(0)
+  const logs = readdirSync(folder).filter((name) => name.endsWith('-wal'))
+  expect(logs.map((name) => [name, statSync(join(folder, name)).size])).toEqual(logs.map((name) => [name, 0]))
+})
