@@ -3,9 +3,20 @@ import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { storableText } from '../shared/database/text.ts'
 import { HttpError } from '../shared/http/http-error.ts'
+import { allowOrigins, knownPages } from '../shared/http/origins.ts'
 import type { HttpServer } from '../shared/http/server.ts'
 import type { UserRow, UserTables } from './schema.ts'
-import { addTemporaryUser, findUser, listUserIds, setCard, setConnectAccount, type Card, type NewUser } from './rows.ts'
+import {
+  addTemporaryUser,
+  findUser,
+  listUserIds,
+  setCard,
+  setConnectAccount,
+  setRating,
+  syncUser,
+  type Card,
+  type NewUser,
+} from './rows.ts'
 import { names, paymentInfo, userJson } from './view.ts'
 
 const params = z.object({ id: storableText })
@@ -34,6 +45,7 @@ const temporaryUser = z.object({
 })
 
 export function userRoutes(server: HttpServer, db: Kysely<UserTables>, now: () => number): void {
+  allowOrigins(server, knownPages)
   server.get('/api/health', { schema: { tags: ['health'] } }, async (_request, reply) => {
     const { statusCode, payload } = await server.inject('/health')
     return reply.code(statusCode).type('application/json').send(payload)
@@ -73,8 +85,53 @@ export function userRoutes(server: HttpServer, db: Kysely<UserTables>, now: () =
     },
   )
 
+  syncRoute(server, db, now)
+  ratingRoutes(server, db, now)
   connectAccountRoutes(server, db, now)
   paymentRoutes(server, db, now)
+  paymentMethodRoutes(server, db, now)
+}
+
+const syncedUser = z.object({
+  clerk_user_id: storableText,
+  email: storableText,
+  first_name: storableText.nullish(),
+  last_name: storableText.nullish(),
+  phone_number: storableText.nullish(),
+  username: storableText.nullish(),
+})
+
+/** Who signed up at the login; a page sends it whenever that changes. */
+function syncRoute(server: HttpServer, db: Kysely<UserTables>, now: () => number): void {
+  server.post(
+    '/api/user/sync-from-frontend',
+    { schema: { tags, summary: 'Adds the user of a login, or brings one up to date', body: syncedUser } },
+    async ({ body }) => {
+      const { clerk_user_id: userId, email, username } = body
+      const told = { firstName: body.first_name, lastName: body.last_name, phoneNumber: body.phone_number }
+      const user = await syncUser(db, { userId, email, username, ...told }, now())
+      return { success: true, message: 'User synchronised', user: userJson(user, true) }
+    },
+  )
+}
+
+function ratingRoutes(server: HttpServer, db: Kysely<UserTables>, now: () => number): void {
+  for (const role of ['customer', 'runner'] as const)
+    server.post(
+      `/api/user/:id/update-${role}-rating`,
+      {
+        schema: {
+          tags,
+          summary: `Sets the rating of a user as a ${role}`,
+          params,
+          body: z.object({ rating: z.number().min(0).max(5) }),
+        },
+      },
+      async ({ params: { id }, body: { rating } }) => {
+        found(id, await setRating(db, id, role, rating, now()))
+        return { success: true, message: `The rating as a ${role} is ${rating}` }
+      },
+    )
 }
 
 function connectAccountRoutes(server: HttpServer, db: Kysely<UserTables>, now: () => number): void {
@@ -128,9 +185,7 @@ function paymentRoutes(server: HttpServer, db: Kysely<UserTables>, now: () => nu
       },
     },
     async ({ params: { id }, body: { paymentMethodId, stripeCustomerId } }) => {
-      // Only the provider knows the card behind it; until it tells, its fields are unknown and stay so.
-      const card: Card = { paymentMethodId, brand: null, last4: null, expMonth: null, expYear: null }
-      const user = found(id, await setCard(db, id, card, now(), stripeCustomerId))
+      const user = found(id, await setCard(db, id, untold(paymentMethodId), now(), stripeCustomerId))
       return { success: true, message: 'Payment method updated', payment_info: paymentInfo(user) }
     },
   )
@@ -141,6 +196,57 @@ function paymentRoutes(server: HttpServer, db: Kysely<UserTables>, now: () => nu
     return { success: true, message: 'Payment method removed' }
   })
 }
+
+/** The same payment method by the other name that pages know it under. */
+function paymentMethodRoutes(server: HttpServer, db: Kysely<UserTables>, now: () => number): void {
+  const path = '/api/user/:id/payment-methods'
+
+  server.post(
+    path,
+    {
+      schema: {
+        tags,
+        summary: 'Adds a payment method, and makes it the one that is used',
+        params,
+        body: z.object({ payment_method_id: storableText, stripe_customer_id: storableText.optional() }),
+      },
+    },
+    async ({ params: { id }, body }) => {
+      const card = untold(body.payment_method_id)
+      const user = found(id, await setCard(db, id, card, now(), body.stripe_customer_id))
+      return { success: true, message: 'Payment method added', payment_info: paymentInfo(user) }
+    },
+  )
+
+  server.delete(
+    path,
+    {
+      schema: {
+        tags,
+        summary: 'Removes a payment method; the one that is used where none is named',
+        params,
+        body: z.object({ payment_method_id: storableText.optional() }).nullish(),
+      },
+    },
+    async ({ params: { id }, body }) => {
+      const user = found(id, await findUser(db, id))
+      const named = body?.payment_method_id ?? user.payment_method_id
+      if (named === null || named !== user.payment_method_id)
+        throw new HttpError(400, `User ${id} has no such payment method to remove.`)
+      await setCard(db, id, null, now())
+      return { success: true, message: 'Payment method removed' }
+    },
+  )
+}
+
+/** Only the provider knows the card behind it; until it tells, its fields are unknown and stay so. */
+const untold = (paymentMethodId: string): Card => ({
+  paymentMethodId,
+  brand: null,
+  last4: null,
+  expMonth: null,
+  expYear: null,
+})
 
 function found(id: string, user: UserRow | undefined): UserRow {
   if (user === undefined) throw new HttpError(404, `There is no user ${id}.`)

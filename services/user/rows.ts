@@ -59,6 +59,65 @@ export function addTemporaryUser(db: Db, user: NewUser, now: number): Promise<Us
     .executeTakeFirstOrThrow()
 }
 
+export interface SyncedUser {
+  readonly userId: string
+  readonly email: string
+  /** What is left out stays as it is. */
+  readonly username?: string | null | undefined
+  readonly firstName?: string | null | undefined
+  readonly lastName?: string | null | undefined
+  readonly phoneNumber?: string | null | undefined
+}
+
+/** Adds a user under the id that the login gave, or brings an earlier one up to date. */
+export function syncUser(db: Db, user: SyncedUser, now: number): Promise<UserRow> {
+  const told = {
+    email: user.email,
+    ...(user.username === undefined ? {} : { username: user.username }),
+    ...(user.firstName === undefined ? {} : { first_name: user.firstName }),
+    ...(user.lastName === undefined ? {} : { last_name: user.lastName }),
+    ...(user.phoneNumber === undefined ? {} : { phone_number: user.phoneNumber }),
+    updated_at: now,
+  }
+  return db
+    .insertInto('users')
+    .values({ ...newcomer, ...told, user_id: user.userId, created_at: now })
+    .onConflict((conflict) => conflict.column('user_id').doUpdateSet(told))
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+/** Everything of a user that nobody has told yet. */
+const newcomer = {
+  username: null,
+  first_name: null,
+  last_name: null,
+  phone_number: null,
+  customer_rating: 5,
+  runner_rating: 5,
+  stripe_customer_id: null,
+  stripe_connect_account_id: null,
+  payment_method_id: null,
+}
+
+/** What a user is rated as. */
+export type Role = 'customer' | 'runner'
+
+export function setRating(
+  db: Db,
+  userId: string,
+  role: Role,
+  rating: number,
+  now: number,
+): Promise<UserRow | undefined> {
+  return db
+    .updateTable('users')
+    .set({ ...(role === 'customer' ? { customer_rating: rating } : { runner_rating: rating }), updated_at: now })
+    .where('user_id', '=', userId)
+    .returningAll()
+    .executeTakeFirst()
+}
+
 /** Sets or removes the card, and sets the customer where one is given. Undefined where there is no such user, here and below. */
 export function setCard(
   db: Db,

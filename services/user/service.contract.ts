@@ -44,6 +44,72 @@ export function userServiceContract(name: string, newPlace: NewPlace): void {
       expect(answer.kind).toBe('done')
     })
 
+    test('who signs up at the login can order once a card is added; signing up again changes what was told', async () => {
+      const sync = (more: object) =>
+        user.send('POST', '/api/user/sync-from-frontend', { clerk_user_id: 'user_1', email: 'a@example.com', ...more })
+      const first = await sync({ first_name: 'Ada', username: 'ada', phone_number: '+65 1' })
+      expect(first).toMatchObject({
+        status: 200,
+        body: { success: true, user: { clerkUserId: 'user_1', firstName: 'Ada', username: 'ada', customerRating: 5 } },
+      })
+      await user.send('POST', '/api/user/user_1/payment-methods', {
+        payment_method_id: 'pm_7',
+        stripe_customer_id: 'cus_7',
+      })
+      const again = await sync({ first_name: 'Augusta', last_name: 'King' })
+      expect(again.body).toMatchObject({
+        user: {
+          firstName: 'Augusta',
+          lastName: 'King',
+          username: 'ada',
+          userStripeCard: { payment_method_id: 'pm_7' },
+        },
+      })
+      expect(await ask('user_1')).toMatchObject({
+        kind: 'done',
+        data: { payment_info: { stripeCustomerId: 'cus_7', paymentMethodId: 'pm_7' } },
+      })
+    })
+
+    test('a payment method is added and removed, by name or without, and what is not there is refused', async () => {
+      const id = await temporary()
+      const path = `/api/user/${id}/payment-methods`
+      expect(await user.send('POST', path, { payment_method_id: 'pm_1' })).toMatchObject({
+        status: 200,
+        body: { success: true, payment_info: { payment_method_id: 'pm_1', last_four: null } },
+      })
+      expect(await user.send('DELETE', path, { payment_method_id: 'pm_other' })).toMatchObject({ status: 400 })
+      expect(await user.send('DELETE', path, { payment_method_id: 'pm_1' })).toMatchObject({ status: 200 })
+      expect(await user.send('DELETE', path)).toMatchObject({ status: 400, body: { success: false } })
+      await user.send('POST', path, { payment_method_id: 'pm_2' })
+      expect(await user.send('DELETE', path)).toMatchObject({ status: 200 })
+      expect((await user.get(`/api/user/${id}/payment`)).status).toBe(400)
+      const nobody = await user.send('POST', '/api/user/nobody/payment-methods', { payment_method_id: 'pm_1' })
+      expect(nobody).toEqual({ status: 404, body: { success: false, message: 'There is no user nobody.' } })
+    })
+
+    test.each([
+      ['customer', 'customerRating'],
+      ['runner', 'runnerRating'],
+    ])('the rating as a %s is set from 0 to 5', async (role, field) => {
+      const id = await temporary()
+      const rate = (rating: unknown, of = id) => user.send('POST', `/api/user/${of}/update-${role}-rating`, { rating })
+      expect(await rate(4.5)).toMatchObject({ status: 200, body: { success: true } })
+      for (const wrong of [-1, 5.1, '5', null]) expect(await rate(wrong)).toMatchObject({ status: 400 })
+      expect(await rate(1, 'nobody')).toMatchObject({ status: 404, body: { success: false } })
+      expect((await user.get(`/api/user/${id}`)).body).toMatchObject({ user: { [field]: 4.5 } })
+    })
+
+    test('the known page may call from a browser, others may not', async () => {
+      const allowed = async (origin: string) => {
+        const headers = { origin, 'access-control-request-method': 'POST' }
+        const path = `${user.service.url}/api/user/sync-from-frontend`
+        return (await fetch(path, { method: 'OPTIONS', headers })).headers.get('access-control-allow-origin')
+      }
+      expect(await allowed('http://localhost:5173')).toBe('http://localhost:5173')
+      expect(await allowed('http://localhost:5174')).toBeNull()
+    })
+
     test('who is unknown, no customer of the provider, or has no card is refused, each in its own words', async () => {
       const noCustomer = await temporary()
       expect(await ask('nobody')).toMatchObject({ kind: 'rejected', reason: 'there is no user nobody' })
