@@ -12,6 +12,7 @@ import { EngineError } from './errors.ts'
 import type { Loop } from './loop.ts'
 import type { Outcome } from './mover.ts'
 import { named } from './registry.ts'
+import { Setbacks } from './setbacks.ts'
 
 export interface HandoverOptions {
   readonly store: Store
@@ -36,7 +37,7 @@ const lookMs = 100
 
 export class Handover {
   readonly #options: HandoverOptions
-  readonly #underWay = new Set<string>()
+  readonly #setbacks: Setbacks
   readonly #told = new Set<string>()
   #gathered: Waiting[] = []
   #taking: Promise<void> | null = null
@@ -44,6 +45,7 @@ export class Handover {
 
   constructor(options: HandoverOptions) {
     this.#options = options
+    this.#setbacks = new Setbacks(options.clock)
   }
 
   /** Keeps an input for whoever runs the saga; resolves once it is durable. What gathers in a turn is one call. */
@@ -101,14 +103,18 @@ export class Handover {
     return { saga, events, fresh: false }
   }
 
+  /** What failed lately is passed by; what waits behind it goes on. */
   async #takeAll(): Promise<void> {
     const { store, versions, onProblem } = this.#options
     try {
       while (!this.#stopped) {
-        const handed = await store.handed(versions, portion)
-        const fresh = handed.filter((each) => !this.#underWay.has(keyOf(each)))
-        if (fresh.length === 0) return
-        await store.dropHanded(await this.#carryOut(fresh))
+        const limit = portion + this.#setbacks.size
+        const handed = await store.handed(versions, limit)
+        if (handed.length < limit) this.#setbacks.keepOnly(handed.map(keyOf))
+        const due = handed.filter((each) => this.#setbacks.isDue(keyOf(each)))
+        if (due.length === 0) return
+        const done = await this.#carryOut(due)
+        if (done.length > 0) await store.dropHanded(done)
       }
     } catch (cause) {
       const what = 'inputs that were handed over could not be read; tried again with the next heartbeat'
@@ -116,25 +122,47 @@ export class Handover {
     }
   }
 
-  /** Those that are done with: decided, whatever followed, or for a saga that is gone. */
+  /** Those that are done with. One after the other for each saga, so that none is refused because of another. */
   async #carryOut(handed: readonly HandedInput[]): Promise<readonly HandedInput[]> {
-    for (const each of handed) this.#underWay.add(keyOf(each))
-    const done = await Promise.all(handed.map((each) => this.#decide(each)))
-    for (const each of handed) this.#underWay.delete(keyOf(each))
-    return handed.filter((_, index) => done[index])
+    const bySaga = new Map<string, HandedInput[]>()
+    for (const each of handed) bySaga.set(each.sagaId, [...(bySaga.get(each.sagaId) ?? []), each])
+    const done: HandedInput[] = []
+    const inTurn = async (ofSaga: readonly HandedInput[]): Promise<void> => {
+      for (const each of ofSaga) if (await this.#isDone(each)) done.push(each)
+    }
+    await Promise.all([...bySaga.values()].map(inTurn))
+    return done
   }
 
-  /** `uncertain`, since another process may have carried it out, and died before it was dropped. */
-  #decide({ sagaId, inputId, input }: HandedInput): Promise<boolean> {
+  /** Decided, whatever followed, or for a saga that is gone; or refused by the store again, which will never take it. */
+  async #isDone(handed: HandedInput): Promise<boolean> {
+    const error = await this.#decide(handed)
+    if (error === null) return true
+    if (this.#stopped) return false
+    const tries = this.#setbacks.add(keyOf(handed))
+    // Once may be the fault of another input, which was decided with it.
+    if (tries < 2 || !(error instanceof EngineError && error.code === 'refused')) return false
+    this.#options.onProblem({
+      what: `input ${handed.inputId}, which was handed over for saga ${handed.sagaId}, is dropped, since the store refuses it each time; the saga is parked, unless it is over. Look at it, and act in place of the input`,
+      needsPerson: true,
+      sagaId: handed.sagaId,
+      messageId: handed.inputId,
+      cause: error,
+    })
+    return true
+  }
+
+  /** Why it is not carried out; null where it is. `uncertain`, since another process may have done it, and died before it was dropped. */
+  #decide({ sagaId, inputId, input }: HandedInput): Promise<unknown> {
     return new Promise((resolve) =>
       this.#options.loop.put({
         sagaId,
         inputId,
         input,
         uncertain: true,
-        done: () => resolve(true),
-        failed: () => resolve(false),
-        elsewhere: () => resolve(false),
+        done: () => resolve(null),
+        failed: resolve,
+        elsewhere: () => resolve('it runs elsewhere'),
       }),
     )
   }
@@ -151,4 +179,4 @@ export class Handover {
   }
 }
 
-const keyOf = ({ sagaId, inputId }: HandedInput): string => JSON.stringify([sagaId, inputId])
+const keyOf = ({ sagaId, inputId }: Omit<HandedInput, 'input'>): string => JSON.stringify([sagaId, inputId])
