@@ -58,13 +58,17 @@ export class Alarms {
     return this.#heap.length
   }
 
-  /** @param wall Unix milliseconds; null where the saga waits for no time */
-  set(id: string, wall: number | null): void {
+  /**
+   * @param wall Unix milliseconds; null where the saga waits for no time
+   * @param since Unix milliseconds, when it was decided: where the wall clock was set back since, the wait is as long as it was
+   *   meant to be
+   */
+  set(id: string, wall: number | null, since = 0): void {
     if (this.#stopped) return
     const known = this.#due.get(id)
     if (wall === null) this.#due.delete(id)
     else if (known?.wall !== wall) {
-      const at = this.#clock.elapsed() + wall - this.#clock.now()
+      const at = this.#clock.elapsed() + wall - Math.max(this.#clock.now(), since)
       if (known !== undefined && known.entry <= at) {
         known.wall = wall
         known.at = at

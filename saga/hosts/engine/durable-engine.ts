@@ -252,7 +252,12 @@ export class DurableEngine implements Engine {
     if (request.kind !== 'cancel') checkAction(request)
     const saga = await this.get(sagaId)
     if (saga === null) throw notFound(sagaId)
-    return previewOf(this.#registered(saga), saga.state, inputOf(request, by, reason), this.#clock.now())
+    return previewOf(
+      this.#registered(saga),
+      saga.state,
+      inputOf(request, by, reason),
+      Math.max(this.#clock.now(), saga.updatedAt),
+    )
   }
 
   updates(sagaId: string, afterSeq = 0, signal?: AbortSignal): AsyncGenerator<HistoryEntry, void, undefined> {
@@ -419,7 +424,7 @@ export class DurableEngine implements Engine {
   }
 
   #moved({ saga, entries, pending, commands }: Moved): void {
-    this.#alarms.set(saga.id, pending.wakeAt)
+    this.#alarms.set(saga.id, pending.wakeAt, saga.updatedAt)
     this.#admission.moved(saga.id, saga.definition, pending.commands)
     if (commands.length > 0) this.#dispatcher.send(commands)
     this.#feed.moved(saga.state, entries)

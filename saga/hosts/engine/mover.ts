@@ -208,7 +208,7 @@ export class Mover {
   }
 
   #decide(draft: Draft, job: Job): void {
-    const at = Math.max(this.#options.now(), job.notBefore ?? 0)
+    const at = Math.max(this.#options.now(), job.notBefore ?? 0, lastMoved(draft))
     const ours = job.input.type !== 'reply' || concerns(draft.definition, job.sagaId, job.input.reply)
     const { events, state } = ours ? this.#decideSafely(draft, job.input, at) : { events: [], state: null }
     draft.outcomes.push(events)
@@ -404,6 +404,9 @@ export function businessKeyOf(definition: SagaDefinition, state: SagaState): str
     return null // only a label for lists: a saga must not fail for it
   }
 }
+
+/** A saga's own time never goes back, whoever sets the clock: else what it waits for would be late by as much. */
+const lastMoved = ({ before, entries }: Draft): number => entries.at(-1)?.at ?? before?.updatedAt ?? 0
 
 function answerElsewhere(job: Job, before: StoredSaga | null): void {
   if (before === null) job.done(null)
