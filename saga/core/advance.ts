@@ -91,9 +91,9 @@ function followKept(turn: Turn): boolean {
   return false
 }
 
-/** A step is asked again once the saga is complete; a cancel waits for a person who looks at the saga. */
+/** A step is asked again once the saga is complete; a cancel waits for a person, and for an earlier one that may be refused. */
 const comesTooEarly = ({ state }: Turn, { reaction }: Follow): boolean =>
-  reaction.kind === 'ask' ? state.status !== 'COMPLETED' : state.status === 'PARKED'
+  state.status !== 'COMPLETED' && (reaction.kind === 'ask' || state.status === 'PARKED' || state.cancel !== null)
 
 /**
  * What follows an event, now or when its time has come. A step whose outcome is known is asked again under a new id, and keeps

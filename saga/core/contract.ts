@@ -5,6 +5,8 @@
  * (which obeys). Nothing here does I/O; the same contract is used over every transport.
  */
 
+import { said } from './plain.ts'
+
 /**
  * The part of Standard Schema (standardschema.dev, version 1) that we use; zod, valibot and arktype schemas fit.
  * `Given` is what may be given to it, `Read` what it makes of that (defaults filled in, texts transformed).
@@ -222,7 +224,7 @@ export function check<T>(schema: Schema<T>, value: unknown): Checked<T> {
     if (result.issues === undefined) return { ok: true, value: result.value }
     return { ok: false, why: result.issues.map(describeIssue).join('; ') }
   } catch (error) {
-    return { ok: false, why: `the schema failed: ${String(error)}` }
+    return { ok: false, why: `the schema failed: ${said(error)}` }
   }
 }
 
@@ -251,6 +253,6 @@ export function readReply(command: CommandContract, asked: unknown, reply: Reply
     const reason = command.verdict(data.value, asked)
     return reason === null ? { kind: 'done', data: data.value } : { kind: 'rejected', reason }
   } catch (error) {
-    return { kind: 'unreadable', why: String(error) }
+    return { kind: 'unreadable', why: said(error) }
   }
 }

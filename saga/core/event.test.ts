@@ -1,5 +1,6 @@
 /** Events from outside: waits that take them, and what follows them. */
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { defineSaga } from './define.ts'
 import { stepOf } from './evolve.ts'
 import { ask, both, Data, Empty, Run, sure } from './saga.testkit.ts'
@@ -91,6 +92,21 @@ describe('a wait', () => {
     expect(event(undoing, 'm1')).toMatchObject([{ type: 'ReplyIgnored', why: 'no step waits for it any more' }])
   })
 
+  test('an event whose schema gives what is no JSON is refused, since it would be another after a restart', () => {
+    const dated = { type: 'dated', data: z.object({ on: z.coerce.date() }) }
+    const run = new Run(saga().wait('w', { for: dated, withinMs: days }).end())
+    expect(event(run, 'm1', { on: '2026-01-01' }, 'dated')).toMatchObject([
+      { type: 'ReplyIgnored', step: 'w', why: expect.stringMatching(/it.on is a Date/) as string },
+    ])
+  })
+
+  test('an event that names the command it came with is taken all the same', () => {
+    const run = new Run(signUp)
+    const reply = { type: 'accepted', payload: { id: 'x' }, id: 'm1', causationId: 'S:a:do' }
+    expect(run.input({ type: 'reply', reply })).toMatchObject([{ type: 'EventKept' }])
+    expect(run.done('a').status).toBe('COMPLETED')
+  })
+
   test('an event without an id of its own counts each time', () => {
     const run = new Run(twice)
     event(run, undefined)
@@ -159,6 +175,22 @@ describe('what follows an event', () => {
     event(run, 'm1', {}, 'free')
     run.done('timer')
     expect([run.status, run.open]).toEqual(['STARTED', ['S:timer:do2']])
+  })
+
+  test('a cancel that comes while another is decided has its turn when that is refused', () => {
+    const run = completed()
+    run.cancel()
+    expect(event(run, 'm1', {}, 'expired')).toMatchObject([{ type: 'EventKept' }])
+    run.reply('create', 'create.kept', { error: 'a runner has it' }, 'undo')
+    expect([run.status, run.state.cancel?.by, run.open]).toEqual(['CANCELLING', 'timer', ['S:create:undo2']])
+  })
+
+  test('events of other types under one id are other events', () => {
+    const run = completed()
+    event(run, 'm1', {}, 'free')
+    run.done('timer')
+    event(run, 'm1', {}, 'expired')
+    expect(run.status).toBe('CANCELLING')
   })
 
   test('a cancel for a parked saga waits until somebody has looked at it', () => {

@@ -8,6 +8,8 @@ import { followEvent } from './advance.ts'
 import { check, type ReplyMessage } from './contract.ts'
 import type { Follow } from './definition.ts'
 import type { EventName } from './events.ts'
+import { followedName } from './evolve.ts'
+import { whyNotPlain } from './plain.ts'
 import { hasEnded } from './state.ts'
 import type { Turn } from './turn.ts'
 
@@ -38,17 +40,18 @@ function whyNot(turn: Turn, { type }: ReplyMessage, event: EventName): Ignored |
   if (event.id !== null && cameBefore(turn, event)) return { why: 'this event came before', repeated: true }
   if (hasEnded(state.status) && !(state.status === 'COMPLETED' && turn.definition.follows.length > 0))
     return { why: `the saga has ended ${state.status}` }
-  if (state.kept !== undefined && state.kept.length >= mostKept)
+  if ((state.kept ?? []).filter((each) => each.event.type === type).length >= mostKept)
     return { why: `${mostKept} events of ${type} wait already` }
   return null
 }
 
-function cameBefore(turn: Turn, { type, id }: EventName): boolean {
+function cameBefore(turn: Turn, name: EventName): boolean {
+  const { type, id } = name
   const { kept = [], followed = [] } = turn.state
   const waits = turn.definition.byEvent.get(type) ?? []
   return (
     kept.some(({ event }) => event.type === type && event.id === id) ||
-    followed.includes(String(id)) ||
+    followed.includes(followedName(name)) ||
     waits.some((step) => turn.step(step).by === id)
   )
 }
@@ -59,11 +62,12 @@ function take(turn: Turn, event: EventName, message: ReplyMessage, follow: Follo
   const contract = (waiting ?? waits[0])?.event ?? follow?.event
   if (contract == null) return
   const data = check(contract.data, message.payload)
-  if (!data.ok)
+  const wrong = data.ok ? whyNotPlain(data.value, 'it') : data.why
+  if (!data.ok || wrong !== null)
     return turn.emit({
       type: 'ReplyIgnored',
       reply: event.type,
-      why: `it cannot be read: ${data.why}`,
+      why: `it cannot be read: ${wrong}`,
       ...(waiting === undefined ? {} : { step: waiting.name }),
     })
   if (waiting !== undefined) return turn.emit({ type: 'StepDone', step: waiting.name, reply: data.value, event })

@@ -43,7 +43,14 @@ export type Event =
   /** `retryAt` is null where the refusal is final. */
   | { readonly type: 'StepRejected'; readonly step: string; readonly reason: string; readonly retryAt: number | null }
   /** No answer in time: the outcome is unknown. `retryAt` is null where the tries are used up. */
-  | { readonly type: 'StepUnknown'; readonly step: string; readonly reason: string; readonly retryAt: number | null }
+  | {
+      readonly type: 'StepUnknown'
+      readonly step: string
+      readonly reason: string
+      readonly retryAt: number | null
+      /** A repeat was refused, which proves nothing of the try before. */
+      readonly refused?: true
+    }
   /** `effect`: `possible` where nobody knows, `denied` where an operator says, against what nobody knows, that there is none. */
   | {
       readonly type: 'StepSkipped'
@@ -85,6 +92,8 @@ export type Event =
   | { readonly type: 'UndoDone'; readonly step: string }
   /** A success of a step that counted as without effect came late: its effect may be left behind, so it is undone. */
   | { readonly type: 'EffectFound'; readonly step: string; readonly reply: unknown }
+  /** A success that tells of one more effect of a step that is done: all of them are undone with it. */
+  | { readonly type: 'EffectRepeated'; readonly step: string; readonly reply: unknown }
   | { readonly type: 'SagaParked'; readonly step: string; readonly reason: string }
   | { readonly type: 'SagaResumed'; readonly by: string; readonly reason: string }
   | { readonly type: 'SagaCompleted'; readonly at: number }
@@ -105,6 +114,8 @@ export type Event =
       readonly step?: string
       /** It is known to have come before. */
       readonly repeated?: true
+      /** It shows that this step took effect, which an operator has denied; nothing undoes it. */
+      readonly contradicts?: string
     }
   /** A request by a person or a clock that changed nothing. */
   | { readonly type: 'RequestRefused'; readonly request: string; readonly why: string }

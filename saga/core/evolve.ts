@@ -86,7 +86,7 @@ function next(state: SagaState, event: Exclude<Event, { type: 'SagaStarted' }>):
         ...(event.round > 1 ? { round: event.round } : {}),
         ...(phase === 'todo' ? { since: event.at } : {}),
         ...(phase === 'done' ? { before: true } : {}),
-        ...(phase !== 'todo' && event.attempt === 1 ? { resent: true } : {}),
+        ...(phase === 'todo' ? {} : { resent: true }),
         nextAt: event.until,
       })
     }
@@ -125,6 +125,8 @@ function next(state: SagaState, event: Exclude<Event, { type: 'SagaStarted' }>):
       return undoDone(state, event.step)
     case 'EffectFound':
       return effectFound(state, event.step, event.reply)
+    case 'EffectRepeated':
+      return effectAdded(state, event.step, event.reply)
     case 'ReplyIgnored':
       // What is outstanding stays so; should its time pass, this is why.
       return event.step === undefined
@@ -149,8 +151,12 @@ function skipped(state: SagaState, event: Event & { type: 'StepSkipped' }): Saga
 
 /** A wait keeps the id of what it took, since each event counts once. */
 function stepDone(given: SagaState, { step, reply, event }: Event & { type: 'StepDone' }): SagaState {
-  // Found done while it is undone, it may be newer than what is undone now.
-  const state = given.undoing === undefined ? given : { ...given, undoing: undefined }
+  // Found done while the saga is undone, it may be newer than what is undone now; left out before, its time is no matter now.
+  const late = stepOf(given, step).phase === 'skipped'
+  const state =
+    given.undoing === undefined && !late
+      ? given
+      : { ...given, undoing: undefined, expiresAt: late ? null : given.expiresAt }
   if (event === undefined) return withStep(state, step, { phase: 'done', reply })
   return withoutKept(withStep(state, step, { phase: 'done', reply, by: event.id }), event)
 }
@@ -162,12 +168,17 @@ function withoutKept(state: SagaState, { type, id }: EventName): SagaState {
   return { ...state, kept }
 }
 
+/** An id is one of its type. */
+export const followedName = ({ type, id }: EventName): string => `${type} ${id}`
+
 /** How many ids of events are remembered, far more than come twice late. */
 const mostFollowed = 32
 
 function followed(state: SagaState, event: EventName): SagaState {
   const rest = withoutKept(state, event)
-  return event.id === null ? rest : { ...rest, followed: [...(state.followed ?? []), event.id].slice(-mostFollowed) }
+  return event.id === null
+    ? rest
+    : { ...rest, followed: [...(state.followed ?? []), followedName(event)].slice(-mostFollowed) }
 }
 
 /** Undone, unless more of its successes were found: the next is then done, and undone under a fresh id. */
@@ -177,12 +188,20 @@ function undoDone(state: SagaState, step: string): SagaState {
   return foundNext(state, step, { ...found, at: found.at + 1 })
 }
 
+/** One more of a step's successes: it is undone after the others. */
+function effectAdded(state: SagaState, name: string, reply: unknown): SagaState {
+  const step = stepOf(state, name)
+  const replies = [...(step.found?.replies ?? [step.reply]), reply]
+  return setStep(state, name, { ...step, found: { replies, at: step.found?.at ?? 0 } })
+}
+
 function effectFound(state: SagaState, name: string, reply: unknown): SagaState {
   const step = stepOf(state, name)
-  const replies = [...(step.found?.replies ?? []), reply]
-  const open = step.found !== undefined && (step.phase === 'undoing' || step.phase === 'stuck')
-  // The undo of another success is under way: this one is next.
-  if (open) return setStep(state, name, { ...step, found: { replies, at: step.found?.at ?? 0 } })
+  // The undo of a known success is under way.
+  if ((step.phase === 'undoing' || step.phase === 'stuck') && step.blind !== true)
+    return effectAdded(state, name, reply)
+  const before = step.found?.replies ?? (step.blind === true || step.reply === undefined ? [] : [step.reply])
+  const replies = [...before, reply]
   return {
     ...foundNext(state, name, { replies, at: replies.length - 1 }),
     status: state.cancel === null ? 'COMPENSATING' : 'CANCELLING',

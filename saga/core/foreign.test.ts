@@ -1,7 +1,7 @@
 /** Participants of others: no causation ids, no dedupe, no tombstones, whatever their contract says. */
 import { describe, expect, test } from 'vitest'
 import { defineSaga } from './define.ts'
-import { both, Empty, Run } from './saga.testkit.ts'
+import { ask, both, Empty, Run, steady } from './saga.testkit.ts'
 import { stepOf } from './evolve.ts'
 
 const order = defineSaga('s', { version: 1, input: Empty }).step('a', both('a')).step('b', both('b')).end()
@@ -100,4 +100,69 @@ test('a refusal of the only try is final, also from one who names nothing', () =
   const run = new Run(order)
   says(run, 'a.refused', { error: 'no' })
   expect(says(run, 'a.done', { id: 'o-1' })).toMatchObject([{ type: 'ReplyIgnored' }])
+})
+
+describe('commands that were sent more than once to one who does not name them', () => {
+  test('may have had one more effect: a second success is undone with the first', () => {
+    const run = new Run(order).wake(2)
+    says(run, 'a.done', { id: 'o-1' })
+    expect(says(run, 'a.done', { id: 'o-2' })).toMatchObject([{ type: 'EffectRepeated', reply: { id: 'o-2' } }])
+    expect(says(run, 'a.done', { id: 'o-2' })).toMatchObject([{ type: 'ReplyIgnored', repeated: true }])
+    run.refused('b')
+    expect(stepOf(run.state, 'a').reply).toEqual({ id: 'o-1' })
+    says(run, 'a.undone')
+    expect([run.open, stepOf(run.state, 'a').reply]).toEqual([['S:a:undo2'], { id: 'o-2' }])
+    says(run, 'a.undone')
+    expect(run.status).toBe('COMPENSATED')
+  })
+
+  test('a second success after the undo of the first is undone too', () => {
+    const run = new Run(order).wake(2)
+    says(run, 'a.done', { id: 'o-1' })
+    run.refused('b')
+    says(run, 'a.undone')
+    expect(run.status).toBe('COMPENSATED')
+    says(run, 'a.done', { id: 'o-2' })
+    expect([run.status, stepOf(run.state, 'a').reply]).toEqual(['COMPENSATING', { id: 'o-2' }])
+  })
+
+  test('a pivot without undo that is refused when repeated parks: the first try may have been obeyed', () => {
+    const pivotal = defineSaga('s', { version: 1, input: Empty })
+      .step('a', both('a'))
+      .step('pay', { do: ask('pay'), with: () => ({}), retry: steady, attemptMs: 1000 })
+      .pivot()
+      .end()
+    const run = new Run(pivotal).done('a').wake(2)
+    says(run, 'pay.refused', { error: 'duplicate' })
+    expect(run.state.parked).toMatchObject({ step: 'pay', reason: 'it was refused when it was repeated: duplicate' })
+    says(run, 'pay.done')
+    expect(run.status).toBe('COMPLETED')
+  })
+
+  test('a success after such a refusal is taken while the saga still goes forward', () => {
+    const retried = defineSaga('s', { version: 1, input: Empty })
+      .step('a', { ...both('a'), onRejected: 'retry' })
+      .end()
+    const run = new Run(retried).wake(2)
+    says(run, 'a.refused', { error: 'duplicate' })
+    says(run, 'a.done', { id: 'o-1' })
+    expect([run.status, run.open]).toEqual(['COMPLETED', []])
+    const group = defineSaga('s', { version: 1, input: Empty })
+      .parallel((steps) => steps.step('a', both('a')).step('b', both('b')))
+      .end()
+    const beside = new Run(group).wake(2)
+    says(beside, 'a.refused', { error: 'duplicate' })
+    says(beside, 'a.done', { id: 'o-1' })
+    expect(beside.done('b').status).toBe('COMPLETED')
+  })
+})
+
+test('a success that contradicts an operator, of a step that nothing undoes, is recorded as what it is', () => {
+  const pivotal = defineSaga('s', { version: 1, input: Empty })
+    .step('pay', { do: ask('pay'), with: () => ({}), retry: steady, attemptMs: 1000 })
+    .pivot()
+    .end()
+  const run = new Run(pivotal).wake(5)
+  run.act({ kind: 'skip' })
+  expect(run.done('pay').history.at(-1)).toMatchObject({ type: 'ReplyIgnored', contradicts: 'pay' })
 })

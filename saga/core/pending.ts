@@ -7,7 +7,7 @@
 import type { CommandContract } from './contract.ts'
 import type { SagaDefinition, StepContext, StepDefinition } from './definition.ts'
 import { openSteps, stepOf } from './evolve.ts'
-import { whyNotPlain } from './plain.ts'
+import { said, whyNotPlain } from './plain.ts'
 import type { SagaState } from './state.ts'
 import { entriesOf } from './steps.ts'
 
@@ -144,7 +144,7 @@ function build(definition: SagaDefinition, state: SagaState, step: StepDefinitio
     }
     return { ok: true, command }
   } catch (error) {
-    return { ok: false, why: `the ${direction} payload of step ${step.name} could not be built: ${String(error)}` }
+    return { ok: false, why: `the ${direction} payload of step ${step.name} could not be built: ${said(error)}` }
   }
 }
 

@@ -26,5 +26,14 @@ export function whyNotPlain(value: unknown, path: string, depth = 0): string | n
   return null
 }
 
+/** What was thrown, as text: even that may fail. */
+export function said(error: unknown): string {
+  try {
+    return String(error)
+  } catch {
+    return 'something was thrown that has no text'
+  }
+}
+
 const not = (path: string, what: string): string =>
   `${path} is ${what}, which no store gives back as it was; use plain JSON: text, finite numbers, booleans, null, lists and objects`

@@ -24,7 +24,8 @@ interface Match {
 
 export function receive(turn: Turn, reply: ReplyMessage): void {
   const match = findMatch(turn, reply)
-  if (match === null && takeEvent(turn, reply)) return
+  // An event may come with the answers to a command, and name it as they do.
+  if ((match === null || match.reading.kind === 'other') && takeEvent(turn, reply)) return
   if (match === null) return ignore(turn, reply, 'it answers nothing that is outstanding: late, repeated or foreign')
   if (match.reading.kind === 'unreadable') return unreadable(turn, match, reply, match.reading.why)
   if (match.reading.kind === 'done') return succeeded(turn, match, match.reading.data, reply)
@@ -86,22 +87,30 @@ function awaits(turn: Turn, step: StepDefinition, direction: Direction, reply: R
   if (hasEnded(turn.state.status) && turn.state.status !== 'COMPLETED') return false
   if (direction === 'query') return state.querying === true
   if (direction === 'undo') return state.phase === 'undoing' || state.phase === 'stuck'
+  if (state.phase === 'rejected') return reply !== null && provesLittle(turn, step, reply) && isForward(turn)
   return state.phase === 'asked' || state.phase === 'unknown' || (state.phase === 'skipped' && state.exhausted === true)
 }
 
+/** Of one who does not name commands: sent more than once, one may have been obeyed and the next refused, or obeyed too. */
+const provesLittle = (turn: Turn, step: StepDefinition, { causationId }: ReplyMessage): boolean =>
+  causationId === undefined && turn.step(step).resent === true
+
 /**
- * The step counts as without effect although nobody knew, or its effect was found before; and nothing keeps a late command
- * out. Whether something does is a fact about who answers: one that does not name its command is none of ours, whatever the
- * contract says. Nor does a refusal by such a one prove anything, once the command was sent more than once.
+ * Whether a success shows an effect that is left behind, or one more. Where the step counts as without effect although nobody
+ * knew, nothing may have kept a late command out; where a command was sent more than once to one who does not name commands,
+ * each may have been obeyed. Whether something keeps late commands out is a fact about who answers: one that does not name its
+ * command is none of ours, whatever the contract says.
  */
-function mayShowEffect(turn: Turn, step: StepDefinition, { causationId }: ReplyMessage): boolean {
-  const { phase, blind, found, attempts, resent } = turn.step(step)
-  if (step.undo === null) return false
-  const foreign = causationId === undefined
+function mayShowEffect(turn: Turn, step: StepDefinition, reply: ReplyMessage): boolean {
+  const { phase, blind, found } = turn.step(step)
+  const again = provesLittle(turn, step, reply)
   if (phase === 'skipped') return blind === true
-  if (phase === 'rejected') return foreign && (attempts > 1 || resent === true) && !isForward(turn)
+  if (step.undo === null) return false
+  if (phase === 'done') return again
+  if (phase === 'rejected') return again && !isForward(turn)
+  const unguarded = reply.causationId === undefined || step.do?.tombstones === false
   const undone = phase === 'undoing' || phase === 'undone' || phase === 'stuck'
-  return undone && (blind === true || found !== undefined) && (foreign || step.do?.tombstones === false)
+  return undone && (again || (unguarded && (blind === true || found !== undefined)))
 }
 
 const isForward = ({ state }: Turn): boolean => (state.parked?.from ?? state.status) === 'STARTED'
@@ -124,12 +133,17 @@ const mostFound = 32
 
 /** Each success is undone once: what tells nothing new is a repeat. */
 function found(turn: Turn, step: StepDefinition, value: unknown, reply: ReplyMessage): void {
-  const known = turn.step(step).found?.replies ?? []
+  const { phase, blind, reply: first, found: more } = turn.step(step)
+  const known = more?.replies ?? (blind === true || first === undefined ? [] : [first])
   const text = JSON.stringify(value)
   if (known.some((each) => JSON.stringify(each) === text))
-    return turn.emit({ type: 'ReplyIgnored', reply: reply.type, why: 'it is undone already', repeated: true })
+    return turn.emit({ type: 'ReplyIgnored', reply: reply.type, why: 'it says nothing new', repeated: true })
   if (known.length >= mostFound) return ignore(turn, reply, `more than ${mostFound} successes of one step came late`)
-  turn.emit({ type: 'EffectFound', step: step.name, reply: value })
+  if (step.undo === null) {
+    const why = `step ${step.name} took effect, against what an operator said, and has no undo`
+    return turn.emit({ type: 'ReplyIgnored', reply: reply.type, why, contradicts: step.name })
+  }
+  turn.emit({ type: phase === 'done' ? 'EffectRepeated' : 'EffectFound', step: step.name, reply: value })
 }
 
 function refused(turn: Turn, { step, direction }: Match, reason: string, reply: ReplyMessage): void {
@@ -138,6 +152,15 @@ function refused(turn: Turn, { step, direction }: Match, reason: string, reply: 
   if (direction === 'query') return notThereYet(turn, step, reason)
   if (state.phase !== 'asked' && state.phase !== 'unknown')
     return ignore(turn, reply, 'it confirms that the step had no effect')
+  // Nothing would undo the try that may have been obeyed before.
+  if (step.place === 'pivot' && step.undo === null && provesLittle(turn, step, reply))
+    return turn.emit({
+      type: 'StepUnknown',
+      step: step.name,
+      reason: `it was refused when it was repeated: ${reason}`,
+      retryAt: null,
+      refused: true,
+    })
   resumeFrom(turn, step)
   const again = step.onRejected === 'retry' && isForward(turn) && !exhausted(turn, step)
   const retryAt = again ? turn.retryAt(step.retry, step, state.attempts) : null

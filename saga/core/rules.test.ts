@@ -695,6 +695,12 @@ describe('decided where the documents are silent', () => {
     expect(run.state).toMatchObject({ status: 'CANCELLING', cancel: { by: 'timer' } })
   })
 
+  test('what was left out and answers late keeps its own time: the saga no longer does', () => {
+    const run = new Run(late).done('a', 'p').wake(5)
+    expect([run.status, run.wakeAt]).toEqual(['COMPLETED', 60_000])
+    expect([run.done('z').phase('z'), run.wakeAt]).toEqual(['done', null])
+  })
+
   test('a late success of what was left out is taken in', () => {
     const run = new Run(late).done('a', 'p').wake(5).done('z')
     expect([run.status, run.phase('z')]).toEqual(['COMPLETED', 'done'])
@@ -827,6 +833,31 @@ describe('a mistake in a definition’s functions', () => {
       .done('a')
       .refused('b')
     expect(run.state.parked).toMatchObject({ step: 'a', from: 'COMPENSATING' })
+  })
+
+  test('a query whose payload cannot be built parks the saga with the reason', () => {
+    const run = new Run(
+      saga()
+        .step('a', { ...both('a'), query: ask('q'), queryWith: bug, onUnknown: 'query' })
+        .end(),
+    ).wake(2)
+    expect(run.state.parked?.reason).toMatch(/the query payload of step a could not be built: .*bug/)
+  })
+
+  test('whatever a payload function throws, the saga parks', () => {
+    const run = new Run(
+      saga()
+        .step('a', {
+          do: ask('a'),
+          effect: 'none',
+          with: () => {
+            // oxlint-disable-next-line no-throw-literal -- what a user's function may do
+            throw Object.create(null)
+          },
+        })
+        .end(),
+    )
+    expect(run.state.parked?.reason).toMatch(/something was thrown that has no text/)
   })
 
   test('a payload that is no JSON parks the saga, and says where', () => {

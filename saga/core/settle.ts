@@ -2,7 +2,7 @@
 import { parkAt } from './advance.ts'
 import type { Checked } from './contract.ts'
 import type { StepDefinition } from './definition.ts'
-import { whyNotPlain } from './plain.ts'
+import { said, whyNotPlain } from './plain.ts'
 import type { Turn } from './turn.ts'
 
 /** Tries or the step's time are used up. */
@@ -41,6 +41,6 @@ export function keptOf(step: StepDefinition, data: unknown): Checked<unknown> {
     const why = value === undefined ? null : whyNotPlain(value, `what step ${step.name} keeps`)
     return why === null ? { ok: true, value } : { ok: false, why }
   } catch (error) {
-    return { ok: false, why: `the keep function of step ${step.name} failed: ${String(error)}` }
+    return { ok: false, why: `the keep function of step ${step.name} failed: ${said(error)}` }
   }
 }

@@ -129,7 +129,7 @@ export interface SagaState {
   readonly undoing?: number | undefined
   /** Events that came before what they are for. */
   readonly kept?: readonly KeptEvent[] | undefined
-  /** Ids of the last events that had a consequence. */
+  /** Types and ids of the last events that had a consequence. */
   readonly followed?: readonly string[] | undefined
 }
 

@@ -45,9 +45,10 @@ const stepStructure = (step: StepDefinition): StepStructure => ({
 /** Names what is sent and which answers are read. */
 function commandText(command: CommandContract | null): string | null {
   if (command === null) return null
-  const { participant, type, done, rejected, answered } = command
+  const { participant, type, done, rejected, answered, commandChannel, eventChannel } = command
   const answers = [done.type, rejected?.type].filter((each) => each !== undefined && each !== '').join(' or ')
-  return `${participant}.${type}${answers === '' ? '' : ` (${answers})`}${answered ? '' : ', sent only'}`
+  const usual = commandChannel === `${participant}_commands` && eventChannel === `${participant}_events`
+  return `${participant}.${type}${answers === '' ? '' : ` (${answers})`}${answered ? '' : ', sent only'}${usual ? '' : ` by ${commandChannel} and ${eventChannel}`}`
 }
 
 /** A short name for a structure, kept with each saga (FNV-1a, twice 32 bits; spread matters here, secrecy does not). */

@@ -1,5 +1,5 @@
 /** Takes a wake-up in: attempts without an answer become unknown, pauses end, deadlines pass. */
-import { ask, askUndo, beginCancel } from './advance.ts'
+import { ask, askUndo, beginCancel, parkAt } from './advance.ts'
 import type { StepDefinition } from './definition.ts'
 import { canTurnBack } from './pending.ts'
 import { exhausted, leaveOut, outcomeUnknown, undoFailed } from './settle.ts'
@@ -39,9 +39,10 @@ function stepDue(turn: Turn, step: StepDefinition): void {
 
 function settleAgain(turn: Turn, step: StepDefinition): void {
   const attempt = turn.step(step).attempts + 1
-  if (step.onUnknown === 'query')
-    turn.emit({ type: 'StepQueried', step: step.name, attempt, until: turn.now + step.attemptMs })
-  else ask(turn, step, attempt)
+  if (step.onUnknown !== 'query') return void ask(turn, step, attempt)
+  const built = turn.build(step, 'query')
+  if (!built.ok) return void parkAt(turn, step.name, built.why)
+  turn.emit({ type: 'StepQueried', step: step.name, attempt, until: turn.now + step.attemptMs })
 }
 
 /** A command or a settlement query stayed without an answer. */

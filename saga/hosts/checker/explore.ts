@@ -96,7 +96,10 @@ export class Explorer {
 
   constructor(setting: Setting) {
     this.#setting = setting
-    this.#sagas = new Sagas(setting.definition, setting.rules, (saga) => {
+    const { steps } = setting.definition
+    const forgetful = steps.filter(({ index }) => setting.network[index]?.participant.forgetful === true)
+    const names = new Set(forgetful.map(({ name }) => name))
+    this.#sagas = new Sagas(setting.definition, setting.rules, names, (saga) => {
       for (const command of saga.pending.commands) setting.answers.learn(command)
     })
   }

@@ -11,13 +11,16 @@ import { due } from './timeless.ts'
 
 export class NormalForm {
   readonly #definition: SagaDefinition
+  readonly #forgetful: ReadonlySet<string>
   readonly #steps = new Map<string, StepState>()
   /** Most steps of a state are those of the state before, and normal already. */
   readonly #normal = new WeakMap<StepState, StepState>()
   readonly #numbers = new WeakMap<StepState, number>()
 
-  constructor(definition: SagaDefinition) {
+  /** @param forgetful names of the steps whose participants do not know what they have done */
+  constructor(definition: SagaDefinition, forgetful: ReadonlySet<string>) {
     this.#definition = definition
+    this.#forgetful = forgetful
   }
 
   of(state: SagaState): SagaState {
@@ -51,7 +54,9 @@ export class NormalForm {
   #step(steps: SagaState['steps'], definition: StepDefinition): SagaState['steps'] {
     const step = stepIn(steps, definition.name)
     if (step === undefined) return steps
-    const normal = this.#normal.get(step) ?? this.#known(definition, normalStep(definition, step))
+    const normal =
+      this.#normal.get(step) ??
+      this.#known(definition, normalStep(definition, step, this.#forgetful.has(definition.name)))
     this.#normal.set(step, normal)
     return normal === step ? steps : withStepIn(steps, definition.name, normal)
   }
@@ -85,9 +90,11 @@ export function turnsBackForGood(
   return decider?.phase === 'undone' && decider.blind !== true && decider.found === undefined
 }
 
-function normalStep(definition: StepDefinition, step: StepState): StepState {
+/** That it was sent more than once counts where that may have had more than one effect. */
+function normalStep(definition: StepDefinition, { resent, ...step }: StepState, forgetful: boolean): StepState {
   return {
     ...step,
+    ...(forgetful && resent === true ? { resent } : {}),
     since: 0,
     attempts: Math.min(step.attempts, attemptsThatCount(definition, step)),
     ...(step.nextAt === undefined ? {} : { nextAt: 0 }),
@@ -95,9 +102,9 @@ function normalStep(definition: StepDefinition, step: StepState): StepState {
   }
 }
 
-/** Tries are compared while there are more to come; of a refusal it counts whether there were several. */
+/** Tries are compared while there are more to come. */
 function attemptsThatCount({ retry, undoRetry }: StepDefinition, { phase, paused, exhausted }: StepState): number {
-  if (phase === 'rejected' && paused !== true) return 2
+  if (phase === 'rejected' && paused !== true) return 0
   if (phase === 'undoing') return undoRetry.tries === Infinity ? 2 : undoRetry.tries
   if (phase !== 'asked' && phase !== 'rejected' && phase !== 'unknown') return 0
   return retry.tries !== Infinity ? retry.tries : exhausted === true ? 1 : 2

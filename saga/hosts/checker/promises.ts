@@ -144,7 +144,9 @@ export function brokenBy(
     case 'UndoAsked':
       return undoFault(definition, state, step, wasSent)
     case 'StepUnknown':
-      return event.retryAt === null && step.onUnknown === 'repeat' ? triesFault(step, ledger) : null
+      return event.retryAt === null && event.refused !== true && step.onUnknown === 'repeat'
+        ? triesFault(step, ledger)
+        : null
     case 'StepRejected': {
       const final = event.retryAt === null && step.onRejected === 'retry' && state.status === 'STARTED'
       return final && step.do !== null ? triesFault(step, ledger) : null

@@ -31,9 +31,9 @@ export class Sagas {
   readonly #met: (saga: Saga) => void
 
   /** @param met is told of each state once */
-  constructor(definition: SagaDefinition, rules: Rules, met: (saga: Saga) => void) {
+  constructor(definition: SagaDefinition, rules: Rules, forgetful: ReadonlySet<string>, met: (saga: Saga) => void) {
     this.#definition = definition
-    this.#normal = new NormalForm(definition)
+    this.#normal = new NormalForm(definition, forgetful)
     this.#rules = rules
     this.#met = met
   }

@@ -40,6 +40,14 @@ describe('another structure is told in words', () => {
       'do of step b was shop.do_b (b.done or b.refused) and is shop.do_x (x.done or x.refused)',
     ],
     [
+      'another channel',
+      saga()
+        .step('a', both('a'))
+        .step('b', { ...both('b'), do: { ...ask('b'), eventChannel: 'elsewhere' } })
+        .end(),
+      'do of step b was shop.do_b (b.done or b.refused) and is shop.do_b (b.done or b.refused) by shop_commands and elsewhere',
+    ],
+    [
       'another undo',
       saga()
         .step('a', both('a'))

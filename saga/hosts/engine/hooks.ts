@@ -1,7 +1,7 @@
-/** Tells the owner of the process what moved and what an operator should know. A hook that throws harms nothing. */
+/** Tells the owner of the process what moved and what an operator should know. A hook that throws, or rejects, harms nothing. */
 import type { Event } from '../../core/events.ts'
 import type { SagaState } from '../../core/state.ts'
-import { problemReporter, type OnProblem } from '../../problem.ts'
+import { guarded, problemReporter, type OnProblem } from '../../problem.ts'
 import type { HistoryEntry } from '../../stores/store.ts'
 import type { EngineOptions } from './engine.ts'
 
@@ -22,12 +22,12 @@ export class Hooks {
   }
 
   #show(state: SagaState, entry: HistoryEntry): void {
-    if (this.#onMove === undefined) return
-    try {
-      this.#onMove({ ...entry, state })
-    } catch (cause) {
-      this.onProblem({ what: 'the onMove hook failed', needsPerson: false, sagaId: state.id, cause })
-    }
+    const onMove = this.#onMove
+    if (onMove === undefined) return
+    guarded(
+      () => onMove({ ...entry, state }),
+      (cause) => this.onProblem({ what: 'the onMove hook failed', needsPerson: false, sagaId: state.id, cause }),
+    )
   }
 
   #tell({ id, definition, version }: SagaState, event: Event): void {
@@ -44,6 +44,14 @@ export class Hooks {
         needsPerson: false,
         sagaId: id,
       })
+    else if (event.type === 'EffectRepeated')
+      this.onProblem({
+        what: `${saga} has had one more effect at step ${event.step}, whose command was repeated: ${JSON.stringify(event.reply)}. It is undone if the saga is; else undo it by hand`,
+        needsPerson: true,
+        sagaId: id,
+      })
+    else if (event.type === 'ReplyIgnored' && event.contradicts !== undefined)
+      this.onProblem({ what: `${saga}: ${event.why}. Undo it by hand`, needsPerson: true, sagaId: id })
     else if (event.type === 'ReplyIgnored' && event.step !== undefined)
       this.onProblem({
         what: `${saga} waits at step ${event.step}, since of ${event.reply} ${event.why}`,
