@@ -9,8 +9,15 @@
  */
 import type { FastifyReply } from 'fastify'
 import { once } from 'node:events'
+import type { z } from 'zod'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
+
+/** Of a route that streams, for its API page: what its events hold as JSON. */
+export const streamOf = (data: z.ZodType) => ({
+  description: 'Server-sent events; the data of each is JSON of this shape',
+  content: { 'text/event-stream': { schema: data } },
+})
 
 export interface StreamOptions {
   /** Open streams of a server; each holds a socket. */

@@ -11,8 +11,16 @@ import type { HistoryEntry, StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
 import { utcText } from '../../shared/time/utc.ts'
 import type { Presenter } from './presenter.ts'
-import { found, SagaId, type Shell } from './shell.ts'
-import type { EventStream } from './streams.ts'
+import { Status } from './reads.ts'
+import { Failure, found, SagaId, type Shell } from './shell.ts'
+import { streamOf, type EventStream } from './streams.ts'
+
+const Move = z.object({
+  seq: z.int(),
+  at: z.string(),
+  status: Status,
+  events: z.array(z.looseObject({ type: z.string() })),
+})
 
 export interface UpdatesRoute {
   /** With `:saga_id` in it. */
@@ -36,9 +44,15 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
         tags: ['sagas'],
         summary: 'Follow a saga as an event stream',
         description: `Each event has an id and JSON as its data: ${tells === 'moves' ? 'a move of the saga, from its first' : 'the saga as it is now, then as it becomes'}. It ends when the saga has ended or needs an operator.`,
-        produces: ['text/event-stream'],
         params: SagaId,
         headers: z.object({ 'last-event-id': z.coerce.number().int().min(0).optional() }),
+        response: {
+          200: streamOf(tells === 'moves' ? Move : presenter.view),
+          204: z.null().describe('Nothing more is to come'),
+          400: Failure,
+          404: Failure,
+          503: Failure,
+        },
       },
     },
     async (request, reply) => {
@@ -47,7 +61,7 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
       if (unknown !== undefined && (await engine.get(saga_id)) === null)
         return streams.run(reply, (stream) => stream.send(null, unknown(saga_id)))
       const saga = await found(engine, saga_id)
-      if (isSettled(saga.state.status) && seen >= saga.seq) return reply.code(204).send()
+      if (isSettled(saga.state.status) && seen >= saga.seq) return reply.code(204).send(null)
       // One that says that it has seen moves that are not there yet has mistaken the saga, and shall hear of its end all the same.
       const after = Math.min(seen, saga.seq)
       const tell = tells === 'moves' ? tellMoves : tellStates

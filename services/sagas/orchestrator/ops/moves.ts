@@ -2,7 +2,20 @@
 import { z } from 'zod'
 import { HttpError } from '../../../shared/http/http-error.ts'
 import type { Ops } from './ops.ts'
-import { opsRoute, refusals, tags } from './schemas.ts'
+import { streamOf } from '../streams.ts'
+import { MoveView, opsRoute, refusals, tags } from './schemas.ts'
+
+const Told = z.object({
+  moves: z.array(
+    MoveView.extend({
+      sagaId: z.string(),
+      definition: z.string(),
+      version: z.int(),
+      key: z.string().nullable(),
+    }),
+  ),
+  damaged: z.array(z.object({ id: z.string(), problem: z.string() })),
+})
 
 const Position = z.string().min(1).max(200)
 
@@ -18,10 +31,9 @@ export function addOpsMoves({ server, engine, streams, store, ask, view }: Ops):
         summary: 'Follow the moves of all sagas as an event stream',
         description:
           'Each event holds moves in the order in which they became visible; its id is the position after them. Who comes back with the last id as `Last-Event-ID`, or as `after`, misses no move and sees none twice. Without one it begins with the oldest move that is kept. `definition` leaves out the moves of others.',
-        produces: ['text/event-stream'],
         querystring: z.object({ after: Position.optional(), definition: z.string().max(200).optional() }),
         headers: z.object({ 'last-event-id': Position.optional() }),
-        response: { ...refusals },
+        response: { 200: streamOf(Told), ...refusals },
       },
     },
     async (request, reply) => {
