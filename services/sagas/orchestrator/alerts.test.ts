@@ -7,6 +7,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { openHouse } from './house.testkit.ts'
 
+const promtool = 'promtool'
 const file = join(import.meta.dirname, 'alerts.yaml')
 const Rule = z.strictObject({
   alert: z.string().regex(/^[A-Z]\w+$/),
@@ -36,7 +37,7 @@ test('every figure that a rule asks for is told by an orchestrator', async () =>
 })
 
 test('promtool, where it is installed, finds nothing wrong', () => {
-  const { error, status, stdout, stderr } = spawnSync('promtool', ['check', 'rules', file], { encoding: 'utf8' })
+  const { error, status, stdout, stderr } = spawnSync(promtool, ['check', 'rules', file], { encoding: 'utf8' })
   const missing = error !== undefined && 'code' in error && error.code === 'ENOENT'
   expect(missing ? 'not installed' : `${status} ${stdout}${stderr}`).toMatch(/^(not installed|0 )/)
 })

@@ -71,7 +71,7 @@ async function decisionOf(engine: Engine, { saga }: StoredAnswer, subject: strin
   return null // not decided yet: it goes on by itself, and the saga shows the outcome
 }
 
-export const OperatorAction = z.discriminatedUnion('kind', [
+const OperatorAction = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('retry') }),
   z.object({ kind: z.literal('skip') }),
   z.object({ kind: z.literal('giveUp') }),
@@ -79,7 +79,7 @@ export const OperatorAction = z.discriminatedUnion('kind', [
 ])
 
 /** Who does it and why: kept with the saga. */
-export const Because = { by: z.string().min(1).max(100), reason: z.string().min(1).max(1000) }
+const Because = { by: z.string().min(1).max(100), reason: z.string().min(1).max(1000) }
 
 export function addActions({ server, engine, ask }: Shell, prefix: string): void {
   server.post(

@@ -38,7 +38,7 @@ export const tell = house.command('tell', {
 const quick = { tries: 2, firstMs: 10, factor: 1, maxMs: 10, jitter: 0 }
 const patient = { ...quick, tries: 1000 }
 
-export const tableSaga = defineSaga('table', { version: 1, input: Guest })
+const tableSaga = defineSaga('table', { version: 1, input: Guest })
   .step('hold', {
     do: hold,
     with: ({ input }) => input,
@@ -62,7 +62,7 @@ const View = Summary.extend({ table: z.int().nullable() })
 
 const summaryOf = ({ id, state }: StoredSaga) => ({ id, guest: Guest.parse(state.input).guest, status: state.status })
 
-export const tablePresenter: Presenter<z.infer<typeof Summary>, z.infer<typeof View>> = {
+const tablePresenter: Presenter<z.infer<typeof Summary>, z.infer<typeof View>> = {
   summary: Summary,
   view: View,
   summaryOf,
@@ -73,7 +73,7 @@ export const tablePresenter: Presenter<z.infer<typeof Summary>, z.infer<typeof V
   eventView: ({ type, ...event }) => ('step' in event ? { type, step: event.step } : { type }),
 }
 
-export function tableRoutes(shell: Shell): void {
+function tableRoutes(shell: Shell): void {
   const presenter = tablePresenter
   addStart(shell, {
     path: '/tables',

@@ -6,7 +6,7 @@ import { Status } from '../reads.ts'
 const sagaId = '01920a3c-5d1e-7000-8000-0000000000a1'
 const at = '2026-01-31T12:00:00.000Z'
 
-export const Time = z.string().meta({ format: 'date-time', example: at })
+const Time = z.string().meta({ format: 'date-time', example: at })
 const Id = z.string().meta({ example: sagaId })
 const StepName = z.string().meta({ example: 'authorise' })
 const Who = z.string().min(1).max(100).meta({ description: 'Who does it; kept with the saga', example: 'jane' })
@@ -17,11 +17,11 @@ const Why = z
   .meta({ description: 'Why; kept with the saga', example: 'the gateway is mended' })
 
 /** RFC 9457. */
-export const Problem = z
+const Problem = z
   .object({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
   .meta({ example: { type: 'about:blank', title: 'Not Found', status: 404, detail: `There is no saga ${sagaId}.` } })
 
-export const problemBody = (status: number, detail: string): z.infer<typeof Problem> => ({
+const problemBody = (status: number, detail: string): z.infer<typeof Problem> => ({
   type: 'about:blank',
   title: STATUS_CODES[status] ?? 'Error',
   status,

@@ -36,7 +36,7 @@ export function opsView(secretSteps: readonly string[]): OpsView {
   }
 }
 
-export const timeOf = (ms: number): string => new Date(ms).toISOString()
+const timeOf = (ms: number): string => new Date(ms).toISOString()
 
 const timeOrNull = (ms: number | null | undefined): string | null => (ms == null ? null : timeOf(ms))
 
