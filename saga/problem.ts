@@ -19,21 +19,40 @@ export type OnProblem = (problem: Problem) => void
  * in one line.
  */
 export function problemReporter(onProblem: OnProblem = printWhereNeeded): OnProblem {
-  return (problem) => {
-    try {
-      onProblem(problem)
-    } catch (error) {
-      print(`${textOf(problem)} (and the onProblem hook failed on it: ${String(error)})`)
-    }
+  return (problem) =>
+    guarded(
+      () => onProblem(problem),
+      (error) => print(`${textOf(problem)} (and the onProblem hook failed on it: ${said(error)})`),
+    )
+}
+
+/** Calls what a user gave. Whether it throws, or is asynchronous and rejects: `failed` is told, and nothing else happens. */
+export function guarded(call: () => unknown, failed: (error: unknown) => void): void {
+  try {
+    const result = call()
+    if (isThenable(result)) Promise.resolve(result).catch(failed)
+  } catch (error) {
+    failed(error)
   }
 }
+
+const isThenable = (value: unknown): boolean =>
+  value !== null && typeof value === 'object' && typeof (value as { then?: unknown }).then === 'function'
 
 function printWhereNeeded(problem: Problem): void {
   if (problem.needsPerson) print(textOf(problem))
 }
 
-function textOf({ what, cause }: Problem): string {
-  return cause == null ? what : `${what}: ${cause instanceof Error ? cause.message : JSON.stringify(cause)}`
+const textOf = ({ what, cause }: Problem): string => (cause == null ? what : `${what}: ${said(cause)}`)
+
+/** Whatever was thrown: a circle, an object without prototype, one whose message cannot be read. */
+function said(cause: unknown): string {
+  try {
+    const text = cause instanceof Error ? cause.message : JSON.stringify(cause)
+    return String(text)
+  } catch {
+    return `a ${typeof cause} that cannot be shown`
+  }
 }
 
 const print = (text: string): void => void process.stderr.write(`ordersaga: ${text.replaceAll(/\s*\n\s*/g, ' ')}\n`)

@@ -1,9 +1,9 @@
 /** What the owner of a process is told: moves by a hook, problems by another, and by stderr where there is none. */
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { z } from 'zod'
-import { participantContract } from '../../core/contract.ts'
-import { defineSaga } from '../../core/define.ts'
-import type { Problem } from '../../problem.ts'
+import { participantContract } from '../../declare/contract.ts'
+import { defineSaga } from '../../declare/define.ts'
+import { problemReporter, type OnProblem, type Problem } from '../../problem.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { SagaMoved } from './engine.ts'
 import { milk, started, turns, until } from './engine.testkit.ts'
@@ -17,7 +17,7 @@ function stderr(): string[] {
   return lines
 }
 
-const failing = (onProblem?: (problem: Problem) => void) => {
+const failing = (onProblem?: OnProblem) => {
   const broken = defineSaga('broken', { version: 1, input: shopSaga.input })
     .step('reserve', {
       do: shopSaga.steps[0]!.do!,
@@ -58,9 +58,41 @@ test('a hook that throws is told of, and harms nothing', async () => {
     throw new Error('no logger')
   })
   expect(state.status).toBe('PARKED')
-  expect(lines).toEqual([
-    expect.stringMatching(/is parked at step reserve.*onProblem hook failed on it: Error: no logger/),
-  ])
+  expect(lines).toEqual([expect.stringMatching(/is parked at step reserve.*onProblem hook failed on it: no logger/)])
+})
+
+// Types take it: what such a function returns is of no matter to them.
+const rejecting: () => unknown = () => Promise.reject(new Error('no logger'))
+
+test('an asynchronous hook that rejects is told of, and harms nothing', async () => {
+  const lines = stderr()
+  const { state } = await failing(rejecting)
+  expect(state.status).toBe('PARKED')
+  await until(() => expect(lines).toEqual([expect.stringMatching(/onProblem hook failed on it: no logger/)]))
+})
+
+const circle: Record<string, unknown> = {}
+circle['of'] = circle
+const unreadable = Object.create(Error.prototype, {
+  message: {
+    get() {
+      throw new Error('no message')
+    },
+  },
+}) as Error
+
+test.each([
+  ['a circle', circle],
+  ['an object without a prototype', Object.assign(Object.create(null) as object, { of: circle })],
+  ['an error without a message', unreadable],
+  ['a bigint', 1n],
+])('whatever a hook throws, it harms nothing: %s', (_what, thrown) => {
+  const lines = stderr()
+  const report = problemReporter(() => {
+    throw thrown as Error
+  })
+  report({ what: 'something', needsPerson: true, cause: thrown })
+  expect(lines).toEqual([expect.stringMatching(/^ordersaga: something: a \w+ that cannot be shown .*hook failed/)])
 })
 
 describe('the hook for moves', () => {
@@ -76,20 +108,26 @@ describe('the hook for moves', () => {
     expect(moves.at(-1)?.state).toMatchObject({ id: saga.id, status: 'COMPENSATED' })
   })
 
-  test('that throws harms nothing and is told of', async () => {
+  test.each<[string, () => unknown]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no metrics')
+      },
+    ],
+    ['is asynchronous and rejects', async () => Promise.reject(new Error('no metrics'))],
+  ])('that %s harms nothing and is told of', async (_what, onMove) => {
     const told: Problem[] = []
     const transport = memoryTransport()
     await shopkeeper(transport)
     const engine = await started({
       transport,
       onProblem: (problem) => told.push(problem),
-      onMove: () => {
-        throw new Error('no metrics')
-      },
+      onMove,
     })
     const { saga } = await engine.start(shopSaga, milk)
     expect((await engine.result(saga.id)).status).toBe('COMPLETED')
-    expect(told[0]).toMatchObject({ what: 'the onMove hook failed', needsPerson: false })
+    await until(() => expect(told[0]).toMatchObject({ what: 'the onMove hook failed', needsPerson: false }))
   })
 })
 
