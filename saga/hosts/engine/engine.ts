@@ -59,7 +59,10 @@ export interface EngineOptions {
   readonly retainMs?: number
   /** Told what an operator should know. Where none is given, what needs a person goes to stderr in one line. */
   readonly onProblem?: OnProblem
-  /** Called for each move of a saga, parking among them, once it is durable. */
+  /**
+   * Called for each move of a saga, parking among them, once it is durable. The first is shown again where another process takes
+   * up a saga that has made no other.
+   */
   readonly onMove?: (move: SagaMoved) => void
 }
 

@@ -318,7 +318,8 @@ export class Mover {
     if (definition === undefined) return this.#options.onProblem(strangeProblem(saga))
     this.remember(saga)
     const open = pending(definition, saga.state)
-    this.#options.onMoved({ saga, entries: [], pending: open, commands: open.commands })
+    const entries = saga.seq === 1 ? [firstMove(definition, saga)] : []
+    this.#options.onMoved({ saga, entries, pending: open, commands: open.commands })
   }
 
   #prepare(draft: Draft): Prepared {
@@ -403,6 +404,13 @@ export function businessKeyOf(definition: SagaDefinition, state: SagaState): str
   } catch {
     return null // only a label for lists: a saga must not fail for it
   }
+}
+
+/** Nobody may have told of it yet: it was started in a caller's transaction, or who started it has died. Decided again, not read. */
+function firstMove(definition: SagaDefinition, { id, seq, state, createdAt: at }: StoredSaga): HistoryEntry {
+  const begin: Input = { type: 'start', id, input: state.input, seed: state.seed }
+  const { events } = transition(definition, null, begin, at)
+  return { sagaId: id, seq, at, inputId: `start:${id}`, events, status: state.status }
 }
 
 /** A saga's own time never goes back, whoever sets the clock: else what it waits for would be late by as much. */

@@ -1,18 +1,21 @@
 /** Sagas that start within a transaction of the caller's. */
 import Libsql from 'libsql'
 import { describe, expect, test } from 'vitest'
+import { defineSaga } from '../../declare/define.ts'
+import type { Problem } from '../../problem.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { sqliteStore } from '../../stores/sqlite/sqlite-store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
+import type { EngineOptions, SagaMoved } from './engine.ts'
 import { milk, started, turns, until } from './engine.testkit.ts'
 import { shopkeeper, shopSaga } from './shop.testkit.ts'
 
-async function setUp() {
+async function setUp(options: Partial<EngineOptions> = {}) {
   const store = sqliteStore({ file: ':memory:' })
   const transport = memoryTransport()
   const shop = await shopkeeper(transport)
-  const engine = await started({ store, transport })
-  await store.transaction(async (tx) => void tx.exec('create table cart (id text)'))
+  const engine = await started({ store, transport, ...options })
+  await store.transaction((tx) => tx.exec('create table cart (id text)'))
   return { store, shop, engine }
 }
 
@@ -40,6 +43,36 @@ describe('in SQLite a saga', () => {
     await expect(failed).rejects.toThrow('the cart is empty')
     await turns()
     expect([await engine.count({}), shop.seen]).toEqual([0, []])
+  })
+
+  test('is shown from its first move on, and told of where it parks at once', async () => {
+    const broken = defineSaga('broken', { version: 1, input: shopSaga.input })
+      .step('reserve', {
+        do: shopSaga.steps[0]!.do!,
+        with: () => {
+          throw new Error('a mistake')
+        },
+        effect: 'none',
+      })
+      .end()
+    const told: Problem[] = []
+    const moves: SagaMoved[] = []
+    const { store, engine } = await setUp({
+      definitions: [shopSaga, broken],
+      onProblem: (problem) => told.push(problem),
+      onMove: (move) => moves.push(move),
+    })
+    const parked = await store.transaction((tx) => engine.start(broken, milk, { tx }))
+    const sound = await store.transaction((tx) => engine.start(shopSaga, milk, { tx }))
+    await engine.result(sound.id)
+    expect(told).toMatchObject([
+      { sagaId: parked.id, needsPerson: true, what: expect.stringMatching(/is parked at step reserve/) as string },
+    ])
+    for (const { id } of [parked, sound]) {
+      const history = await engine.history(id)
+      const shown = moves.filter(({ state }) => state.id === id)
+      expect(shown).toMatchObject(history.map(({ seq, at, inputId, events }) => ({ seq, at, inputId, events })))
+    }
   })
 
   test('under a used key is the saga that holds it, and another input under it is refused', async () => {

@@ -44,7 +44,7 @@ export async function startIn(store: Store, tx: unknown, beginning: Beginning): 
       updatedAt: at,
     },
     entry: { sagaId: begin.id, seq: 1, at, inputId: `start:${begin.id}`, events, status: started.status },
-    live: true,
+    live: true, // also where it parks at once: so that an engine takes it up, and tells of it
   })
   if (result.kind === 'started') return { id: begin.id, fresh: true }
   if (result.fingerprint === fingerprint) return { id: result.id, fresh: false }
