@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterEach, expect, test } from 'vitest'
 import { openDatabase, type Database } from '../shared/database/database.ts'
@@ -106,4 +107,33 @@ test('money moved twice in the books is found while the payment is still being r
   expect((await auditPayments(database)).problems).toEqual([
     expect.stringContaining('the books have customer -3998, held 1999, runner 1999'),
   ])
+})
+
+test('a transfer of a hold that the gateway does not have is found', async () => {
+  const { database, db } = await heldPayment()
+  await sql`insert into sandbox_transfers values ('tr_stray', 'pi_nobody', 'acct', 5, 0)`.execute(db)
+  const { problems } = await auditPayments(database)
+  expect(problems).toEqual(['the gateway has transferred tr_stray of a hold that there is not'])
+})
+
+test('of thousands of payments each is looked at, and others get their turn in between', async () => {
+  const { database, db } = await heldPayment()
+  const count = 2_999
+  await sql`with recursive n(i) as (select 1 union all select i + 1 from n where i < ${count})
+    insert into payments (payment_id, command_id, order_id, customer_id, saga_id, cents, status, gateway, attempt, version,
+      created_at, updated_at, expires_at)
+    select printf('many-%06d', i), printf('c-%d', i), printf('o-%d', i), 'c', 's', 100, iif(i = 2500, 'AUTHORIZED', 'FAILED'),
+      'stripe', 0, 0, 0, 0, 0 from n`.execute(db)
+  const auditing = auditPayments(database)
+  let [turns, done] = [0, false]
+  void auditing.then(() => (done = true))
+  while (!done) {
+    await turn()
+    await db.selectFrom('payments').select('payment_id').limit(1).execute()
+    turns += 1
+  }
+  const { problems, totals } = await auditing
+  expect(totals).toEqual({ payments: 3_000, cents: { customer: -1999, held: 1999, escrow: 0, runner: 0 } })
+  expect(problems).toEqual(['payment many-002500 is AUTHORIZED over 100 cents, but the books have nothing'])
+  expect(turns).toBeGreaterThan(10)
 })

@@ -1,12 +1,14 @@
 /**
- * Checks that payments, books and sandbox gateway tell the same story. Reads only, in one snapshot.
+ * Checks that payments, books and sandbox gateway tell the same story. Reads only: some payments at a time, each lot in a
+ * snapshot of its own, so that orders go on between them. What is checked is true of each payment by itself.
  *
  * A payment whose outcome is being found out (`INITIATING`, `RELEASING`, `REVERTING`) is allowed what it may be in the
  * middle of, and no more: money moved twice is a problem at any moment.
  */
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import type { Database } from '../shared/database/database.ts'
-import { balancesByPayment, nothing, type Account, type Balances } from './ledger.ts'
+import { balancesByPayment, nothing, within, type Account, type Balances, type PaymentRange } from './ledger.ts'
 import type { PaymentRow, PaymentStatus, PaymentTables } from './schema.ts'
 
 export interface Audit {
@@ -35,22 +37,53 @@ const gatewayPlaces: typeof places = {
   RELEASING: ['held', 'escrow', 'runner'],
 }
 
+/** Some milliseconds of work, for which nobody waits long. */
+const lot = 200
+
 export async function auditPayments(database: Database<PaymentTables>): Promise<Audit> {
-  return snapshot(database, async (db) => {
-    const payments = await db.selectFrom('payments').selectAll().execute()
-    const balances = await balancesByPayment(db)
-    const problems = [
-      ...(await unbalanced(db)),
+  const problems: string[] = []
+  let [payments, cents] = [0, nothing]
+  for (let after: string | null = null, last = false; !last;) {
+    const range: PaymentRange = { after, upTo: await lastOfLot(database, after) }
+    const found = await snapshot(database, (db) => auditRange(db, range))
+    problems.push(...found.problems)
+    payments += found.payments
+    cents = add(cents, found.cents)
+    after = range.upTo
+    last = after === null
+    await turn() // SQLite answers at once: without it no other work would get in between
+  }
+  problems.push(...(await strayTransfers(database.db)))
+  return { ok: problems.length === 0, problems, totals: { payments, cents } }
+}
+
+/** Null where there are no more than a lot. */
+async function lastOfLot({ db }: Database<PaymentTables>, after: string | null): Promise<string | null> {
+  const row = await db
+    .selectFrom('payments')
+    .select('payment_id')
+    .where(within({ after, upTo: null }))
+    .orderBy('payment_id')
+    .offset(lot - 1)
+    .limit(1)
+    .executeTakeFirst()
+  return row?.payment_id ?? null
+}
+
+/** Whatever is known of payments with these ids, by whomever. */
+async function auditRange(db: Kysely<PaymentTables>, range: PaymentRange) {
+  const payments = await db.selectFrom('payments').selectAll().where(within(range)).orderBy('payment_id').execute()
+  const balances = await balancesByPayment(db, range)
+  return {
+    problems: [
+      ...(await unbalanced(db, range)),
       ...strangers(payments, balances),
       ...payments.flatMap((row) => disagreement('the books have', row, balances.get(row.payment_id), places)),
-      ...(await againstSandbox(db, payments)),
-    ]
-    return {
-      ok: problems.length === 0,
-      problems,
-      totals: { payments: payments.length, cents: [...balances.values()].reduce(add, nothing) },
-    }
-  })
+      ...(await againstSandbox(db, payments, range)),
+    ],
+    payments: payments.length,
+    cents: [...balances.values()].reduce(add, nothing),
+  }
 }
 
 function snapshot<T>({ db, dialect }: Database<PaymentTables>, read: (db: Kysely<PaymentTables>) => Promise<T>) {
@@ -59,7 +92,7 @@ function snapshot<T>({ db, dialect }: Database<PaymentTables>, read: (db: Kysely
   return (dialect === 'postgres' ? transaction.setIsolationLevel('repeatable read') : transaction).execute(read)
 }
 
-async function unbalanced(db: Kysely<PaymentTables>): Promise<readonly string[]> {
+async function unbalanced(db: Kysely<PaymentTables>, range: PaymentRange): Promise<readonly string[]> {
   const rows = await db
     .selectFrom('ledger_transactions')
     .leftJoin('ledger_entries', 'ledger_entries.business_key', 'ledger_transactions.business_key')
@@ -68,6 +101,7 @@ async function unbalanced(db: Kysely<PaymentTables>): Promise<readonly string[]>
       select.fn.count<number>('ledger_entries.account').as('entries'),
       select.cast<number>(select.fn.sum('ledger_entries.cents'), 'bigint').as('cents'),
     ])
+    .where(within(range))
     .groupBy('ledger_transactions.business_key')
     .execute()
   return rows
@@ -116,18 +150,25 @@ const add = (one: Balances, other: Balances): Balances => ({
 })
 
 /** The sandbox's own rows, as balances of the same shape: what is held, taken and transferred there, however often. */
-async function againstSandbox(db: Kysely<PaymentTables>, payments: readonly PaymentRow[]): Promise<readonly string[]> {
-  const intents = await db.selectFrom('sandbox_intents').selectAll().execute()
-  const transfers = await db.selectFrom('sandbox_transfers').selectAll().where('reversed', '=', 0).execute()
+async function againstSandbox(
+  db: Kysely<PaymentTables>,
+  payments: readonly PaymentRow[],
+  range: PaymentRange,
+): Promise<readonly string[]> {
+  const intents = await db.selectFrom('sandbox_intents').selectAll().where(within(range)).execute()
+  const transfers = await db
+    .selectFrom('sandbox_transfers')
+    .innerJoin('sandbox_intents', 'sandbox_intents.intent_id', 'sandbox_transfers.intent_id')
+    .select(['sandbox_intents.payment_id', 'sandbox_transfers.cents'])
+    .where('reversed', '=', 0)
+    .where(within(range))
+    .execute()
   const moves: [paymentId: string, balances: Balances][] = []
   for (const { payment_id, status, cents } of intents) {
     if (status === 'requires_capture') moves.push([payment_id, { ...nothing, customer: -cents, held: cents }])
     if (status === 'succeeded') moves.push([payment_id, { ...nothing, customer: -cents, escrow: cents }])
   }
-  const paymentOf = new Map(intents.map(({ intent_id, payment_id }) => [intent_id, payment_id]))
-  for (const { intent_id, cents } of transfers) {
-    moves.push([paymentOf.get(intent_id) ?? '', { ...nothing, escrow: -cents, runner: cents }])
-  }
+  for (const { payment_id, cents } of transfers) moves.push([payment_id, { ...nothing, escrow: -cents, runner: cents }])
   const balances = new Map<string, Balances>()
   for (const [id, move] of moves) balances.set(id, add(balances.get(id) ?? nothing, move))
 
@@ -139,4 +180,15 @@ async function againstSandbox(db: Kysely<PaymentTables>, payments: readonly Paym
       .map((id) => `the gateway has money of payment ${id}, which there is not`),
     ...ours.flatMap((row) => disagreement('the gateway has', row, balances.get(row.payment_id), gatewayPlaces)),
   ]
+}
+
+async function strayTransfers(db: Kysely<PaymentTables>): Promise<readonly string[]> {
+  const rows = await db
+    .selectFrom('sandbox_transfers')
+    .leftJoin('sandbox_intents', 'sandbox_intents.intent_id', 'sandbox_transfers.intent_id')
+    .select('sandbox_transfers.transfer_id')
+    .where('sandbox_intents.intent_id', 'is', null)
+    .where('reversed', '=', 0)
+    .execute()
+  return rows.map(({ transfer_id }) => `the gateway has transferred ${transfer_id} of a hold that there is not`)
 }

@@ -9,7 +9,7 @@
  * - nothing is ever changed or deleted (triggers refuse it); what was wrong is put right by a further transaction;
  * - a business key, such as `hold:<payment>`, is used once: a second effect of the same kind cannot be written.
  */
-import { sql, type Kysely, type Transaction } from 'kysely'
+import { sql, type Kysely, type RawBuilder, type Transaction } from 'kysely'
 
 export type Account = 'customer' | 'held' | 'escrow' | 'runner'
 
@@ -75,10 +75,22 @@ export type Balances = Readonly<Record<Account, number>>
 
 export const nothing: Balances = { customer: 0, held: 0, escrow: 0, runner: 0 }
 
+/** Payments by their ids, as the database sorts them: those after the one, up to and with the other. */
+export interface PaymentRange {
+  readonly after: string | null
+  readonly upTo: string | null
+}
+
+/** A condition on `payment_id`. */
+export const within = ({ after, upTo }: PaymentRange): RawBuilder<boolean> =>
+  sql<boolean>`(${after === null ? sql`1 = 1` : sql`payment_id > ${after}`} and ${
+    upTo === null ? sql`1 = 1` : sql`payment_id <= ${upTo}`
+  })`
+
 /** Where the money of each payment is; payments without entries are left out. */
 export async function balancesByPayment<S extends LedgerTables>(
   db: Kysely<S>,
-  paymentId?: string,
+  which?: string | PaymentRange,
 ): Promise<ReadonlyMap<string, Balances>> {
   let query = (db as unknown as Kysely<LedgerTables>)
     .selectFrom('ledger_entries')
@@ -87,7 +99,8 @@ export async function balancesByPayment<S extends LedgerTables>(
     // PostgreSQL adds up to a numeric, which would come as text.
     .select(sql<number>`cast(sum(cents) as bigint)`.as('cents'))
     .groupBy(['payment_id', 'account'])
-  if (paymentId !== undefined) query = query.where('payment_id', '=', paymentId)
+  if (typeof which === 'string') query = query.where('payment_id', '=', which)
+  else if (which !== undefined) query = query.where(within(which))
   const balances = new Map<string, Balances>()
   for (const { payment_id, account, cents } of await query.execute()) {
     balances.set(payment_id, { ...(balances.get(payment_id) ?? nothing), [account]: cents })

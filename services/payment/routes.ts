@@ -24,6 +24,7 @@ export interface RouteParts {
 
 export function paymentRoutes(server: HttpServer, { database, transport, source, now }: RouteParts): void {
   const { db } = database
+  const audit = oneAtATime(() => auditPayments(database))
 
   /** The wire contract calls whatever carries the commands Kafka. */
   async function command(type: string, payload: unknown): Promise<string> {
@@ -97,8 +98,23 @@ export function paymentRoutes(server: HttpServer, { database, transport, source,
   server.get(
     '/ledger/audit',
     { schema: { tags: ['operations'], summary: 'Whether payments, books and sandbox gateway agree; in cents' } },
-    () => auditPayments(database),
+    () => audit(),
   )
+}
+
+/** Whoever asks while one is at work shares the next: it sees all that was there when they asked. */
+function oneAtATime<T>(work: () => Promise<T>): () => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  let next: Promise<T> | null = null
+  return () => {
+    next ??= last.then(() => {
+      const running = work()
+      last = running.catch(() => undefined)
+      next = null
+      return running
+    })
+    return next
+  }
 }
 
 function shown(row: PaymentRow | undefined, which: string) {
