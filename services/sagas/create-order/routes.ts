@@ -9,7 +9,7 @@ import { decimalOf, leastChargeCents } from '../../shared/money/money.ts'
 import { OrderRequest, readOrderDetails } from '../../shared/order-details.ts'
 import { addReads, Status } from '../orchestrator/reads.ts'
 import { addActions, addCancel, cancelAndWait } from '../orchestrator/requests.ts'
-import { Failure, operation, type Shell } from '../orchestrator/shell.ts'
+import { Failure, operation, refusedAs, type Shell } from '../orchestrator/shell.ts'
 import { addStart } from '../orchestrator/starting.ts'
 import { addUpdates } from '../orchestrator/updates.ts'
 import { createOrderPresenter as presenter } from './presenter.ts'
@@ -92,9 +92,8 @@ function addTimerCallback({ server, engine, ask }: Shell, prefix: string): void 
         }),
         response: {
           200: z.object({ success: z.literal(true), message: z.string() }),
-          400: Failure,
+          ...refusedAs(Failure),
           404: Failure,
-          503: Failure,
         },
       },
     },

@@ -3,7 +3,7 @@ import type { SagaStatus } from 'ordersaga/state'
 import { z } from 'zod'
 import { utcText } from '../../shared/time/utc.ts'
 import type { Presenter } from './presenter.ts'
-import { Failure, found, operation, SagaId, type Shell } from './shell.ts'
+import { Failure, found, operation, refusedAs, SagaId, type Shell } from './shell.ts'
 
 export const statuses = [
   'STARTED',
@@ -57,7 +57,7 @@ function addList<Key extends string>({ server, engine }: Shell, routes: ReadRout
         description:
           'At most 100 unless a limit is given. The header X-Next, where present, is the `after` of the next page.',
         querystring: z.object({ status: Status.optional(), [keyName]: z.string().optional(), ...Page }),
-        response: { 200: z.array(presenter.summary), 400: Failure, 503: Failure },
+        response: { 200: z.array(presenter.summary), ...refusedAs(Failure) },
       },
     },
     async (request, reply) => {
@@ -79,7 +79,7 @@ function addOne({ server, engine }: Shell, { prefix, presenter }: ReadRoutes<str
         tags: ['sagas'],
         summary: 'The saga',
         params: SagaId,
-        response: { 200: presenter.view, 400: Failure, 404: Failure, 503: Failure },
+        response: { 200: presenter.view, ...refusedAs(Failure), 404: Failure },
       },
     },
     async (request) => presenter.viewOf(await found(engine, request.params.saga_id)),
@@ -101,7 +101,7 @@ function addHistory({ server, engine }: Shell, { prefix, presenter }: ReadRoutes
         description: 'At most 1000. The header X-Next, where present, is the `after` of those that follow.',
         params: SagaId,
         querystring: z.object({ after: z.coerce.number().int().min(0).optional() }),
-        response: { 200: Moves, 400: Failure, 404: Failure, 503: Failure },
+        response: { 200: Moves, ...refusedAs(Failure), 404: Failure },
       },
     },
     async (request, reply) => {

@@ -2,7 +2,7 @@
 import type { Engine, StoredAnswer } from 'ordersaga/engine'
 import { z } from 'zod'
 import { HttpError } from '../../shared/http/http-error.ts'
-import { Failure, operation, SagaId, type Shell } from './shell.ts'
+import { Failure, operation, refusedAs, SagaId, type Shell } from './shell.ts'
 
 /** How long a cancel waits for who decides it, in milliseconds. */
 const decisionMs = 10_000
@@ -32,7 +32,7 @@ export function addCancel({ server, engine, ask }: Shell, route: CancelRoute): v
         summary,
         description,
         params: SagaId,
-        response: { 202: Message, 400: Problem, 404: Problem, 409: Problem, 503: Problem },
+        response: { 202: Message, ...refusedAs(Problem), 404: Problem, 409: Problem },
       },
       config: { errorBody: (_status, error) => ({ error }) },
     },
@@ -93,7 +93,7 @@ export function addActions({ server, engine, ask }: Shell, prefix: string): void
           'retry: try again; skip: the operator made sure that the step has no effect; resolve: it was done, with this reply; giveUp: end it as FAILED.',
         params: SagaId,
         body: z.object({ action: OperatorAction, ...Because }),
-        response: { 202: Message, 400: Failure, 404: Failure, 409: Failure, 503: Failure },
+        response: { 202: Message, ...refusedAs(Failure), 404: Failure, 409: Failure },
       },
     },
     async (request, reply) => {

@@ -19,6 +19,18 @@ export const SagaId = z.object({ saga_id: z.string().max(100) })
 /** A failure as the clients of an orchestrator know it, unless it has a shape of its own. */
 export const Failure = z.object({ success: z.literal(false), error: z.string() })
 
+/** What any route may answer beside its own: a page or name that is not ours, a request that cannot be read, a store that is away. */
+export const refusedAs = <Shape extends z.ZodType>(shape: Shape) => ({
+  400: shape,
+  403: shape,
+  413: shape,
+  414: shape,
+  415: shape,
+  421: shape,
+  500: shape,
+  503: shape,
+})
+
 export async function found(engine: Engine, sagaId: string): Promise<StoredSaga> {
   const saga = await engine.get(sagaId)
   if (saga === null) throw new HttpError(404, `There is no saga ${sagaId}.`)

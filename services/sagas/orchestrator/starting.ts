@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { SagaDefinition } from 'ordersaga/definition'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
-import type { Shell } from './shell.ts'
+import { refusedAs, type Shell } from './shell.ts'
 
 export interface StartRoute<Body extends z.ZodType, Input, Answer extends z.ZodType> {
   readonly path: string
@@ -28,7 +28,7 @@ export function addStart<Body extends z.ZodType, Input, Answer extends z.ZodType
   route: StartRoute<Body, Input, Answer>,
 ): void {
   const { failure } = route
-  const response: Record<number, z.ZodType> = { 400: failure, 413: failure, 415: failure, 422: failure, 503: failure }
+  const response: Record<number, z.ZodType> = { ...refusedAs(failure), 422: failure }
   response[route.status] = route.answer
   server.post(
     route.path,

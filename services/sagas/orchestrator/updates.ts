@@ -12,7 +12,7 @@ import { z } from 'zod'
 import { utcText } from '../../shared/time/utc.ts'
 import type { Presenter } from './presenter.ts'
 import { Status } from './reads.ts'
-import { Failure, found, SagaId, type Shell } from './shell.ts'
+import { Failure, found, refusedAs, SagaId, type Shell } from './shell.ts'
 import { streamOf, type EventStream } from './streams.ts'
 
 const Move = z.object({
@@ -49,9 +49,8 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
         response: {
           200: streamOf(tells === 'moves' ? Move : presenter.view),
           204: z.null().describe('Nothing more is to come'),
-          400: Failure,
+          ...refusedAs(Failure),
           404: Failure,
-          503: Failure,
         },
       },
     },

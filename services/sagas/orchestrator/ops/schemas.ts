@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http'
 import { z } from 'zod'
 import { Status } from '../reads.ts'
+import { refusedAs } from '../shell.ts'
 
 const sagaId = '01920a3c-5d1e-7000-8000-0000000000a1'
 const at = '2026-01-31T12:00:00.000Z'
@@ -29,7 +30,7 @@ const problemBody = (status: number, detail: string): z.infer<typeof Problem> =>
 })
 
 /** What every route of `/ops` may answer beside its success. */
-export const refusals = { 400: Problem, 503: Problem }
+export const refusals = refusedAs(Problem)
 export const refusalsOfOne = { ...refusals, 404: Problem, 409: Problem }
 
 /** Of a route under `/ops`: its errors are problem details. */
