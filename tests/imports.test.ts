@@ -19,6 +19,7 @@ const drivers: Record<string, string> = {
 /** Folder (the first that matches), and what its files may import: paths from the root, packages as they are written. */
 const table: readonly [folder: RegExp, imports: (group: readonly string[]) => string][] = [
   [/^saga\/core\//, () => 'saga/core/.+'],
+  [/^saga\/declare\//, () => 'saga/(core|declare)/.+'],
   [/^saga\/manual-clock\.ts$/, () => 'saga/clock.ts'],
   [/^saga\/driver\.ts$/, () => 'node:module'],
   [/^saga\/[^/]+$/, () => `uuid|${common}`],

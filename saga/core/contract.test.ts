@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Schema } from './contract.ts'
-import { check, participantContract, readReply } from './contract.ts'
+import { check, readReply } from './contract.ts'
+import { participantContract } from '../declare/contract.ts'
 
 const shop = participantContract('shop')
 const buy = shop.command('buy', {

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Action } from './act.ts'
 import type { EventContract, Schema } from './contract.ts'
-import { participantContract } from './contract.ts'
-import { defineSaga } from './define.ts'
+import { participantContract } from '../declare/contract.ts'
+import { defineSaga } from '../declare/define.ts'
 import { evolve, openSteps } from './evolve.ts'
 import { ask, both, Data, Empty, Run } from './saga.testkit.ts'
 

@@ -6,7 +6,6 @@
  */
 import type { CommandContract, EventContract, Schema } from './contract.ts'
 import type { RetryPolicy } from './retry.ts'
-import type { Structure } from './structure.ts'
 
 /** What a step's payload function sees. */
 export interface StepContext<Input = unknown, Replies = Readonly<Record<string, unknown>>> {
@@ -81,6 +80,21 @@ export interface Follow {
   readonly by: string
   readonly reason: string
 }
+
+/**
+ * What a definition fixes for the sagas that run under it: steps, their order and groups, contracts, pivot, undos, how an unknown
+ * is settled. Plain JSON: it is kept beside the sagas, and compared with what a later build declares.
+ */
+export interface Structure {
+  readonly steps: readonly StepStructure[]
+  readonly cancelDecidedBy: string | null
+  /** What follows an event, in the order of declaration. */
+  readonly follows: readonly string[]
+}
+
+export type StepStructure = { readonly name: string; readonly stage: number } & Readonly<
+  Record<string, string | number | null>
+>
 
 /** One saga, as declared under one version. `Input` is what it is started with, `Replies` what its steps answer. */
 export interface SagaDefinition<Input = unknown, Replies = unknown> {

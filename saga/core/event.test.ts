@@ -1,7 +1,7 @@
 /** Events from outside: waits that take them, and what follows them. */
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { defineSaga } from './define.ts'
+import { defineSaga } from '../declare/define.ts'
 import { stepOf } from './evolve.ts'
 import { ask, both, Data, Empty, Run, sure } from './saga.testkit.ts'
 

@@ -90,15 +90,14 @@ export type Event =
       readonly retryAt: number | null
     }
   | { readonly type: 'UndoDone'; readonly step: string }
-  /** A success of a step that counted as without effect came late: its effect may be left behind, so it is undone. */
-  | { readonly type: 'EffectFound'; readonly step: string; readonly reply: unknown }
-  /** A success that tells of one more effect of a step that is done: all of them are undone with it. */
-  | { readonly type: 'EffectRepeated'; readonly step: string; readonly reply: unknown }
+  /**
+   * `EffectFound`: a success of a step that counted as without effect came late; it may be left behind, so it is undone.
+   * `EffectRepeated`: a success tells of one more effect of a step that is done; all of them are undone with it.
+   */
+  | { readonly type: 'EffectFound' | 'EffectRepeated'; readonly step: string; readonly reply: unknown }
   | { readonly type: 'SagaParked'; readonly step: string; readonly reason: string }
   | { readonly type: 'SagaResumed'; readonly by: string; readonly reason: string }
-  | { readonly type: 'SagaCompleted'; readonly at: number }
-  | { readonly type: 'SagaCompensated'; readonly at: number }
-  | { readonly type: 'SagaCancelled'; readonly at: number }
+  | { readonly type: 'SagaCompleted' | 'SagaCompensated' | 'SagaCancelled'; readonly at: number }
   | {
       readonly type: 'SagaFailed'
       readonly at: number

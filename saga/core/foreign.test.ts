@@ -1,6 +1,6 @@
 /** Participants of others: no causation ids, no dedupe, no tombstones, whatever their contract says. */
 import { describe, expect, test } from 'vitest'
-import { defineSaga } from './define.ts'
+import { defineSaga } from '../declare/define.ts'
 import { ask, both, Empty, Run, steady } from './saga.testkit.ts'
 import { stepOf } from './evolve.ts'
 

@@ -1,6 +1,6 @@
 /** What the checker found: stories of few steps that once ended with something left behind. */
 import { describe, expect, test } from 'vitest'
-import { defineSaga } from './define.ts'
+import { defineSaga } from '../declare/define.ts'
 import { ask, both, Data, Empty, Run, steady, undo } from './saga.testkit.ts'
 
 const again = { type: 'again', data: Data }

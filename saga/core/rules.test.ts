@@ -1,9 +1,9 @@
 /** The twelve rules of a saga, each with what it says, and what was decided where the documents are silent. */
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { participantContract } from './contract.ts'
+import { participantContract } from '../declare/contract.ts'
 import { decide, readInput, replay, transition } from './decide.ts'
-import { defineSaga } from './define.ts'
+import { defineSaga } from '../declare/define.ts'
 import type { Event } from './events.ts'
 import { evolve, stepOf } from './evolve.ts'
 import type { Command } from './pending.ts'
@@ -851,7 +851,6 @@ describe('a mistake in a definition’s functions', () => {
           do: ask('a'),
           effect: 'none',
           with: () => {
-            // oxlint-disable-next-line no-throw-literal -- what a user's function may do
             throw Object.create(null)
           },
         })

@@ -1,6 +1,6 @@
 /** Given a saga, when inputs come, then this follows: the language of the core's tests. States are frozen throughout. */
 import { z } from 'zod'
-import { participantContract } from './contract.ts'
+import { participantContract } from '../declare/contract.ts'
 import type { Input } from './decide.ts'
 import { decide } from './decide.ts'
 import type { SagaDefinition } from './definition.ts'

@@ -78,7 +78,7 @@ export interface StepState {
   readonly exhausted?: true | undefined
   /** Why it was rejected or is unknown; while its answer is awaited, why the last one could not be read. */
   readonly why?: string | undefined
-  /** Repeated under its id with fresh tries: it was sent more often than `attempts` says. */
+  /** Its command was sent more than once. */
   readonly resent?: true | undefined
   /** Asked again after it was done: a refusal of the new round does not undo the one before. */
   readonly before?: true | undefined

@@ -1,8 +1,8 @@
 /** One suite for every host: the same saga, the same answers, the same history, whatever runs it. */
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { participantContract } from '../core/contract.ts'
-import { defineSaga } from '../core/define.ts'
+import { participantContract } from '../declare/contract.ts'
+import { defineSaga } from '../declare/define.ts'
 import type { SagaDefinition } from '../core/definition.ts'
 import type { Event } from '../core/events.ts'
 import type { Command } from '../core/pending.ts'

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { participantContract, readReply } from '../core/contract.ts'
+import { readReply } from '../core/contract.ts'
+import { participantContract } from '../declare/contract.ts'
 import type { Transport } from '../transports/transport.ts'
 import { book, message, bookHandler, said, serving } from './hotel.testkit.ts'
 import { memoryInbox, type MemoryTx } from './memory-inbox.ts'

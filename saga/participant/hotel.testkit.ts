@@ -1,5 +1,6 @@
 /** For tests of the kit: a hotel that takes bookings and cancels them, and a transport that keeps what it is given. */
-import { participantContract, type Schema } from '../core/contract.ts'
+import { type Schema } from '../core/contract.ts'
+import { participantContract } from '../declare/contract.ts'
 import type { Problem } from '../problem.ts'
 import { RefusedError, type BatchHandler, type Message, type Transport } from '../transports/transport.ts'
 import { memoryInbox, type MemoryTx } from './memory-inbox.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { participantContract } from '../core/contract.ts'
+import { participantContract } from '../declare/contract.ts'
 import type { Message } from '../transports/transport.ts'
 import { seats, booked, hotel, book, cancel, free, message, bookHandler, said, serving } from './hotel.testkit.ts'
 import type { Inbox } from './inbox.ts'

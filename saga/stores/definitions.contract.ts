@@ -105,6 +105,14 @@ export function definitionCases({ store, open, reopen, elsewhere, durable, share
       expect(await register('new')).toMatchObject([{ structure: 'old', sagas: 2 }])
     })
 
+    test('is needed by completed sagas where only the new one would let them move', async () => {
+      await register('old')
+      await started({ status: 'COMPLETED' }, false)
+      await started({ status: 'COMPENSATED' }, false)
+      expect(await register('new', 'me', { cancellable: true })).toMatchObject([{ structure: 'old', sagas: 1 }])
+      expect(await register('new')).toEqual([])
+    })
+
     test('that is in conflict keeps no other from being kept', async () => {
       await register('old')
       await started({})

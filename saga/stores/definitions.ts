@@ -5,15 +5,19 @@ import type { DefinitionVersion, KnownDefinition, StructureConflict } from './st
 /** Who still needs the structure that is kept. */
 export type Needs = Pick<StructureConflict, 'sagas' | 'processes'>
 
-/** Of the definitions, those under whose version another structure is kept; each with that one. */
+/**
+ * Of the definitions, those under whose version another structure is kept; each with that one. Completed sagas count also where
+ * only the new structure lets them move: they began without what that asks of them.
+ */
 export function differing(
   definitions: readonly KnownDefinition[],
   kept: readonly KnownDefinition[],
 ): readonly KnownDefinition[] {
-  const structures = new Map(definitions.map((each) => [versionKey(each), each.structure]))
-  return kept.filter((each) => {
-    const structure = structures.get(versionKey(each))
-    return structure !== undefined && structure !== each.structure
+  const next = new Map(definitions.map((each) => [versionKey(each), each]))
+  return kept.flatMap((each) => {
+    const other = next.get(versionKey(each))
+    if (other === undefined || other.structure === each.structure) return []
+    return [{ ...each, cancellable: each.cancellable || other.cancellable }]
   })
 }
 

@@ -139,10 +139,10 @@ export interface DefinitionVersion {
   readonly version: number
 }
 
-/** A definition's structure (`core/structure.ts`) as text, under its version. */
+/** A definition's structure (`core/definition.ts`) as text, under its version. */
 export interface KnownDefinition extends DefinitionVersion {
   readonly structure: string
-  /** Its completed sagas can still be cancelled, so that they too need this structure. */
+  /** Its completed sagas can still move (be cancelled, follow an event), so that they too need this structure. */
   readonly cancellable: boolean
 }
 
@@ -150,7 +150,7 @@ export interface KnownDefinition extends DefinitionVersion {
 export interface StructureConflict extends DefinitionVersion {
   /** What is kept. */
   readonly structure: string
-  /** Sagas of the version that are live or parked, or completed and cancellable. */
+  /** Sagas of the version that are live or parked, or completed where the structure that is kept, or the new one, lets those move. */
   readonly sagas: number
   /** Other processes that say that they live and run the version. */
   readonly processes: number

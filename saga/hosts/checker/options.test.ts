@@ -1,10 +1,10 @@
 /** What the checker is told, and what it tells. */
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { participantContract } from '../../core/contract.ts'
+import { participantContract } from '../../declare/contract.ts'
 import { decide } from '../../core/decide.ts'
-import { defineSaga } from '../../core/define.ts'
-import type { CommandOptions } from '../../core/contract.ts'
+import { defineSaga } from '../../declare/define.ts'
+import type { CommandOptions } from '../../declare/contract.ts'
 import { check } from './check.ts'
 
 const Empty = z.looseObject({})

@@ -1,10 +1,10 @@
 /** Events from outside, what follows them, commands that nobody answers, participants of others: walked, with bugs planted. */
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { participantContract } from '../../core/contract.ts'
+import { participantContract } from '../../declare/contract.ts'
 import type { Input } from '../../core/decide.ts'
 import { decide } from '../../core/decide.ts'
-import { defineSaga } from '../../core/define.ts'
+import { defineSaga } from '../../declare/define.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
 import { evolve } from '../../core/evolve.ts'

@@ -1,8 +1,8 @@
 /** Small sagas, each of one kind. All their steps answer alike, so that only the id of a command tells whose answer it is. */
 import type { CommandContract, Schema } from '../../core/contract.ts'
-import { participantContract } from '../../core/contract.ts'
-import type { SagaBuilder, StepOptions } from '../../core/define.ts'
-import { defineSaga } from '../../core/define.ts'
+import { participantContract } from '../../declare/contract.ts'
+import type { SagaBuilder, StepOptions } from '../../declare/define.ts'
+import { defineSaga } from '../../declare/define.ts'
 import type { SagaDefinition, Settlement } from '../../core/definition.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { defineSaga } from '../../core/define.ts'
+import { defineSaga } from '../../declare/define.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import { ask, both, Data, Empty, steady, undo } from '../../core/saga.testkit.ts'
-import { structureOf } from '../../core/structure.ts'
+import { structureOf } from '../../declare/structure.ts'
 import { differences } from './differences.ts'
 
 const saga = () => defineSaga('s', { version: 1, input: Empty })

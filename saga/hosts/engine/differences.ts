@@ -1,5 +1,5 @@
 /** What differs between two structures of a definition, as a person would say it. */
-import type { Structure } from '../../core/structure.ts'
+import type { Structure } from '../../core/definition.ts'
 
 type StepStructure = Structure['steps'][number]
 type Value = string | number | null | undefined

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { defineSaga } from '../../core/define.ts'
+import { defineSaga } from '../../declare/define.ts'
 import { stepOf } from '../../core/evolve.ts'
 import type { SagaStatus } from '../../core/state.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'

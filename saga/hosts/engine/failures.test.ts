@@ -1,8 +1,7 @@
-import type { HistoryEntry } from '../../stores/store.ts'
 /** What a store does to an engine when it fails, and what becomes of the sagas. */
 import { describe, expect, test } from 'vitest'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
-import type { Store } from '../../stores/store.ts'
+import type { HistoryEntry, Store } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import { arrived, failing, milk, started, taken, turns, until } from './engine.testkit.ts'

@@ -1,8 +1,8 @@
 /** Events and answers that are handed in: what became of each is told. */
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { participantContract } from '../../core/contract.ts'
-import { defineSaga } from '../../core/define.ts'
+import { participantContract } from '../../declare/contract.ts'
+import { defineSaga } from '../../declare/define.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { Message } from '../../transports/transport.ts'
 import { milk, started, until } from './engine.testkit.ts'

@@ -14,12 +14,13 @@ import type { Event } from '../../core/events.ts'
 import type { Command, Pending } from '../../core/pending.ts'
 import { pending, repliesOf } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
-import { isSettled } from '../../core/state.ts'
+import { hasEnded, isSettled } from '../../core/state.ts'
 import type { DamagedSaga, HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
 import { labelOf } from '../label.ts'
 import type { OnProblem, Problem } from '../../problem.ts'
+import { lateAnswerProblem, refusalOf } from './other-structure.ts'
 import { concerns, named, type Registry } from './registry.ts'
 import { damageProblem } from './takeover.ts'
 
@@ -62,7 +63,7 @@ export interface MoverOptions {
   readonly store: Store
   readonly owner: () => string
   readonly now: () => number
-  readonly registry: Pick<Registry, 'of'>
+  readonly registry: Pick<Registry, 'of' | 'find'>
   /** Called for every saga that moved, once its move is durable; without entries where it may have moved unseen. */
   readonly onMoved: (moved: Moved) => void
   readonly onProblem: OnProblem
@@ -187,7 +188,7 @@ export class Mover {
     if (first === undefined) return null
     const definition = first.start?.definition ?? (before && this.#options.registry.of(before.state))
     if (definition == null) {
-      for (const job of jobs) answerElsewhere(job, before)
+      for (const job of jobs) this.#answerWithout(job, before)
       return null
     }
     // Before the first decision there is no state; `started` below sets it, since the first job is then the start.
@@ -205,6 +206,19 @@ export class Mover {
     if (draft.entries.length > 0) return draft
     jobs.forEach((job) => job.done({ saga: before as StoredSaga, events: [], fresh: false }))
     return null
+  }
+
+  /** Its saga does not exist, cannot be moved any more, or runs elsewhere. */
+  #answerWithout(job: Job, saga: StoredSaga | null): void {
+    if (saga === null) return job.done(null)
+    const { state } = saga
+    if (hasEnded(state.status) && this.#options.registry.find(state.definition, state.version) !== undefined) {
+      const problem = lateAnswerProblem(state, job.input)
+      if (problem !== null) this.#options.onProblem(problem)
+      return job.done({ saga, events: refusalOf(state, job.input), fresh: false })
+    }
+    if (job.elsewhere !== undefined) job.elsewhere(saga)
+    else job.failed(new EngineError('unknown_definition', strangeProblem(saga).what))
   }
 
   #decide(draft: Draft, job: Job): void {
@@ -415,12 +429,6 @@ function firstMove(definition: SagaDefinition, { id, seq, state, createdAt: at }
 
 /** A saga's own time never goes back, whoever sets the clock: else what it waits for would be late by as much. */
 const lastMoved = ({ before, entries }: Draft): number => entries.at(-1)?.at ?? before?.updatedAt ?? 0
-
-function answerElsewhere(job: Job, before: StoredSaga | null): void {
-  if (before === null) job.done(null)
-  else if (job.elsewhere !== undefined) job.elsewhere(before)
-  else job.failed(new EngineError('unknown_definition', strangeProblem(before).what))
-}
 
 const strangeProblem = (saga: StoredSaga): Problem => ({
   what: `saga ${saga.id} runs under ${named(saga)}, which is not registered here as the saga began; register that version too`,

@@ -1,8 +1,7 @@
 /** The definitions that a process runs, checked once: what each saga needs of them is found here. */
 import type { CommandContract, EventContract, ReplyMessage } from '../../core/contract.ts'
-import type { SagaDefinition, StepDefinition } from '../../core/definition.ts'
+import type { SagaDefinition, StepDefinition, Structure } from '../../core/definition.ts'
 import type { SagaState } from '../../core/state.ts'
-import type { Structure } from '../../core/structure.ts'
 import { differences } from './differences.ts'
 import type { DefinitionVersion, KnownDefinition, StructureConflict } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
@@ -73,11 +72,11 @@ export class Registry {
   }
 }
 
-const knownOf = ({ name, version, structure, cancelDecidedBy }: SagaDefinition): KnownDefinition => ({
+const knownOf = ({ name, version, structure, cancelDecidedBy, follows }: SagaDefinition): KnownDefinition => ({
   definition: name,
   version,
   structure: JSON.stringify(structure),
-  cancellable: cancelDecidedBy !== null,
+  cancellable: cancelDecidedBy !== null || follows.length > 0,
 })
 
 /** Whether a definition has anything to do with a message: channels are shared, and most of it is for others. */
@@ -97,7 +96,7 @@ export function conflictText({ definition, version, structure, ...needed }: Stru
   if (changed.length === 0) return ''
   const by =
     needed.sagas > 0
-      ? `${needed.sagas} of its sagas are not over, or can still be cancelled`
+      ? `${needed.sagas} of its sagas are not over, or can still be cancelled or moved by an event`
       : 'another process runs it as it was'
   return `${named({ definition, version })} is declared in another way than before, and ${by}: ${changed.join('; ')}. Give the changed definition a new version, and register the old one beside it until its sagas are over.`
 }

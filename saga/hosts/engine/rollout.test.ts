@@ -1,6 +1,6 @@
 /** Builds with other definitions over one store: what is refused, what is left, what is handed over, what a gate tells. */
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { defineSaga } from '../../core/define.ts'
+import { defineSaga } from '../../declare/define.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { Problem } from '../../problem.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
@@ -44,6 +44,31 @@ async function left() {
   const { saga } = await engine.start(one, milk)
   await engine.stop()
   return { store, saga }
+}
+
+/** The same, with an event that cancels a completed saga by the undo of the step. */
+function following(decider: 'reserve' | 'pay'): SagaDefinition<typeof milk> {
+  const step = (contract: typeof reserve) =>
+    ({ do: contract!.do!, with: () => ({}), undo: reserve!.undo!, undoWith: () => ({}) }) as const
+  return defineSaga('shop', { version: 1, input: shopSaga.input })
+    .step('reserve', step(reserve))
+    .step('pay', step(pay))
+    .end({
+      cancelDecidedBy: decider,
+      follows: [{ event: { type: 'gone', data: shopSaga.input }, by: 'shop', reason: 'gone', reaction: 'cancel' }],
+    })
+}
+
+/** A store with a saga that has completed, as a process left it that has stopped. */
+async function completed(definition: SagaDefinition<typeof milk>) {
+  const store = memoryStore()
+  const transport = memoryTransport()
+  await shopkeeper(transport)
+  const engine = await started({ store, transport, definitions: [definition] })
+  const { saga } = await engine.start(definition, milk)
+  await engine.result(saga.id)
+  await engine.stop()
+  return store
 }
 
 /** The error of an engine that does not start. */
@@ -106,6 +131,17 @@ describe('another structure under a known version', () => {
     expect(await refused({ store, definitions: [one] })).toMatchObject({ code: 'structure_changed' })
   })
 
+  test.each([
+    ['an event can still move', () => following('reserve'), () => following('pay')],
+    ['only the new one lets be cancelled', () => one, () => shopSaga],
+  ])('is refused while there are completed sagas that %s', async (_what, before, after) => {
+    const store = await completed(before())
+    expect(await refused({ store, definitions: [after()] })).toMatchObject({ code: 'structure_changed' })
+    expect((await checkRollout({ store, definitions: [after()] })).lines).toMatchObject([
+      { status: 'COMPLETED', sagas: 1, verdict: 'breaks' },
+    ])
+  })
+
   test('is refused while another process runs it as it was, although none of its sagas lives yet', async () => {
     const clock = handClock()
     const store = shared(memoryStore(clock.now))
@@ -136,6 +172,49 @@ describe('another structure under a known version', () => {
       code: 'invalid_definition',
       message: expect.stringMatching(/holds shop version 1 twice/) as string,
     })
+  })
+})
+
+describe('of a saga that has ended, and whose version has other steps by now,', () => {
+  async function changed(say: 'done' | 'nothing') {
+    const store = memoryStore()
+    const clock = handClock()
+    const transport = memoryTransport({ clock })
+    await shopkeeper(transport, { reserve: say })
+    const engine = await started({ store, clock, transport, definitions: [one] })
+    const { saga } = await engine.start(one, milk)
+    await until(async () => {
+      clock.advance(60_000)
+      expect((await engine.get(saga.id))?.state.endedAt).not.toBeNull()
+    })
+    await engine.stop()
+    const told: Problem[] = []
+    const definitions = [shop(1, ['reserve', 'ship'])]
+    const next = await started({ store, definitions, onProblem: (problem) => told.push(problem) })
+    return { id: saga.id, next, told }
+  }
+
+  test('a cancel, an action and an answer are refused at once, with the reason', async () => {
+    const { id, next, told } = await changed('done')
+    const reason = expect.stringMatching(
+      /has ended COMPLETED, and shop version 1 is declared with other steps/,
+    ) as string
+    expect(await next.cancel(id, 'ann', 'no')).toMatchObject({ accepted: false, reason })
+    expect(await next.act(id, { kind: 'retry' }, 'ann', 'x')).toMatchObject({ accepted: false, reason })
+    expect(await next.deliver(arrived(id))).toEqual({ outcome: 'refused', reason })
+    expect(told).toEqual([])
+  })
+
+  test('a late answer to a step that was undone blind is told of, since it may show an effect left behind', async () => {
+    const { id, next, told } = await changed('nothing')
+    await next.deliver(arrived(id))
+    expect(told).toMatchObject([
+      {
+        needsPerson: true,
+        sagaId: id,
+        what: expect.stringMatching(/Step reserve was undone without knowing/) as string,
+      },
+    ])
   })
 })
 

@@ -1,20 +1,19 @@
 /**
- * The gate before a rollout: what a new build would do to the sagas that live now, told from the store and the build's
+ * The gate before a rollout: what a new build would do to the sagas that can still move, told from the store and the build's
  * definitions alone. It changes nothing.
  */
 import { openSteps } from '../../core/evolve.ts'
 import type { SagaState, SagaStatus } from '../../core/state.ts'
-import type { SagaDefinition } from '../../core/definition.ts'
-import type { Structure } from '../../core/structure.ts'
+import type { SagaDefinition, Structure } from '../../core/definition.ts'
 import { differences } from './differences.ts'
-import type { Store } from '../../stores/store.ts'
+import type { KnownDefinition, Store } from '../../stores/store.ts'
 import { Registry } from './registry.ts'
 
 /** Sagas of one version that stand at one step, and what becomes of them. */
 export interface RolloutLine {
   readonly definition: string
   readonly version: number
-  /** The step that they wait at, several joined by ` + `; `completed` for those that are over and can still be cancelled. */
+  /** The step that they wait at, several joined by ` + `; `completed` for those that are over and can still be cancelled or moved by an event. */
   readonly step: string
   readonly status: SagaStatus
   readonly sagas: number
@@ -62,7 +61,7 @@ export async function checkRollout({
     for await (const state of sagasOf(store, status)) {
       const { definition, version } = state
       const known = kept.get(`${definition}@${version}`)
-      if (status === 'COMPLETED' && known?.cancellable !== true) continue
+      if (status === 'COMPLETED' && !canMove(known, registry.find(definition, version))) continue
       const step = stepsOf(state)
       const key = JSON.stringify([definition, version, status, step])
       const sagas = (lines.get(key)?.sagas ?? 0) + 1
@@ -71,6 +70,10 @@ export async function checkRollout({
   const all = [...lines.values()]
   return { safe: all.every(({ verdict }) => verdict === 'unchanged'), lines: all }
 }
+
+/** Whether completed sagas are still of interest: by what was kept, or by what the build declares. */
+const canMove = (kept: KnownDefinition | undefined, build: SagaDefinition | undefined): boolean =>
+  kept?.cancellable === true || (build !== undefined && (build.cancelDecidedBy !== null || build.follows.length > 0))
 
 async function* sagasOf(store: Store, status: SagaStatus): AsyncGenerator<SagaState, void, undefined> {
   for (let after: string | null | undefined; after !== null;) {
@@ -102,8 +105,8 @@ function verdictOn(
       verdict: 'breaks',
       why: `${changed.join('; ')}. Give the changed definition a new version, and keep this one`,
     }
-  // Nothing was kept of it: the saga itself may know what it began under.
-  if (kept === undefined && structure !== undefined && structure !== build.structureKey)
+  // Nothing was kept of it, or another structure has taken its place: the saga itself may know what it began under.
+  if (structure !== undefined && structure !== build.structureKey)
     return { verdict: 'breaks', why: 'it began under other steps. Register the version as it was' }
   return { verdict: 'unchanged', why: '' }
 }

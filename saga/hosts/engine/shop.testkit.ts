@@ -1,7 +1,7 @@
 /** A small saga, participants that do as they are told, and a clock that is moved by hand: for the engine's tests. */
 import { z } from 'zod'
-import { participantContract } from '../../core/contract.ts'
-import { defineSaga } from '../../core/define.ts'
+import { participantContract } from '../../declare/contract.ts'
+import { defineSaga } from '../../declare/define.ts'
 import type { Message, Transport } from '../../transports/transport.ts'
 import type { Clock } from '../../clock.ts'
 

@@ -2,7 +2,6 @@
  * Before an engine runs: what it declares is held against what the store knows, and what it leaves is said.
  */
 import type { Clock } from '../../clock.ts'
-import { structureOf } from '../../core/structure.ts'
 import type { OnProblem } from '../../problem.ts'
 import type { Store, StructureConflict } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
@@ -45,7 +44,7 @@ export async function registerStructures(options: StructuresOptions): Promise<vo
 
 function textOf(registry: Registry, conflict: StructureConflict): string {
   const definition = registry.find(conflict.definition, conflict.version)
-  return definition === undefined ? '' : conflictText(conflict, structureOf(definition))
+  return definition === undefined ? '' : conflictText(conflict, definition.structure)
 }
 
 async function sayWhatIsLeft({ store, registry, onProblem }: StructuresOptions): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Problem } from '../../problem.ts'
 import { describe, expect, test } from 'vitest'
-import { defineSaga } from '../../core/define.ts'
+import { defineSaga } from '../../declare/define.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { startOf, testVersions } from '../../stores/sagas.testkit.ts'
 import type { DamagedSaga, Store } from '../../stores/store.ts'

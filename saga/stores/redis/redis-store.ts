@@ -10,7 +10,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { Input } from '../../core/decide.ts'
-import { conflictOf } from '../definitions.ts'
+import { conflictOf, differing } from '../definitions.ts'
 import { pass, readHint, waitingHint } from '../hints.ts'
 import { jsonOf } from '../json.ts'
 import { countIn, parsePosition, positionText } from '../moves.ts'
@@ -126,15 +126,15 @@ class RedisStore implements Store {
     for (let tries = 0; tries < mostRegistrations; tries++) {
       const args = definitions.flatMap((each) => registration(each, free))
       type Differing = readonly [name: string, known: string, processes: number]
-      const [count, differing] = await this.#run<readonly [count: string, readonly Differing[]]>(processes.register, [
+      const [count, changed] = await this.#run<readonly [count: string, readonly Differing[]]>(processes.register, [
         owner,
         String(silentMs),
         seen,
         ...args,
       ])
       const conflicts = await Promise.all(
-        differing.map(async ([name, known, running]) => {
-          const kept = knownDefinition(name, known)
+        changed.map(async ([name, known, running]) => {
+          const [kept = knownDefinition(name, known)] = differing(definitions, [knownDefinition(name, known)])
           return { name, conflict: conflictOf(kept, { sagas: await this.#needing(kept), processes: running }) }
         }),
       )

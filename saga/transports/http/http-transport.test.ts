@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { participantContract, type Schema } from '../../core/contract.ts'
+import { type Schema } from '../../core/contract.ts'
+import { participantContract } from '../../declare/contract.ts'
 import { memoryInbox, type MemoryTx } from '../../participant/memory-inbox.ts'
 import { done, handle, participant } from '../../participant/participant.ts'
 import { message, transportContract } from '../transport.contract.ts'

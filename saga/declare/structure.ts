@@ -3,20 +3,8 @@
  * unknown is settled. A saga that began under one structure cannot go on under another: a step that was done might never be
  * undone, or be done twice. Payload functions, schemas and timings are no part of it: they may change.
  */
-import type { CommandContract } from './contract.ts'
-import type { SagaDefinition, StepDefinition } from './definition.ts'
-
-/** Plain JSON: it is kept beside the sagas, and compared with what a later build declares. */
-export interface Structure {
-  readonly steps: readonly StepStructure[]
-  readonly cancelDecidedBy: string | null
-  /** What follows an event, in the order of declaration. */
-  readonly follows: readonly string[]
-}
-
-export type StepStructure = { readonly name: string; readonly stage: number } & Readonly<
-  Record<string, string | number | null>
->
+import type { CommandContract } from '../core/contract.ts'
+import type { SagaDefinition, StepDefinition, StepStructure, Structure } from '../core/definition.ts'
 
 export function structureOf(definition: Pick<SagaDefinition, 'steps' | 'cancelDecidedBy' | 'follows'>): Structure {
   return {

@@ -3,11 +3,18 @@
  * contract, so a wrong name does not compile. What types cannot see is checked here, once, when the saga is declared.
  */
 import { headMistake, optionsMistake, sagaMistake } from './mistakes.ts'
-import type { CommandContract, EventContract, Schema } from './contract.ts'
-import type { Follow, SagaDefinition, Settlement, StepContext, StepDefinition, UndoContext } from './definition.ts'
-import { DefinitionError } from './definition.ts'
-import type { RetryPolicy } from './retry.ts'
-import { defaultRetry } from './retry.ts'
+import type { CommandContract, EventContract, Schema } from '../core/contract.ts'
+import type {
+  Follow,
+  SagaDefinition,
+  Settlement,
+  StepContext,
+  StepDefinition,
+  UndoContext,
+} from '../core/definition.ts'
+import { DefinitionError } from '../core/definition.ts'
+import type { RetryPolicy } from '../core/retry.ts'
+import { defaultRetry } from '../core/retry.ts'
 import { structureKey, structureOf } from './structure.ts'
 
 export interface Timing {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { participantContract } from './contract.ts'
-import { readInput } from './decide.ts'
+import { readInput } from '../core/decide.ts'
 import { defineSaga } from './define.ts'
-import type { SagaDefinition } from './definition.ts'
-import { defaultRetry } from './retry.ts'
-import { ask, both, Data, Empty, foreignAsk, sure, undo } from './saga.testkit.ts'
+import type { SagaDefinition } from '../core/definition.ts'
+import { defaultRetry } from '../core/retry.ts'
+import { ask, both, Data, Empty, foreignAsk, sure, undo } from '../core/saga.testkit.ts'
 
 const saga = () => defineSaga('s', { version: 1, input: Empty })
 const forward = { do: ask('p'), with: () => ({}) }

@@ -1,7 +1,7 @@
 /** What is wrong with a declaration: the first mistake, as a sentence that says what to change; null where nothing is. */
-import type { CommandContract, Schema } from './contract.ts'
-import type { SagaDefinition, StepDefinition } from './definition.ts'
-import type { RetryPolicy } from './retry.ts'
+import type { CommandContract, Schema } from '../core/contract.ts'
+import type { SagaDefinition, StepDefinition } from '../core/definition.ts'
+import type { RetryPolicy } from '../core/retry.ts'
 
 type Mistake = string | null
 
