@@ -14,6 +14,7 @@ import { participant, type Handled, type Refuse } from 'ordersaga/participant'
 import type { Subscription } from 'ordersaga/transport'
 import { openDatabase, type Database } from './database/database.ts'
 import { kyselyInbox, type InboxTables } from './database/inbox.ts'
+import { keptTime } from './database/kept-time.ts'
 import { startRetention } from './database/retention.ts'
 import { listen } from './http/listen.ts'
 import { mountMessages } from './http/messages.ts'
@@ -81,7 +82,7 @@ export async function openParticipantService<S extends InboxTables>(
         startRetention({
           inbox,
           retainMs: options.retainMs,
-          now: options.now,
+          now: keptTime(database, options.now),
           onProblem: (err) => log.warn({ err }, 'old replies could not be removed; tried again in an hour'),
         }),
       )

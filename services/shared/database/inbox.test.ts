@@ -5,6 +5,7 @@ import { newFile } from '../testing/ask.ts'
 import { openDatabase } from './database.ts'
 import { isUniqueViolation } from './errors.ts'
 import { inboxContract } from '../../../saga/participant/inbox.contract.ts'
+import { keptTime } from './kept-time.ts'
 import { startRetention } from './retention.ts'
 import { inboxAgeMigration, inboxMigration, kyselyInbox, type InboxTables } from './inbox.ts'
 
@@ -34,13 +35,46 @@ test('replies are removed once they are older than they are kept, all of them, a
   const stop = startRetention({
     inbox: kyselyInbox(database),
     retainMs: 10 * day,
-    now: () => 20 * day + 1,
+    now: keptTime(database, () => 20 * day + 1),
     onProblem: (error) => problems.push(error),
   })
   const left = () => database.db.selectFrom('inbox').select('command_id').execute()
   await expect.poll(left, { timeout: 30_000 }).toEqual([{ command_id: 'young' }])
   await stop()
   expect(problems).toEqual([])
+  await database.close()
+})
+
+test('a clock that jumps 400 days ahead makes nothing old, neither in a running process nor over restarts', async () => {
+  const [hour, day] = [3_600_000, 86_400_000]
+  const database = await openFile()
+  let [clock, elapsed] = [1_000 * day, 0]
+  const begin = () =>
+    keptTime(
+      database,
+      () => clock,
+      () => elapsed,
+    )
+  const first = begin()
+  expect(await first()).toBe(1_000 * day)
+  elapsed += hour
+  clock += hour
+  expect(await first()).toBe(1_000 * day + hour)
+  clock += 400 * day
+  elapsed += hour
+  expect(await first()).toBe(1_000 * day + 2 * hour)
+  for (let restart = 1; restart <= 3; restart++) expect(await begin()()).toBe((1_000 + restart) * day + 2 * hour)
+  clock -= 400 * day
+  expect(await begin()()).toBe(clock)
+  await database.close()
+})
+
+test('what is there before any time was remembered counts from the newest answer', async () => {
+  const day = 86_400_000
+  const database = await openFile()
+  const inbox = kyselyInbox(database, () => 1_000 * day)
+  await inbox.transaction((tx) => inbox.save(tx, [{ commandId: 'c', kind: 'done', type: 't', payload: null }]))
+  expect(await keptTime(database, () => 1_400 * day)()).toBe(1_001 * day)
   await database.close()
 })
 

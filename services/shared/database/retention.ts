@@ -12,7 +12,8 @@ export interface RetentionOptions {
   readonly inbox: Pick<DurableInbox<never>, 'removeOld'>
   /** Replies are kept this long, in milliseconds: for as long as their commands may come again. */
   readonly retainMs: number
-  readonly now: () => number
+  /** Unix milliseconds; by `keptTime`, which no clock that jumps can hurry. */
+  readonly now: () => Promise<number>
   readonly onProblem: (error: unknown) => void
 }
 
@@ -21,7 +22,7 @@ export function startRetention(options: RetentionOptions): () => Promise<void> {
   const { inbox, retainMs, now, onProblem } = options
   const worker = openWorker({
     // A statement's worth at a time, with a pause for what the service is there for.
-    look: async () => ((await inbox.removeOld(now() - retainMs)) > 0 ? pauseMs : everyMs),
+    look: async () => ((await inbox.removeOld((await now()) - retainMs)) > 0 ? pauseMs : everyMs),
     longestPauseMs: everyMs,
     firstRetryMs: everyMs,
     onProblem,
