@@ -1,6 +1,8 @@
 /** Inputs that wait in the store for a process that runs their saga, some of which cannot be carried out. */
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { stepOf } from '../../core/evolve.ts'
+import { defineSaga } from '../../declare/define.ts'
 import type { Problem } from '../../problem.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { StoreError, type HandedInput, type Store } from '../../stores/store.ts'
@@ -123,4 +125,36 @@ test('a good one beside one that the store refuses takes its effect', async () =
     expect((await engine.history(ids[0]!)).map(({ inputId }) => inputId)).toContain('good')
   })
   expect(await phaseOf(engine, ids[0]!)).toBe('done')
+})
+
+/** A saga that waits for two events, of one type or of two. */
+const waiting = (version: number, types: readonly [string, string]) =>
+  defineSaga('waiting', { version, input: z.object({}) })
+    .wait('first', { for: { type: types[0], data: z.object({}) }, withinMs: 60_000 })
+    .wait('second', { for: { type: types[1], data: z.object({}) }, withinMs: 60_000 })
+    .step('done', { do: shopSaga.steps[0]!.do!, with: () => ({}), effect: 'none' })
+    .end()
+
+test.each<[string, [string, string], [string, string]]>([
+  ['of two types under one id', ['paid', 'shipped'], ['order-42', 'order-42']],
+  ['with long ids that begin alike', ['paid', 'paid'], ['x'.repeat(300) + '1', 'x'.repeat(300) + '2']],
+  ['with ids of 6,000 characters', ['paid', 'paid'], ['x'.repeat(6000) + '1', 'x'.repeat(6000) + '2']],
+  ['with NUL in the id', ['paid', 'paid'], ['a\0', 'a\ufffd']],
+  ['with half a surrogate pair in the id', ['paid', 'paid'], ['a\ud800', 'a\ud801']],
+])('two events %s are both handed over and taken, once each', async (_what, types, ids) => {
+  const store = shared(memoryStore())
+  const [old, fresh] = [waiting(1, types), waiting(2, types)]
+  const first = await started({ store, definitions: [fresh] })
+  const { id: sagaId } = await first.start(fresh, {})
+  await first.stop()
+  const other = await started({ store, definitions: [old], onProblem: () => undefined })
+  for (let times = 0; times < 2; times += 1)
+    for (const index of [0, 1] as const)
+      expect(await other.deliver({ sagaId, type: types[index], id: ids[index], payload: {} })).toMatchObject({
+        outcome: 'handed over',
+      })
+  const next = await started({ store, definitions: [old, fresh] })
+  await until(async () => expect((await next.state(sagaId))?.stage).toBe(2))
+  const events = (await next.history(sagaId)).flatMap((move) => move.events)
+  expect(events.filter(({ type }) => type === 'StepDone')).toHaveLength(2)
 })

@@ -9,6 +9,7 @@ import type { DefinitionVersion, HandedInput, Store, StoredSaga } from '../../st
 import type { Clock } from '../../clock.ts'
 import type { OnProblem } from '../../problem.ts'
 import { EngineError } from './errors.ts'
+import { handedIdOf } from './input-id.ts'
 import type { Loop } from './loop.ts'
 import type { Outcome } from './mover.ts'
 import { named } from './registry.ts'
@@ -49,8 +50,9 @@ export class Handover {
   }
 
   /** Keeps an input for whoever runs the saga; resolves once it is durable. What gathers in a turn is one call. */
-  hand(saga: StoredSaga, inputId: string, input: Input): Promise<'handed'> {
+  hand(saga: StoredSaga, id: string, input: Input): Promise<'handed'> {
     this.#tell(saga)
+    const inputId = handedIdOf(id, input)
     return new Promise((kept, failed) => {
       this.#gathered.push({ handed: { sagaId: saga.id, inputId, input }, kept: () => kept('handed'), failed })
       if (this.#gathered.length === 1) setImmediate(() => void this.#keep())
@@ -58,9 +60,10 @@ export class Handover {
   }
 
   /** Keeps a request and waits until it is carried out. @throws EngineError handed_over */
-  async ask(saga: StoredSaga, inputId: string, input: Input): Promise<Outcome> {
+  async ask(saga: StoredSaga, id: string, input: Input): Promise<Outcome> {
     const { store, clock } = this.#options
-    await this.hand(saga, inputId, input)
+    await this.hand(saga, id, input)
+    const inputId = handedIdOf(id, input)
     const name = { sagaId: saga.id, inputId }
     for (const began = clock.elapsed(); clock.elapsed() - began < patienceMs && !this.#stopped;) {
       if ((await store.stillHanded([name])).length === 0) return this.#outcomeOf(saga.id, inputId)

@@ -19,6 +19,7 @@ import type { DamagedSaga, HistoryEntry, Move, Start, Store, StoredSaga } from '
 import { StoreError } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
 import { labelOf } from '../label.ts'
+import { inputIdOf } from './input-id.ts'
 import type { OnProblem, Problem } from '../../problem.ts'
 import { lateAnswerProblem, refusalOf } from './other-structure.ts'
 import { concerns, named, type Registry } from './registry.ts'
@@ -158,7 +159,8 @@ export class Mover {
   async #lookBack(job: Job, saga: StoredSaga | undefined): Promise<Job | null> {
     if (saga === undefined) return null
     const recent = await this.#options.store.history(job.sagaId, Math.max(0, saga.seq - 100))
-    const entry = recent.find((candidate) => candidate.inputId === labelOf(job.inputId))
+    const inputId = inputIdOf(job.inputId)
+    const entry = recent.find((candidate) => candidate.inputId === inputId)
     if (entry === undefined) return null
     this.resume(saga)
     job.done({ saga, events: entry.events, fresh: false })
@@ -230,7 +232,7 @@ export class Mover {
     draft.state = state as SagaState
     const { status } = draft.state
     const seq = (draft.before?.seq ?? 0) + draft.entries.length + 1
-    draft.entries.push({ sagaId: job.sagaId, seq, at, inputId: labelOf(job.inputId), events, status })
+    draft.entries.push({ sagaId: job.sagaId, seq, at, inputId: inputIdOf(job.inputId), events, status })
   }
 
   /** The core is total; should it fail all the same, the saga parks alone. */
