@@ -32,7 +32,18 @@ function lineOf({ seq, inputId, status, events, state }: SagaMoved) {
 
 /** @example 'StepAsked create' becomes 'create asked'; 'SagaCompleted' 'saga completed' */
 function words(event: Event): string {
-  const plain = event.type.replaceAll(/(?!^)([A-Z])/g, ' $1').toLowerCase()
+  const plain = plainOf(event.type)
   if (!('step' in event) || event.step === undefined) return plain
   return plain.startsWith('step ') ? `${event.step} ${plain.slice(5)}` : `${plain} ${event.step}`
+}
+
+/** Types of events in words: a few, and asked for with every move. */
+const known = new Map<string, string>()
+
+function plainOf(type: string): string {
+  const before = known.get(type)
+  if (before !== undefined) return before
+  const plain = type.replaceAll(/(?!^)([A-Z])/g, ' $1').toLowerCase()
+  known.set(type, plain)
+  return plain
 }
