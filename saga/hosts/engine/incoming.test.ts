@@ -89,6 +89,32 @@ test('a result is typed by its definition, and refused where the saga is of anot
   await expect(engine.result(saga.id, { definition: shopSaga })).rejects.toThrow(/none of shop, but of sign-up/)
 })
 
+test('an event that two definitions find their sagas by in different ways reaches the sagas of both', async () => {
+  const Seen = z.object({ order: z.string(), customer: z.string() })
+  const waiting = (name: string, sagaId?: (payload: unknown) => string) =>
+    defineSaga(name, { version: 1, input: z.object({}) })
+      .wait('seen', { for: { type: 'seen', channel: 'news', data: Seen, ...(sagaId && { sagaId }) }, withinMs: 60_000 })
+      .step('reserve', { do: reserve!.do!, with: () => ({}), effect: 'none' })
+      .end()
+  const byOrder = waiting('by-order', (payload) => Seen.parse(payload).order)
+  const byCustomer = waiting('by-customer', (payload) => Seen.parse(payload).customer)
+  const byCorrelation = waiting('by-correlation')
+  const transport = memoryTransport()
+  const engine = await started({ transport, definitions: [byOrder, byCustomer, byCorrelation] })
+  const { id: order } = await engine.start(byOrder, {})
+  const { id: customer } = await engine.start(byCustomer, {})
+  const { id: correlationId } = await engine.start(byCorrelation, {})
+  const { id: other } = await engine.start(byOrder, {})
+  const message = { type: 'seen', correlationId, timestamp: '' }
+  await transport.publish('news', [
+    { ...message, id: 'odd', payload: null },
+    { ...message, id: 'm1', payload: { order, customer } },
+  ])
+  for (const id of [order, customer, correlationId])
+    await until(async () => expect((await engine.state(id))?.stage).toBe(1))
+  expect((await engine.state(other))?.stage).toBe(0)
+})
+
 test('a message id that no database takes harms no saga', async () => {
   const { engine, saga, event } = await setUp('nothing')
   expect(await engine.deliver(event(`a\0${'x'.repeat(9000)}`))).toMatchObject({ outcome: 'kept' })

@@ -90,8 +90,8 @@ export class Intake {
         needsPerson: false,
         messageId: String(id),
       })
-    const sagaId = this.#options.registry.sagaOf(type, payload, correlationId)
-    if (typeof sagaId !== 'string' || sagaId === '') return // it names no saga, so that it is for others
-    await this.take({ id, type, payload, sagaId, causationId })
+    // Where it names no saga it is for others.
+    const sagas = this.#options.registry.sagasOf(type, payload, correlationId)
+    await Promise.all(sagas.map((sagaId) => this.take({ id, type, payload, sagaId, causationId })))
   }
 }

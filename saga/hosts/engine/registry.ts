@@ -13,7 +13,8 @@ export const named = ({ definition, version }: DefinitionVersion): string => `${
 
 export class Registry {
   readonly #definitions = new Map<string, SagaDefinition>()
-  readonly #sagaOf = new Map<string, NonNullable<EventContract['sagaId']>>()
+  /** How the sagas that a message concerns are found, by its type: as each definition says. */
+  readonly #sagaOf = new Map<string, Set<SagaOf>>()
 
   /** @throws EngineError invalid_definition */
   constructor(definitions: readonly SagaDefinition[]) {
@@ -30,7 +31,8 @@ export class Registry {
           `definitions holds ${name} version ${version} twice: give one of them another version.`,
         )
       this.#definitions.set(key, definition)
-      for (const { type, sagaId } of eventsOf(definition)) if (sagaId !== undefined) this.#sagaOf.set(type, sagaId)
+      for (const { type, sagaId = byCorrelation } of eventsOf(definition)) this.#find(type, sagaId)
+      for (const type of definition.byAnswer.keys()) this.#find(type, byCorrelation)
     }
   }
 
@@ -61,16 +63,31 @@ export class Registry {
     return [...new Set([...answers, ...events])]
   }
 
-  /** The saga that a message concerns; null for none. */
-  sagaOf(type: string, payload: unknown, correlationId: string): string | null {
-    const sagaOf = this.#sagaOf.get(type)
-    try {
-      return sagaOf === undefined ? correlationId : sagaOf(payload, correlationId)
-    } catch {
-      return null // it is not what the function can read
+  /** The sagas that a message may concern: one, but where definitions find theirs by different functions. */
+  sagasOf(type: string, payload: unknown, correlationId: string): readonly string[] {
+    const found = new Set<string>()
+    for (const sagaOf of this.#sagaOf.get(type) ?? byDefault) {
+      try {
+        const id: unknown = sagaOf(payload, correlationId)
+        if (typeof id === 'string' && id !== '') found.add(id)
+      } catch {
+        // It is not what the function can read, and so for others.
+      }
     }
+    return [...found]
+  }
+
+  #find(type: string, sagaOf: SagaOf): void {
+    this.#sagaOf.set(type, (this.#sagaOf.get(type) ?? new Set()).add(sagaOf))
   }
 }
+
+type SagaOf = NonNullable<EventContract['sagaId']>
+
+const byCorrelation: SagaOf = (_payload, correlationId) => correlationId
+
+/** Of types that no definition knows: what an answer says of its saga may still tell something. */
+const byDefault: readonly SagaOf[] = [byCorrelation]
 
 const knownOf = ({ name, version, structure, cancelDecidedBy, follows }: SagaDefinition): KnownDefinition => ({
   definition: name,
