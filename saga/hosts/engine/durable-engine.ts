@@ -5,7 +5,6 @@ import type { Action } from '../../core/act.ts'
 import { readInput, type Input } from '../../core/decide.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import { pending, repliesIn, type Command } from '../../core/pending.ts'
-import { whyNotPlain } from '../../core/plain.ts'
 import type { SagaState } from '../../core/state.ts'
 import { isSettled } from '../../core/state.ts'
 import type {
@@ -186,8 +185,7 @@ export class DurableEngine implements Engine {
     const id = this.#chance.newId()
     const { key = null, tx } = options
     // As it was handed in: what a schema makes of it may be another thing tomorrow (a default of now).
-    const asked = whyNotPlain(input, 'input') === null ? input : checked.value
-    const start = { definition: known, key, fingerprint: key === null ? '' : fingerprintOf([known.name, asked]) }
+    const start = { definition: known, key, fingerprint: key === null ? '' : fingerprintOf([known.name, input]) }
     const begin = { type: 'start', id, input: checked.value, seed: seedOf(id) } as const
     if (tx !== undefined) return startIn(this.#store, tx, { ...start, begin, at: this.#clock.now() })
     const { saga, fresh } = await this.#admission.start(() => this.#ask(id, begin, `start:${id}`, { start }))
