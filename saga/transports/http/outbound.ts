@@ -41,6 +41,8 @@ export class Outbound {
   readonly #options: OutboundOptions
   /** By address. */
   readonly #peers = new Map<string, Peer>()
+  /** Why the last message was not taken, by address: told once, not with each try. */
+  readonly #failing = new Map<string, string>()
 
   constructor(options: OutboundOptions) {
     this.#options = options
@@ -157,10 +159,27 @@ export class Outbound {
     }
     try {
       const replies = await within(clock, timeoutMs, exchange())
+      this.#failing.delete(address)
       if (replies.length > 0) onReplies(channel, replies)
+    } catch (error) {
+      if (!isRefusal(error)) this.#triedInVain(address, message, error)
+      throw error
     } finally {
       late.abort()
     }
+  }
+
+  /** At the first try: what waits for a person (a wrong address, a login page) should not wait for the last. */
+  #triedInVain(address: string, { id, type, correlationId }: Message, cause: unknown): void {
+    const why = describe(cause)
+    if (this.#failing.get(address) === why) return
+    this.#failing.set(address, why)
+    this.#options.report({
+      what: `${type} was not taken by ${address}, and is tried again: ${why}`,
+      needsPerson: false,
+      sagaId: correlationId,
+      messageId: id,
+    })
   }
 }
 

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { message } from '../transport.contract.ts'
 import { type Message } from '../transport.ts'
@@ -118,6 +119,28 @@ describe('an HTTP sender', () => {
     expect(peer.seen).toHaveLength(5)
   })
 
+  test.each<[string, (response: ServerResponse) => void, RegExp]>([
+    ['a redirect', (response) => response.writeHead(302, { location: '/login' }).end(), /redirect/],
+    ['a page', (response) => response.end('<html>'), /the answer \(status 200\) cannot be read: it is not JSON/],
+    ['an error', (response) => response.writeHead(502).end(), /502/],
+  ])('says at the first try why a message was not taken, and not with each: %s', async (_what, answer, why) => {
+    const peer = await stranger(answer)
+    const clock = waitClock()
+    const engine = await engineFor(peer.url, { clock: clock.clock })
+    await engine.transport.publish('order_commands', [message('c1'), message('c2')])
+    await until(() => expect(peer.seen).toHaveLength(2))
+    await until(() => expect(clock.delays()).toHaveLength(2))
+    clock.ring()
+    await until(() => expect(peer.seen).toHaveLength(4))
+    expect(engine.problems).toMatchObject([
+      {
+        needsPerson: false,
+        what: expect.stringMatching(/was not taken by .*\/order_commands, and is tried again/) as string,
+      },
+    ])
+    expect(engine.problems[0]?.what).toMatch(why)
+  })
+
   test('follows no redirect', async () => {
     const elsewhere = await stranger((response) => response.end())
     const peer = await stranger((response) => response.writeHead(307, { location: elsewhere.url }).end())
@@ -171,7 +194,7 @@ describe('an HTTP sender', () => {
     clock.ring()
     await until(() => expect(engine.transport.deadLetters()).not.toEqual([]))
     expect(engine.transport.deadLetters()).toHaveLength(1)
-    expect(engine.problems).toHaveLength(1)
+    expect(engine.problems.filter(({ deadLetter }) => deadLetter)).toHaveLength(1)
   })
 
   test('rejects what would not fit any more, and what no peer serves', async () => {
