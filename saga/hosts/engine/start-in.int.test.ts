@@ -17,6 +17,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'a start in a transaction of the call
 
   async function setUp() {
     const pool = new pg.Pool({ connectionString: database.url, max: 6 })
+    pool.on('error', () => undefined) // idle connections, which are ended with the database
     const store = postgresStore({ pool, schema: `test_${randomUUID()}` })
     const transport = memoryTransport()
     const shop = await shopkeeper(transport)

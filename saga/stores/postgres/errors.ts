@@ -7,6 +7,8 @@ const refusing = new Set(['22', '23', '54'])
 /** Classes for what no retry mends: wrong login, missing database or table, no rights. */
 const unusable = new Set(['28', '3D', '3F', '42'])
 
+const noTransaction = '25P01'
+
 /**
  * A deadlock that was broken, a snapshot that was overtaken, or a saga that another process made in this very moment: the
  * statement has changed nothing, and finds out more when it is run again.
@@ -20,6 +22,12 @@ export function describeError(error: unknown): Error {
   if (error instanceof StoreError || error instanceof RangeError) return error
   const { code = '', message = String(error) } = error as { readonly code?: string; readonly message?: string }
   const kind = /^[0-9A-Z]{5}$/.test(code) ? code.slice(0, 2) : ''
+  if (code === noTransaction)
+    return new StoreError(
+      'refused',
+      'The connection that was given has no transaction open. Take a client (of a pool: pool.connect()), have it begin one, and hand it in before it commits.',
+      error,
+    )
   if (refusing.has(kind)) return new StoreError('refused', `PostgreSQL refused the data: ${message}`, error)
   if (unusable.has(kind))
     return new StoreError(

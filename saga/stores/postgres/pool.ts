@@ -23,6 +23,8 @@ export interface PostgresQuery {
 /** What is used of a connection of the package `pg`, a Client or one of a Pool, where a transaction of the caller's is open. */
 export interface PostgresClient {
   query(query: PostgresQuery): Promise<{ readonly rows: readonly unknown[] }>
+  /** `T` within a transaction; later versions of the package have it. */
+  getTransactionStatus?(): string | null
 }
 
 /** What is used of a connection of a pool. */

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { freshDatabase, postgresUrl, suiteOn } from '../../../tests/kit/parts.ts'
 import { moveOf, startOf, testVersions, watcherOf } from '../sagas.testkit.ts'
 import { storeContract } from '../store.contract.ts'
-import type { PostgresStore, PostgresStoreOptions } from './postgres-store.ts'
+import type { PostgresClient, PostgresStore, PostgresStoreOptions } from './postgres-store.ts'
 import { postgresStore } from './postgres-store.ts'
 
 suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL, with a pool of the caller', () => {
@@ -199,6 +199,23 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL, with a pool of
       expect((await store.claim('me', 60_000, 10, testVersions)).sagas).toEqual([start.saga])
       expect((await store.commit({ starts: [], moves: [moveOf(start.saga)] })).moves).toEqual(['moved'])
       await watching?.close()
+    })
+
+    test('is refused where there is none: on a pool, a client that has not begun, one that has ended it', async () => {
+      const client = await pool.connect()
+      const refused = {
+        code: 'refused',
+        message: expect.stringMatching(/has no transaction open.*pool.connect/) as string,
+      }
+      await expect(store.commitIn(pool, startOf({ key: 'k' }))).rejects.toMatchObject(refused)
+      await expect(store.commitIn(client, startOf({ key: 'k' }))).rejects.toMatchObject(refused)
+      await client.query('begin')
+      const earlier: PostgresClient = { query: (query) => client.query(query) } // tells nothing of its transaction
+      expect(await store.commitIn(earlier, startOf({ key: 'k' }))).toEqual({ kind: 'started' })
+      await client.query('rollback')
+      await expect(store.commitIn(client, startOf({ key: 'k' }))).rejects.toMatchObject(refused)
+      client.release()
+      expect(await store.count({})).toBe(0)
     })
 
     test('is gone with it', async () => {

@@ -199,6 +199,8 @@ class SchemaStore implements PostgresStore {
       throw new StoreError('refused', 'The transaction must be a connection of the package pg: it has a query method.')
     const session = new Session(tx, false, this.#timeoutMs)
     try {
+      // Else it would be there at once, whatever becomes of what the caller writes with it.
+      if (tx.getTransactionStatus?.() !== 'T') await this.#run(session, 'inTransaction', [])
       const values = [...startArrays([start]), this.#channel, waitingHint('')]
       const started = await this.#run(session, 'commitIn', values)
       if (started.length > 0) return { kind: 'started' }

@@ -66,6 +66,9 @@ with given as (
 )
 select pg_notify($${1 + Object.keys(startColumns).length}, $${2 + Object.keys(startColumns).length}) from started`
 
+/** Fails outside of a transaction, and takes no more than the start does. */
+export const inTransaction = `lock table S.saga in access share mode`
+
 export const holders = `
 select id, key, fingerprint from S.saga where id = any($1::text[])
 union all
