@@ -8,7 +8,7 @@ export const fingerprintOf = (value: unknown): string =>
 function textOf(value: unknown, within: readonly object[]): string {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)
   if (typeof value === 'number' && Number.isFinite(value)) return JSON.stringify(value)
-  if (typeof value !== 'object') return `${typeof value}(${String(value as bigint)})`
+  if (typeof value !== 'object') return `${typeof value}(${said(value)})`
   const circle = within.indexOf(value)
   if (circle >= 0) return `circle(${within.length - circle})`
   const inside = [...within, value]
@@ -40,6 +40,8 @@ function contentOf(value: object, inside: readonly object[]): string {
   // What it shows of itself: numbers of any precision, times and addresses keep their value where nobody sees it.
   const { toJSON } = value as { readonly toJSON?: unknown }
   if (typeof toJSON === 'function') return textOf((toJSON as () => unknown).call(value), inside)
-  const own = value.toString === Object.prototype.toString ? '' : JSON.stringify(String(value as unknown as string))
+  const own = value.toString === Object.prototype.toString ? '' : JSON.stringify(said(value))
   return own + membersOf(value, inside)
 }
+
+const said = (value: unknown): string => (value as { toString(): string } | undefined)?.toString() ?? ''
