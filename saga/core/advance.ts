@@ -177,7 +177,7 @@ function backwardOnce(turn: Turn): boolean {
     stage >= 0;
     stage--
   ) {
-    const moved = undoStage(turn, definition.stages[stage] ?? [])
+    const moved = undoStage(turn, definition.stages[stage] as readonly StepDefinition[])
     if (moved !== null) return moved
   }
   return endUndone(turn)
@@ -186,7 +186,7 @@ function backwardOnce(turn: Turn): boolean {
 /** Where a completed saga is cancelled: the step whose undo decides. */
 function deciderOf({ state, definition }: Turn): StepDefinition | null {
   const name = state.cancel?.after === true ? definition.cancelDecidedBy : null
-  return name === null ? null : (definition.byName.get(name) ?? null)
+  return name === null ? null : (definition.byName.get(name) as StepDefinition) // checked when it was declared
 }
 
 /** The next thing in undoing a stage, and whether it was done; null where nothing of it remains. */

@@ -5,7 +5,7 @@
  * one wait, no more are kept than there are waits to come.
  */
 import { followEvent } from './advance.ts'
-import { check, type ReplyMessage } from './contract.ts'
+import { check, type EventContract, type ReplyMessage } from './contract.ts'
 import type { Follow } from './definition.ts'
 import type { EventName } from './events.ts'
 import { followedName } from './evolve.ts'
@@ -20,8 +20,7 @@ const mostKept = 32
 export function takeEvent(turn: Turn, message: ReplyMessage): boolean {
   const waits = turn.definition.byEvent.get(message.type) ?? []
   const follow = turn.definition.follows.find(({ event }) => event.type === message.type)
-  const contract = waits[0]?.event ?? follow?.event
-  if (contract == null) return false
+  if (waits.length === 0 && follow === undefined) return false
   const event: EventName = { type: message.type, id: message.id ?? null }
   const why = whyNot(turn, message, event)
   if (why !== null) turn.emit({ type: 'ReplyIgnored', reply: message.type, ...why })
@@ -59,8 +58,7 @@ function cameBefore(turn: Turn, name: EventName): boolean {
 function take(turn: Turn, event: EventName, message: ReplyMessage, follow: Follow | undefined): void {
   const waits = turn.definition.byEvent.get(event.type) ?? []
   const waiting = waits.find((step) => turn.step(step).phase === 'asked')
-  const contract = (waiting ?? waits[0])?.event ?? follow?.event
-  if (contract == null) return
+  const contract = ((waiting ?? waits[0])?.event ?? follow?.event) as EventContract // one of them is why it is taken
   const data = check(contract.data, message.payload)
   const wrong = data.ok ? whyNotPlain(data.value, 'it') : data.why
   if (!data.ok || wrong !== null)

@@ -4,7 +4,7 @@
  * Only `decide` makes events; it folds each through here before it decides the next, so state and history cannot part.
  */
 import type { Event, EventName } from './events.ts'
-import type { KeptEvent, SagaState, StepState } from './state.ts'
+import type { SagaState, StepState } from './state.ts'
 import { entriesOf, noSteps, stepIn, withStepIn } from './steps.ts'
 
 const untouched: StepState = { phase: 'todo', attempts: 0, since: 0 }
@@ -162,10 +162,9 @@ function stepDone(given: SagaState, { step, reply, event }: Event & { type: 'Ste
 }
 
 function withoutKept(state: SagaState, { type, id }: EventName): SagaState {
-  const at = (state.kept ?? []).findIndex(({ event }) => event.type === type && event.id === id)
-  if (at === -1) return state
-  const kept: readonly KeptEvent[] = state.kept?.toSpliced(at, 1) ?? []
-  return { ...state, kept }
+  const { kept = [] } = state
+  const at = kept.findIndex(({ event }) => event.type === type && event.id === id)
+  return at === -1 ? state : { ...state, kept: kept.toSpliced(at, 1) }
 }
 
 /** An id is one of its type. */

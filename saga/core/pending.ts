@@ -54,8 +54,7 @@ export function pending(definition: SagaDefinition, state: SagaState, known?: Co
   const commands: Command[] = []
   let wakeAt = deadlineOf(definition, state)
   for (const step of open(definition, state)) {
-    const { nextAt } = stepOf(state, step.name)
-    if (nextAt !== undefined) wakeAt = Math.min(wakeAt ?? Infinity, nextAt)
+    wakeAt = Math.min(wakeAt ?? Infinity, stepOf(state, step.name).nextAt as number) // open: it has one
     const direction = outstanding(step, state)
     const built = direction === null ? null : buildCommand(definition, state, step, direction, known)
     if (built?.ok === true) commands.push(built.command)
@@ -65,11 +64,7 @@ export function pending(definition: SagaDefinition, state: SagaState, known?: Co
 
 /** Steps that a time is set for, in the order of the definition. */
 export function open({ byName }: SagaDefinition, state: SagaState): readonly StepDefinition[] {
-  const steps: StepDefinition[] = []
-  for (const name of openSteps(state)) {
-    const step = byName.get(name)
-    if (step !== undefined) steps.push(step)
-  }
+  const steps = openSteps(state).map((name) => byName.get(name) as StepDefinition) // a saga's steps are its definition's
   return steps.length < 2 ? steps : steps.sort((a, b) => a.index - b.index)
 }
 
@@ -91,11 +86,12 @@ export function canTurnBack(definition: SagaDefinition, state: SagaState): boole
 export const begun = (definition: SagaDefinition, state: SagaState): readonly StepDefinition[] =>
   definition.steps.filter((step) => stepOf(state, step.name).phase !== 'todo')
 
+/** What an open step asks for; null where it waits for an event, or stands still. */
 function outstanding(step: StepDefinition, state: SagaState): Direction | null {
   const { phase, paused, querying } = stepOf(state, step.name)
   if (querying === true) return 'query'
   if (paused === true || step.do === null) return null
-  return phase === 'asked' ? 'do' : phase === 'undoing' ? 'undo' : null
+  return phase === 'undoing' ? 'undo' : 'do'
 }
 
 export type Built = { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly why: string }

@@ -53,7 +53,9 @@ export class Turn {
 
   /** The newest step that the saga waits for. */
   currentStep(): string {
-    return this.open().at(-1)?.name ?? ''
+    return this.open()
+      .map(({ name }) => name)
+      .at(-1) as string
   }
 
   /** When the next attempt may go out, in Unix milliseconds; a step's own deadline ends the pause. */

@@ -186,6 +186,44 @@ const more: typeof mistakes = [
         .end(),
     /undoRetry: maxMs must be a number of milliseconds/,
   ],
+  ['no options', () => defineSaga('s', undefined as never), /give a version of 1 or more/],
+  [
+    'a factor below 1',
+    () =>
+      saga()
+        .step('a', { ...both('a'), retry: { factor: 0.5 } })
+        .end(),
+    /retry: factor must be 1 to 1000; it is 0.5/,
+  ],
+  [
+    'more jitter than there is',
+    () =>
+      saga()
+        .step('a', { ...both('a'), retry: { jitter: 2 } })
+        .end(),
+    /retry: jitter must be 0 to 1; it is 2/,
+  ],
+  [
+    'a reaction that does not exist',
+    () =>
+      afterPivot().end({
+        follows: [{ event: { type: 'e', data: Data }, reaction: 'shout', by: 'x', reason: 'y' } as never],
+      }),
+    /what follows e must be 'cancel' or 'ask'/,
+  ],
+  [
+    'an ask again without end',
+    () =>
+      afterPivot()
+        .step('z', { do: sure('z'), with: () => ({}) })
+        .end({
+          cancelDecidedBy: 'a',
+          follows: [
+            { event: { type: 'e', data: Data }, reaction: 'ask', step: 'z', withinMs: NaN, by: 'x', reason: 'y' },
+          ],
+        }),
+    /withinMs of what follows e must be a number of milliseconds/,
+  ],
   ['a step that says nothing of its undo', () => saga().step('a', forward).end(), /declare effect: 'none' where it/],
   [
     'an undo of what has no effect',
@@ -283,6 +321,27 @@ test('a step that only asks needs no undo', () => {
   expect(step?.undoWith({} as never)).toBeNull()
   expect(step?.queryWith({} as never)).toBeNull()
   expect(step?.keep(5)).toBe(5)
+})
+
+test('a command may be for some payloads of its type, and may be sent only', () => {
+  const notice = participantContract('post').notice('mail', { payload: Data, when: ({ id }) => id === 'x' })
+  expect([notice.when({ id: 'x' }), notice.when({ id: 'y' }), ask('a').when({})]).toEqual([true, false, true])
+  const [step] = afterPivot()
+    .step('z', { do: notice, with: () => ({}) })
+    .end()
+    .structure.steps.slice(-1)
+  expect(step).toMatchObject({ do: 'post.mail, sent only' })
+  expect(() => participantContract('')).toThrow('the participant must be a text that is not empty; it is ""')
+  expect(() => participantContract('p').notice('n', { payload: {} as never })).toThrow(/a schema of n is none/)
+})
+
+test('channels that are not the usual ones are part of what a saga does', () => {
+  const own = participantContract('post', { commandChannel: 'letters', eventChannel: 'stamps' })
+  const [step] = afterPivot()
+    .step('z', { do: own.notice('mail', { payload: Data }), with: () => ({ id: 'x' }) })
+    .end()
+    .structure.steps.slice(-1)
+  expect(step).toMatchObject({ do: 'post.mail, sent only by letters and stamps' })
 })
 
 test('what a retry policy does not say is as by default, and an undo is retried as its step', () => {
