@@ -4,8 +4,13 @@ import { skippedReporter } from './tests/skipped.ts'
 /** Where to write the totals that .ci/run adds up; nowhere unless said. */
 const report = process.env['TEST_REPORT']
 
+/** What needs a server, or the registry, or has the machine for itself for long: `npm run test:long`. */
 const failingServers = ['**/*-faults.int.test.ts']
 const wholeSystems = ['tests/e2e/**/*.test.ts', 'tests/faults/**/*.test.ts']
+const servers = ['**/*.int.test.ts', 'tests/package/**/*.test.ts']
+/** One short round of a whole system, and of killing it, on the embedded default. */
+const short = ['tests/e2e/orders.test.ts', 'tests/faults/kill.test.ts']
+const nothing = ['**/node_modules/**', '**/dist/**']
 
 export default defineConfig({
   resolve: { conditions: ['source'] },
@@ -19,19 +24,40 @@ export default defineConfig({
         test: {
           name: 'parts',
           include: ['saga/**/*.test.ts', 'services/**/*.test.ts', 'tests/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/dist/**', ...failingServers, ...wholeSystems],
+          exclude: [...nothing, ...servers, ...wholeSystems],
           sequence: { groupOrder: 0 },
         },
       },
       {
         extends: true,
-        test: { name: 'failing servers', include: failingServers, maxWorkers: 2, sequence: { groupOrder: 1 } },
+        test: { name: 'short systems', include: short, maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
       {
         extends: true,
-        test: { name: 'whole systems', include: wholeSystems, maxWorkers: 1, sequence: { groupOrder: 2 } },
+        test: {
+          name: 'servers',
+          include: servers,
+          exclude: [...nothing, ...failingServers, ...wholeSystems],
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'failing servers', include: failingServers, maxWorkers: 2, sequence: { groupOrder: 3 } },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'whole systems',
+          include: wholeSystems,
+          exclude: [...nothing, ...short],
+          maxWorkers: 1,
+          sequence: { groupOrder: 4 },
+        },
       },
     ],
+    // A busy machine is slow: what is waited for comes, or the test has found something.
+    expect: { poll: { timeout: 30_000 } },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
@@ -40,7 +66,7 @@ export default defineConfig({
     maxWorkers: 2,
     coverage: {
       provider: 'v8',
-      include: ['saga/core/**/*.ts'],
+      include: ['saga/core/**/*.ts', 'saga/declare/**/*.ts'],
       exclude: ['**/*.testkit.ts'],
       reporter: ['text'],
       thresholds: { branches: 100 },
