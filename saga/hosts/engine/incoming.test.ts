@@ -3,9 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { participantContract } from '../../declare/contract.ts'
 import { defineSaga } from '../../declare/define.ts'
+import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { Message } from '../../transports/transport.ts'
-import { milk, started, until } from './engine.testkit.ts'
+import { failing, milk, started, taken, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
 const confirmed = { type: 'confirmed', data: z.object({ mail: z.string() }), channel: 'web_events' }
@@ -87,6 +88,27 @@ test('a result is typed by its definition, and refused where the saga is of anot
   // @ts-expect-error there is no step called paid
   expect(replies.paid).toBeUndefined()
   await expect(engine.result(saga.id, { definition: shopSaga })).rejects.toThrow(/none of shop, but of sign-up/)
+})
+
+test('an event under the id of another, whose commit fails at first, is not taken for that one', async () => {
+  const { store, plan } = failing(memoryStore())
+  const clock = handClock()
+  const twice = defineSaga('twice', { version: 1, input: z.object({}) })
+    .wait('paid', { for: { type: 'paid', data: z.object({}) }, withinMs: 60_000 })
+    .wait('sent', { for: { type: 'sent', data: z.object({}) }, withinMs: 60_000 })
+    .step('reserve', { do: reserve!.do!, with: () => ({}), effect: 'none' })
+    .end()
+  const engine = await started({ store, clock, definitions: [twice], onProblem: () => undefined })
+  const { id: sagaId } = await engine.start(twice, {})
+  const event = { sagaId, id: 'order-42', payload: {} }
+  expect(await engine.deliver({ ...event, type: 'paid' })).toEqual(taken)
+  plan.before = 1
+  const delivered = engine.deliver({ ...event, type: 'sent' })
+  await until(async () => {
+    clock.advance(50)
+    expect((await engine.state(sagaId))?.stage).toBe(2)
+  })
+  expect(await delivered).toEqual(taken)
 })
 
 test('an event that two definitions find their sagas by in different ways reaches the sagas of both', async () => {

@@ -12,14 +12,14 @@ import { transition } from '../../core/decide.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
 import type { Command, Pending } from '../../core/pending.ts'
-import { pending, repliesOf } from '../../core/pending.ts'
+import { pending } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
 import { hasEnded, isSettled } from '../../core/state.ts'
 import type { DamagedSaga, HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { EngineError } from './errors.ts'
-import { labelOf } from '../label.ts'
-import { inputIdOf } from './input-id.ts'
+import { businessKeyOf } from './business-key.ts'
+import { inputIdOf, isCausedBy } from './input-id.ts'
 import type { OnProblem, Problem } from '../../problem.ts'
 import { lateAnswerProblem, refusalOf } from './other-structure.ts'
 import { concerns, named, type Registry } from './registry.ts'
@@ -159,8 +159,7 @@ export class Mover {
   async #lookBack(job: Job, saga: StoredSaga | undefined): Promise<Job | null> {
     if (saga === undefined) return null
     const recent = await this.#options.store.history(job.sagaId, Math.max(0, saga.seq - 100))
-    const inputId = inputIdOf(job.inputId)
-    const entry = recent.find((candidate) => candidate.inputId === inputId)
+    const entry = recent.find((move) => isCausedBy(move, job.inputId, job.input))
     if (entry === undefined) return null
     this.resume(saga)
     job.done({ saga, events: entry.events, fresh: false })
@@ -410,16 +409,6 @@ function asked(entries: readonly HistoryEntry[], commands: readonly Command[]): 
       if (event.type === 'StepAsked' || event.type === 'StepQueried' || event.type === 'UndoAsked')
         steps.add(event.step)
   return commands.filter((command) => steps.has(command.step))
-}
-
-/** What the business calls a saga, as it is kept; null where it has no name, or the definition fails to tell it. */
-export function businessKeyOf(definition: SagaDefinition, state: SagaState): string | null {
-  try {
-    const label = definition.businessKey({ input: state.input, replies: repliesOf(definition, state) })
-    return typeof label === 'string' || typeof label === 'number' ? labelOf(String(label)) : null
-  } catch {
-    return null // only a label for lists: a saga must not fail for it
-  }
 }
 
 /** Nobody may have told of it yet: it was started in a caller's transaction, or who started it has died. Decided again, not read. */

@@ -8,7 +8,7 @@ import type { SagaState } from '../../core/state.ts'
 import type { Store } from '../../stores/store.ts'
 import type { StartedIn } from './engine.ts'
 import { EngineError } from './errors.ts'
-import { businessKeyOf } from './mover.ts'
+import { businessKeyOf } from './business-key.ts'
 
 interface Beginning {
   readonly definition: SagaDefinition
