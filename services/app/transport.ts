@@ -1,11 +1,11 @@
 /** How the messages of a process move: inside it, by HTTP, or over the broker that the configuration names. */
 import type { Transport } from 'ordersaga/transport'
-import { httpTransport, type HttpPeer } from 'ordersaga/transports/http'
+import { httpTransport, type HttpPeer, type HttpPeers } from 'ordersaga/transports/http'
 import { kafkaTransport } from 'ordersaga/transports/kafka'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import { rabbitmqTransport } from 'ordersaga/transports/rabbitmq'
 import type { Logger } from 'pino'
-import { ConfigError, serverUrl, type Config } from './config.ts'
+import { serverUrl, type Config } from './config.ts'
 import { serviceNamed, serviceNames, services, type ServiceName } from './registry.ts'
 import { HttpError } from '../shared/http/http-error.ts'
 import type { MessageReceiver } from '../shared/http/messages.ts'
@@ -69,17 +69,16 @@ function routing(
   name: ServiceName,
   { urls }: Config,
   secret: string,
-): { readonly peers: Record<string, HttpPeer>; readonly self: string } {
-  const peers: Record<string, HttpPeer> = {}
+): { readonly peers: HttpPeers; readonly self: string } {
+  const peers: Record<string, HttpPeer[]> = {}
   const headers = { authorization: `Bearer ${tokenOf(name, secret)}` }
   for (const channel of serviceNamed(name).publishes) {
-    const [reader, other] = services.filter(({ reads }) => reads.includes(channel))
-    if (reader === undefined) continue // nobody here wants to know
-    if (other !== undefined)
-      throw new ConfigError(
-        `${channel} is read by ${reader.name} and ${other.name}, and by HTTP a channel has one reader: set KAFKA_BOOTSTRAP_SERVERS or RABBITMQ_HOST, or run all in one process.`,
-      )
-    peers[channel] = { url: `${urls[reader.name].replace(/\/+$/, '')}/messages/${channel}`, headers }
+    const readers = services.filter(({ reads }) => reads.includes(channel))
+    if (readers.length === 0) continue // nobody here wants to know
+    peers[channel] = readers.map((reader) => ({
+      url: `${urls[reader.name].replace(/\/+$/, '')}/messages/${channel}`,
+      headers,
+    }))
   }
   return { self: urls[name], peers }
 }
