@@ -294,7 +294,7 @@ test('a cancel with a body that is no JSON is answered in the shape of cancels, 
 test('a body that is cut off, and one that never comes whole, start nothing', async () => {
   const { hostname, port } = new URL(sagas)
   const body = JSON.stringify(good)
-  const head = `POST /api/orders HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`
+  const head = `POST /api/orders HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`
   await new Promise<void>((resolve) => {
     const socket = connect(Number(port), hostname, () => socket.write(head + body.slice(0, -1), () => socket.destroy()))
     socket.on('close', () => resolve())
