@@ -14,14 +14,15 @@ export type {
 } from '../core/contract.ts'
 export { check, readReply } from '../core/contract.ts'
 
-interface SharedOptions<Payload, Received> {
+/** What a command that nobody answers has: what is sent, and when. */
+export interface NoticeOptions<Payload, Received> {
   readonly payload: Schema<Received, Payload>
   readonly safeOnNothing?: boolean
   /** For one of several commands of this type: whether a payload is this one's. */
   readonly when?: (payload: Received) => boolean
 }
 
-export interface CommandOptions<Payload, Data, Received = Payload, Given = Data> extends SharedOptions<
+export interface CommandOptions<Payload, Data, Received = Payload, Given = Data> extends NoticeOptions<
   Payload,
   Received
 > {
@@ -51,7 +52,7 @@ export interface ParticipantContract {
   /** A command that nobody answers: done once the transport has taken it, and repeated while that is not known. */
   notice<Payload, Received = Payload>(
     type: string,
-    command: SharedOptions<Payload, Received>,
+    command: NoticeOptions<Payload, Received>,
   ): CommandContract<Payload, null, Received, null>
 }
 
