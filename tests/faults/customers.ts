@@ -109,12 +109,25 @@ export class Customers {
     else if (response.status !== 409) this.complaints.push(`the cancel of ${saga} was answered ${response.status}`)
   }
 
-  /** Until the event stream ends, as it does with the saga. */
+  /** As an EventSource does: a stream that ended may have been cut off, and only 204 says that nothing more is to come. */
   async #follow(url: string, saga: string): Promise<void> {
-    const response = await fetch(`${url}/sagas/${saga}/updates`)
-    const text = await response.text()
-    const status = /"status":"([A-Z]+)"(?!.*"status":"[A-Z]+","events")/s.exec(text)?.[1]
-    if (status !== undefined) this.seenEnding.set(saga, status)
-    else this.complaints.push(`the updates of ${saga} were answered ${response.status}: ${text.slice(0, 200)}`)
+    let seen = '0'
+    let status = ''
+    for (;;) {
+      const response = await fetch(`${url}/sagas/${saga}/updates`, { headers: { 'last-event-id': seen } })
+      const text = await response.text()
+      if (response.status === 204) {
+        this.seenEnding.set(saga, status)
+        return
+      }
+      if (response.status !== 200) {
+        this.complaints.push(`the updates of ${saga} were answered ${response.status}: ${text.slice(0, 200)}`)
+        return
+      }
+      for (const [, id = '', data = ''] of text.matchAll(/^id: (\d+)\ndata: (.*)\n\n/gm)) {
+        seen = id
+        status = (JSON.parse(data) as { status: string }).status
+      }
+    }
   }
 }

@@ -42,7 +42,7 @@ export function killContract(
             const url = await current.ready()
             await expectAllFound(url, customers)
             const ordering = customers.order(url, inFlight + 14)
-            await until(`${inFlight} sagas are in flight`, 30_000, () => customers.inFlight >= inFlight)
+            await until(`${inFlight} sagas are in flight`, 120_000, () => customers.inFlight >= inFlight)
             await delay(random.between(0, 800)) // the random moment
             struck += customers.inFlight
             await current.kill()
