@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-/** Asked every few seconds by machines: their lines would bury the others. */
+/** Asked every few seconds by machines: their lines would hide the others. */
 const quiet: readonly string[] = ['/health', '/health/live', '/health/ready', '/metrics']
 
 export function logRequests(server: HttpServer): void {
