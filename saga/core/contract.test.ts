@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Schema } from './contract.ts'
-import { check, readReply } from './contract.ts'
+import { answerTypes, check, readReply } from './contract.ts'
 import { participantContract } from '../declare/contract.ts'
 
 const shop = participantContract('shop')
@@ -42,6 +42,20 @@ test('a command that cannot be refused has no refusal', () => {
   expect(readReply(look, {}, { type: 'seen', payload: {} })).toEqual({ kind: 'done', data: {} })
   expect([look.rejected, look.tombstones, look.safeOnNothing]).toEqual([null, false, false])
   expect(buy.rejected?.refuse('none')).toEqual({ error: 'none' })
+})
+
+test('others on the same channel may say the same by other types', () => {
+  const move = shop.command('move', {
+    payload: z.object({}),
+    done: ['moved', z.object({}), 'moved_there'],
+    rejected: ['not_moved', z.object({ error: z.string() }), 'all_failed'],
+  })
+  expect(answerTypes(move)).toEqual(['moved', 'moved_there', 'not_moved', 'all_failed'])
+  for (const type of ['moved', 'moved_there'])
+    expect(readReply(move, {}, { type, payload: {} })).toEqual({ kind: 'done', data: {} })
+  for (const type of ['not_moved', 'all_failed'])
+    expect(readReply(move, {}, { type, payload: { error: 'no' } })).toEqual({ kind: 'rejected', reason: 'no' })
+  expect(readReply(move, {}, { type: 'gone', payload: {} })).toEqual({ kind: 'other' })
 })
 
 const schema = (validate: Schema<unknown>['~standard']['validate']): Schema<unknown> => ({

@@ -57,7 +57,12 @@ export interface CommandContract<Payload = unknown, Data = unknown, Received = P
   /** The command's type on the wire, such as `create_order`. */
   readonly type: string
   readonly payload: Schema<Received, Payload>
-  readonly done: { readonly type: string; readonly data: Schema<Data, Given> }
+  readonly done: {
+    readonly type: string
+    readonly data: Schema<Data, Given>
+    /** Types that say the same: read, and never given by the kit. */
+    readonly also: readonly string[]
+  }
   /** Null where the command cannot be refused: then every try either succeeds or stays unknown. */
   readonly rejected: RejectedReply | null
   /** False where nobody answers: it counts as done once the transport has taken it. An answer that comes first is read. */
@@ -77,6 +82,8 @@ export interface CommandContract<Payload = unknown, Data = unknown, Received = P
 export interface RejectedReply {
   readonly type: string
   readonly data: Schema<unknown>
+  /** Types that refuse it as well: read, and never given by the kit. */
+  readonly also: readonly string[]
   reason(data: unknown): string
   /** Builds the refusal's payload from a reason, for the participant kit. */
   refuse(reason: string): unknown
@@ -121,8 +128,8 @@ export type Reading =
 /** Reads an answer to a command. Never throws. */
 export function readReply(command: CommandContract, asked: unknown, reply: ReplyMessage): Reading {
   try {
-    const spec = reply.type === command.done.type ? command.done : command.rejected
-    if (spec === null || spec.type !== reply.type || !command.belongs(reply, asked)) return { kind: 'other' }
+    const spec = [command.done, command.rejected].find((each) => each !== null && says(each, reply.type)) ?? null
+    if (spec === null || !command.belongs(reply, asked)) return { kind: 'other' }
     const data = check(spec.data, reply.payload)
     if (!data.ok) return { kind: 'unreadable', why: data.why }
     if (spec !== command.done) return { kind: 'rejected', reason: (spec as RejectedReply).reason(data.value) }
@@ -132,3 +139,10 @@ export function readReply(command: CommandContract, asked: unknown, reply: Reply
     return { kind: 'unreadable', why: said(error) }
   }
 }
+
+const says = ({ type, also }: Pick<RejectedReply, 'type' | 'also'>, told: string): boolean =>
+  type === told || also.includes(told)
+
+/** Every type by which a command may be answered. */
+export const answerTypes = ({ done, rejected }: CommandContract): readonly string[] =>
+  [done, rejected].flatMap((spec) => (spec === null || spec.type === '' ? [] : [spec.type, ...spec.also]))

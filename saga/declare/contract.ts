@@ -26,9 +26,13 @@ export interface CommandOptions<Payload, Data, Received = Payload, Given = Data>
   Payload,
   Received
 > {
-  readonly done: readonly [type: string, data: Schema<Data, Given>]
-  /** Type and schema of the refusal; its reason is read from the field `error`. Leave out where none exists. */
-  readonly rejected?: readonly [type: string, data: Schema<{ readonly error: string }>]
+  /** Type and schema of the success, and further types that are read as the same. */
+  readonly done: readonly [type: string, data: Schema<Data, Given>, ...also: string[]]
+  /**
+   * Type and schema of the refusal, and further types that refuse as well (others on a shared channel say it otherwise); its
+   * reason is read from the field `error`. Leave out where none exists.
+   */
+  readonly rejected?: readonly [type: string, data: Schema<{ readonly error: string }>, ...also: string[]]
   readonly verdict?: (data: Data, asked: Payload) => string | null
   readonly belongs?: (reply: ReplyMessage, asked: Payload) => boolean
   /** False where the participant may as well not answer: sent is then as good as done. */
@@ -73,15 +77,16 @@ export function participantContract(participant: string, options: ParticipantOpt
 
   return {
     command(type, command) {
-      const [doneType, data] = command.done
-      for (const [what, name] of Object.entries({ type, done: doneType })) named(`${what} of ${participant}`, name)
-      for (const schema of [command.payload, data, ...(command.rejected?.slice(1) ?? [])]) isSchema(type, schema)
+      const [doneType, data, ...also] = command.done
+      named(`type of ${participant}`, type)
+      for (const name of [doneType, ...also]) named(`done of ${participant}`, name)
+      for (const schema of [command.payload, data]) isSchema(type, schema)
       return {
         ...place,
         type,
         payload: command.payload,
-        done: { type: doneType, data },
-        rejected: command.rejected === undefined ? null : refusal(command.rejected[0], command.rejected[1]),
+        done: { type: doneType, data, also },
+        rejected: command.rejected === undefined ? null : refusal(type, command.rejected),
         answered: command.answered ?? true,
         safeOnNothing: command.safeOnNothing ?? false,
         when: whenOf(command.when),
@@ -96,7 +101,7 @@ export function participantContract(participant: string, options: ParticipantOpt
         ...place,
         type,
         payload: command.payload,
-        done: { type: '', data: none },
+        done: { type: '', data: none, also: [] },
         rejected: null,
         answered: false,
         safeOnNothing: command.safeOnNothing ?? false,
@@ -130,10 +135,16 @@ const none: Schema<null, null> = {
   '~standard': { version: 1, vendor: 'ordersaga', validate: () => ({ value: null }) },
 }
 
-function refusal(type: string, data: Schema<{ readonly error: string }>): RejectedReply {
+function refusal(
+  command: string,
+  [type, data, ...also]: Required<CommandOptions<unknown, unknown>>['rejected'],
+): RejectedReply {
+  isSchema(command, data)
+  for (const name of also) named(`rejected of ${command}`, name)
   return {
     type,
     data,
+    also,
     reason: (value) => (value as { readonly error: string }).error,
     refuse: (reason) => ({ error: reason }),
   }

@@ -335,6 +335,27 @@ test('a command may be for some payloads of its type, and may be sent only', () 
   expect(() => participantContract('p').notice('n', { payload: {} as never })).toThrow(/a schema of n is none/)
 })
 
+test('every type that answers a command is part of what a saga does', () => {
+  const refusal = z.object({ error: z.string() })
+  const send = participantContract('post').command('send', {
+    payload: Data,
+    done: ['sent', Data, 'delivered'],
+    rejected: ['returned', refusal, 'lost'],
+  })
+  const definition = saga()
+    .step('z', { do: send, with: () => ({}), effect: 'none' })
+    .end()
+  expect(definition.structure.steps.at(-1)).toMatchObject({ do: 'post.send (sent or delivered or returned or lost)' })
+  expect(['sent', 'delivered', 'returned', 'lost'].map((type) => definition.byAnswer.get(type)?.[0]?.name)).toEqual(
+    Array<string>(4).fill('z'),
+  )
+  const post = participantContract('post')
+  expect(() => post.command('x', { payload: Data, done: ['sent', Data, ''] })).toThrow('done of post must be a text')
+  expect(() => post.command('x', { payload: Data, done: ['a', Data], rejected: ['b', refusal, ''] })).toThrow(
+    'rejected of x must be a text',
+  )
+})
+
 test('channels that are not the usual ones are part of what a saga does', () => {
   const own = participantContract('post', { commandChannel: 'letters', eventChannel: 'stamps' })
   const [step] = afterPivot()

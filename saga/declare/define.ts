@@ -3,7 +3,7 @@
  * contract, so a wrong name does not compile. What types cannot see is checked here, once, when the saga is declared.
  */
 import { headMistake, optionsMistake, sagaMistake } from './mistakes.ts'
-import type { CommandContract, EventContract, Schema } from '../core/contract.ts'
+import { answerTypes, type CommandContract, type EventContract, type Schema } from '../core/contract.ts'
 import type {
   Follow,
   SagaDefinition,
@@ -256,9 +256,7 @@ function followOf<Replies>(options: FollowOptions<Replies>): Follow {
 }
 
 const answersOf = (step: StepDefinition): readonly string[] =>
-  [step.do, step.undo, step.query]
-    .flatMap((command) => (command === null ? [] : [command.done.type, command.rejected?.type ?? '']))
-    .filter((type) => type !== '')
+  [step.do, step.undo, step.query].flatMap((command) => (command === null ? [] : answerTypes(command)))
 
 function byType(
   steps: readonly StepDefinition[],

@@ -3,7 +3,7 @@
  * unknown is settled. A saga that began under one structure cannot go on under another: a step that was done might never be
  * undone, or be done twice. Payload functions, schemas and timings are no part of it: they may change.
  */
-import type { CommandContract } from '../core/contract.ts'
+import { answerTypes, type CommandContract } from '../core/contract.ts'
 import type { SagaDefinition, StepDefinition, StepStructure, Structure } from '../core/definition.ts'
 
 export function structureOf(definition: Pick<SagaDefinition, 'steps' | 'cancelDecidedBy' | 'follows'>): Structure {
@@ -33,8 +33,8 @@ const stepStructure = (step: StepDefinition): StepStructure => ({
 /** Names what is sent and which answers are read. */
 function commandText(command: CommandContract | null): string | null {
   if (command === null) return null
-  const { participant, type, done, rejected, answered, commandChannel, eventChannel } = command
-  const answers = [done.type, rejected?.type].filter((each) => each !== undefined && each !== '').join(' or ')
+  const { participant, type, answered, commandChannel, eventChannel } = command
+  const answers = answerTypes(command).join(' or ')
   const usual = commandChannel === `${participant}_commands` && eventChannel === `${participant}_events`
   return `${participant}.${type}${answers === '' ? '' : ` (${answers})`}${answered ? '' : ', sent only'}${usual ? '' : ` by ${commandChannel} and ${eventChannel}`}`
 }
