@@ -46,14 +46,16 @@ export const message = (id: string, type: string, more: Partial<Message> = {}): 
 
 /** The border of the kit: hands batches in, and keeps what comes out. */
 export function recorder(): Transport & {
-  deliver: BatchHandler
+  /** By the channel that was subscribed to last, unless another is named. */
+  deliver: (batch: readonly Message[], channel?: string) => ReturnType<BatchHandler>
   published: Message[]
   channels: string[]
   down: boolean
   /** Messages that it can never carry. */
   refused: string[]
 } {
-  let handler: BatchHandler | null = null
+  const readers = new Map<string, BatchHandler>()
+  let last = ''
   return {
     published: [],
     channels: [],
@@ -68,10 +70,11 @@ export function recorder(): Transport & {
     },
     async subscribe(channel, group, given) {
       this.channels.push(channel, group)
-      handler = given
+      readers.set(channel, given)
+      last = channel
       return { close: async () => undefined }
     },
-    deliver: async (batch) => (handler === null ? [] : handler(batch)),
+    deliver: async (batch, channel = last) => readers.get(channel)?.(batch) ?? [],
     ready: async () => true,
     close: async () => undefined,
   }

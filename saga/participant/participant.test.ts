@@ -183,6 +183,25 @@ describe('a batch of commands', () => {
     expect(problems).toMatchObject([{ messageId: 'c2' }, { what: expect.stringContaining('nobody obeys') as string }])
   })
 
+  test('a type that comes by two channels goes to the handler of its channel', async () => {
+    const place = { commandChannel: 'trip_commands', eventChannel: 'trip_events' }
+    const bookTrip = participantContract('hotel', place).command('book', {
+      payload: seats,
+      done: ['trip.booked', booked],
+    })
+    const { transport, problems } = await serving([
+      handle(book, async () => done({ booking: 'own' })),
+      handle(bookTrip, async () => done({ booking: 'trip' })),
+    ])
+    await transport.deliver([message('c1', 'book')], 'trip_commands')
+    await transport.deliver([message('c2', 'book')], 'hotel_commands')
+    expect(said(transport.published)).toEqual([
+      ['c1:reply', 'trip.booked', { booking: 'trip' }],
+      ['c2:reply', 'hotel.booked', { booking: 'own' }],
+    ])
+    expect(problems).toEqual([])
+  })
+
   test('a notice is obeyed once, and nobody is answered', async () => {
     const tell = hotel.notice('tell', { payload: seats })
     const told: string[] = []

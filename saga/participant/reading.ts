@@ -36,7 +36,7 @@ export class Reading<Tx> {
         continue
       }
       try {
-        const work = this.#workOf(message)
+        const work = this.#workOf(channel, message)
         if (work === null) this.#unhandled(channel, message)
         else works.set(message.id, work)
       } catch (error) {
@@ -47,10 +47,12 @@ export class Reading<Tx> {
   }
 
   /** Null where nobody here handles it. */
-  #workOf(message: Message): Work<Tx> | null {
+  #workOf(channel: string, message: Message): Work<Tx> | null {
     const fitting: Work<Tx>[] = []
     let unreadable: Work<Tx> | null = null
     for (const handled of this.#handlers.get(message.type) ?? []) {
+      // A type may mean something else on another channel.
+      if (handled.contract.commandChannel !== channel) continue
       const work = { message, handled, payload: check(handled.contract.payload, message.payload) }
       if (!work.payload.ok) unreadable ??= work
       else if (handled.contract.when(work.payload.value)) fitting.push(work)

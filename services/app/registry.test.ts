@@ -23,6 +23,13 @@ test('whoever is commanded reads its commands, and is answered to somebody', () 
 
 test('a service listens and is found where its entry says, unless told otherwise', () => {
   const { ports, urls } = readConfig({ ORDER_PORT: '4002', SCHEDULER_SERVICE_URL: 'http://timer:3005' })
-  expect(ports).toEqual({ user: 3001, order: 4002, payment: 3003, timer: 3005, 'create-order': 3101 })
+  expect(ports).toEqual({
+    user: 3001,
+    order: 4002,
+    payment: 3003,
+    timer: 3005,
+    'complete-order': 3104,
+    'create-order': 3101,
+  })
   expect(urls).toMatchObject({ order: 'http://127.0.0.1:3002', timer: 'http://timer:3005' })
 })

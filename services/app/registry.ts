@@ -9,7 +9,10 @@ import type { Store } from 'ordersaga/store'
 import type { z } from 'zod'
 import { openOrderService } from '../order/service.ts'
 import { openPaymentService } from '../payment/service.ts'
+import { orderReader } from '../order/reader.ts'
+import { openCompleteOrderService } from '../sagas/complete-order/service.ts'
 import { openCreateOrderService } from '../sagas/create-order/service.ts'
+import { completeOrderChannels } from '../shared/complete-order.ts'
 import type { DatabaseTarget } from '../shared/database/database.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { openTimerService } from '../timer/service.ts'
@@ -22,6 +25,8 @@ export interface Opening extends Omit<ServiceOptions, 'database'> {
   readonly database: DatabaseTarget
   /** Where it keeps its sagas, open already. @throws where its entry says that it keeps none */
   readonly store: () => Store
+  /** Where another service is; asked for when it is needed, once all run that run in this process. */
+  readonly addressOf: (service: string) => string
 }
 
 interface Described<Name extends string> {
@@ -69,11 +74,20 @@ const asParticipant = (name: string) => ({
   publishes: [eventChannel(name)],
 })
 
+/** One that has a part in the Complete Order saga too. */
+const asParticipantOfBoth = (name: string) => ({
+  keeps: 'rows' as const,
+  reads: [commandChannel(name), completeOrderChannels.commands],
+  publishes: [eventChannel(name), completeOrderChannels.events],
+})
+
 const asOrchestratorOf = (participants: readonly string[]) => ({
   keeps: 'sagas' as const,
   reads: participants.map(eventChannel),
   publishes: participants.map(commandChannel),
 })
+
+const ordersOf = ({ addressOf }: Pick<Opening, 'addressOf'>) => orderReader(() => addressOf('order'))
 
 export const services = [
   service({
@@ -83,9 +97,9 @@ export const services = [
     port: { variable: 'USER_PORT', usual: 3001 },
     url: 'USER_SERVICE_URL',
     database: 'user_db',
-    ...asParticipant('user'),
+    ...asParticipantOfBoth('user'),
     variables: {},
-    open: (opening) => openUserService(opening),
+    open: (opening) => openUserService({ ...opening, orders: ordersOf(opening) }),
   }),
   service({
     name: 'order',
@@ -94,7 +108,7 @@ export const services = [
     port: { variable: 'ORDER_PORT', usual: 3002 },
     url: 'ORDER_SERVICE_URL',
     database: 'order_db',
-    ...asParticipant('order'),
+    ...asParticipantOfBoth('order'),
     /** Serves `/testCreateOrder`, whose orders nobody is told of; on loopback alone where nothing is said. */
     variables: { ORDER_TEST_ROUTES: optionalFlag },
     open: (opening, own) => openOrderService({ ...opening, testRoutes: own.ORDER_TEST_ROUTES }),
@@ -106,9 +120,9 @@ export const services = [
     port: { variable: 'PAYMENT_PORT', usual: 3003 },
     url: 'PAYMENT_SERVICE_URL',
     database: 'payment_db',
-    ...asParticipant('payment'),
+    ...asParticipantOfBoth('payment'),
     // Its routes for operators command itself.
-    publishes: [eventChannel('payment'), commandChannel('payment')],
+    publishes: [...asParticipantOfBoth('payment').publishes, commandChannel('payment')],
     variables: { STRIPE_SECRET_KEY: secret },
     open: (opening, { STRIPE_SECRET_KEY: secretKey }) =>
       openPaymentService({ ...opening, ...(secretKey === undefined ? {} : { stripe: { secretKey } }) }),
@@ -136,6 +150,20 @@ export const services = [
     variables: { ORDER_TIMER_MINUTES: minutes(30) },
     open: ({ store, ...opening }, own) =>
       openCreateOrderService({ ...opening, store: store(), timerMs: own.ORDER_TIMER_MINUTES * 60_000 }),
+  }),
+  service({
+    name: 'complete-order',
+    title: 'Complete Order saga',
+    does: 'completes delivered orders: pays the runner, and streams how far it is',
+    port: { variable: 'COMPLETE_ORDER_PORT', usual: 3104 },
+    url: 'COMPLETE_ORDER_SAGA_URL',
+    database: 'complete_order_saga_db',
+    keeps: 'sagas',
+    reads: [completeOrderChannels.events],
+    publishes: [completeOrderChannels.commands],
+    variables: {},
+    open: ({ store, ...opening }) =>
+      openCompleteOrderService({ ...opening, store: store(), orders: ordersOf(opening) }),
   }),
 ] as const
 

@@ -25,6 +25,7 @@ function shopIn(system: System) {
       payment: system.url('payment'),
       timer: system.url('timer'),
       sagas: system.url('create-order'),
+      deliveries: system.url('complete-order'),
     },
   })
 }

@@ -12,7 +12,7 @@ import type { DatabaseTarget } from '../shared/database/database.ts'
 import { logProblems } from '../shared/log/problems.ts'
 import type { OpenService } from '../shared/service.ts'
 import { serverUrl, type Config } from './config.ts'
-import { serviceNamed, services, type Service, type ServiceName } from './registry.ts'
+import { isServiceName, serviceNamed, services, type Service, type ServiceName } from './registry.ts'
 import { connect } from './transport.ts'
 
 export interface System {
@@ -54,6 +54,10 @@ async function start(
     if (store === undefined) throw new Error(`${name} keeps no sagas: its entry in the registry says what it keeps`)
     return store
   }
+  const addressOf = (name: string): string => {
+    if (!isServiceName(name)) throw new Error(`${name} is no service of the registry`)
+    return running.get(name)?.url ?? config.urls[name]
+  }
   const close = async (): Promise<void> => {
     for (const service of [...running.values()].reverse()) await service.close()
     for (const [name, store] of stores) if (!running.has(name)) await store.close()
@@ -70,6 +74,7 @@ async function start(
         ...connection,
         database: target,
         store: () => storeOf(service.name),
+        addressOf,
         host: config.HOST,
         port: config.ports[service.name],
         callers: { hosts: config.ALLOWED_HOSTS, origins: config.ALLOWED_ORIGINS },

@@ -20,7 +20,14 @@ import {
 } from 'ordersaga/participant'
 import { readOrderDetails } from '../shared/order-details.ts'
 import { cancellable, isOrderStatus, orderStatuses, whyNot, whyNotCancelled } from './domain.ts'
-import { cancelOrder, createOrder, updateOrderStatus } from './messages.ts'
+import {
+  cancelOrder,
+  completeOrder,
+  createOrder,
+  deliverOrder,
+  takeDeliveryBack,
+  updateOrderStatus,
+} from './messages.ts'
 import { cancel, findOrderOfSaga, insertOrdersOfSagas, setStatuses, type Change } from './rows.ts'
 import type { OrderRow, OrderTables } from './schema.ts'
 
@@ -56,19 +63,53 @@ export function orderCommands(now: () => number): readonly Handled<Tx>[] {
       const changed = new Map<string, ReadonlyMap<string, Change>>()
       for (const status of new Set(asked.map(({ command }) => command.payload.status).filter(isOrderStatus))) {
         const orders = asked.filter(({ command }) => command.payload.status === status)
-        const ids = orders.map(({ command }) => command.payload.order_id)
-        changed.set(status, await setStatuses(tx, ids, status, now()))
+        changed.set(status, await setStatuses(tx, ordersOf(orders), status, now()))
       }
       return asked.map(({ command: { payload }, about }) => {
         const { order_id, status } = payload
-        if (!isOrderStatus(status)) {
+        if (!isOrderStatus(status))
           return rejected(`there is no status ${status}: use one of ${orderStatuses.join(', ')}`, about)
-        }
         const order = changed.get(status)?.get(order_id)?.order
-        if (order === undefined) return rejected(`there is no order ${order_id}`, about)
+        if (order === undefined) return rejected(whyNone(payload), about)
         // Also where it had this status before: a producer that gives no ids asks twice.
         if (order.status === status) return done({ ...about, status, saga_id: order.saga_id })
         return rejected(whyNot(order.status, status), about)
+      })
+    }),
+
+    obey(deliverOrder, async (tx, asked) => {
+      const changes = await setStatuses(tx, ordersOf(asked), 'DELIVERED', now(), deliverable)
+      return asked.map(({ command: { payload }, about }) => {
+        const { order, changed } = changes.get(payload.order_id) ?? {}
+        if (order === undefined) return rejected(whyNone(payload), about)
+        if (order.runner_id === null) return rejected(`the order is ${order.status} and has no runner`, about)
+        if (order.status !== 'DELIVERED') return rejected(whyNot(order.status, 'DELIVERED'), about)
+        const previous_status = changed === true ? 'ON_THE_WAY' : order.status
+        return done({ ...about, status: order.status, previous_status, runner_id: order.runner_id })
+      })
+    }),
+
+    obey(completeOrder, async (tx, asked) => {
+      const changes = await setStatuses(tx, ordersOf(asked), 'COMPLETED', now())
+      return asked.map(({ command: { payload }, about }) => {
+        const order = changes.get(payload.order_id)?.order
+        if (order === undefined) return rejected(whyNone(payload), about)
+        if (order.status !== 'COMPLETED') return rejected(whyNot(order.status, 'COMPLETED'), about)
+        return done({ ...about, status: order.status })
+      })
+    }),
+
+    obey(takeDeliveryBack, async (tx, asked) => {
+      const known = asked.map(({ command, about }) => withoutChange(command, about))
+      const left = asked.filter((_each, index) => known[index] === null)
+      const changes = await setStatuses(tx, ordersOf(left), 'ON_THE_WAY', now(), { from: ['DELIVERED'] })
+      return asked.map(({ command: { payload }, about }, index) => {
+        const answer = known[index]
+        if (answer != null) return answer
+        const order = changes.get(payload.order_id)?.order
+        if (order === undefined) return rejected(whyNone(payload), about)
+        if (order.status !== 'ON_THE_WAY') return rejected(whyNot(order.status, 'ON_THE_WAY'), about)
+        return done({ ...about, status: order.status })
       })
     }),
 
@@ -78,6 +119,27 @@ export function orderCommands(now: () => number): readonly Handled<Tx>[] {
       return answers
     }),
   ]
+}
+
+/** One that nobody carries was not delivered either, whatever its status. */
+const deliverable = { from: ['ON_THE_WAY'], withRunner: true } as const
+
+const ordersOf = (asked: readonly Asked<{ readonly order_id: string }>[]): readonly string[] =>
+  asked.map(({ command }) => command.payload.order_id)
+
+const whyNone = ({ order_id }: { readonly order_id: string }): string => `there is no order ${order_id}`
+
+/** What is answered to the undo of a delivery without a change: null where the order is to be changed. */
+function withoutChange(
+  { payload: { status }, undoes, original }: ReceivedCommand<{ readonly status: string }>,
+  about: About,
+): Answer<About> | null {
+  if (status !== 'ON_THE_WAY')
+    return rejected(`an order does not become ${status} in this way: say DELIVERED, COMPLETED or ON_THE_WAY`, about)
+  if (undoes === null) return null
+  const before = (original?.payload as { readonly previous_status?: unknown } | undefined)?.previous_status
+  // It was never delivered here (what is left now keeps the command out), was refused, or was DELIVERED before.
+  return original?.kind !== 'done' || before === 'DELIVERED' ? done(about) : null
 }
 
 interface Cancelled extends About {

@@ -2,7 +2,8 @@
  * The rules of an order: which status may follow which, who may cancel, what an order must look like. Pure.
  *
  * Invariant: a status changes only along `followers`, but for a command to cancel, which ends every order that is not over;
- * `ACCEPTED` is left towards `CREATED` only together with the runner, so never by naming a status.
+ * `ACCEPTED` is left towards `CREATED` only together with the runner, so never by naming a status; `DELIVERED` towards
+ * `ON_THE_WAY` when a delivery is taken back, because its runner could not be paid.
  */
 
 const followers = {
@@ -11,7 +12,7 @@ const followers = {
   ACCEPTED: ['CREATED', 'PLACED'],
   PLACED: ['ON_THE_WAY'],
   ON_THE_WAY: ['DELIVERED'],
-  DELIVERED: ['COMPLETED'],
+  DELIVERED: ['COMPLETED', 'ON_THE_WAY'],
   COMPLETED: [],
   CANCELLED: [],
 } as const

@@ -5,6 +5,7 @@
  */
 import { participantContract, type EventContract } from 'ordersaga/contract'
 import { z } from 'zod'
+import { completeOrderFailed, partInCompleteOrder, speaksOfOrder } from '../shared/complete-order.ts'
 import { storableText } from '../shared/database/text.ts'
 
 const failure = z.object({ error: z.string() })
@@ -73,6 +74,44 @@ export const cancelOrder = order.command('cancel_order', {
   verdict: (data, asked) =>
     data.reason != null && data.reason !== asked.reason && beyondCancelling.test(data.reason) ? data.reason : null,
 })
+
+const inCompleteOrder = partInCompleteOrder('order')
+
+/** The status is in the answer's type; what else ours tell (who has the order, what it was before) a foreign service does not. */
+const StatusUpdated = z
+  .looseObject({ previous_status: z.string().nullish(), runner_id: z.string().nullish() })
+  .nullish()
+  .catch(null)
+
+export const statusUpdatedTo = (status: string): string => `order.status_updated_to_${status.toLowerCase()}`
+
+const StatusUpdate = z.object({ order_id: storableText, status: storableText })
+type StatusUpdate = z.infer<typeof StatusUpdate>
+
+function statusUpdate(when: (asked: StatusUpdate) => boolean, status: string, ...also: readonly string[]) {
+  return inCompleteOrder.command('update_order_status', {
+    payload: StatusUpdate,
+    done: [statusUpdatedTo(status), StatusUpdated, ...also.map(statusUpdatedTo)],
+    rejected: completeOrderFailed,
+    safeOnNothing: true,
+    when,
+    belongs: (reply, asked) =>
+      speaksOfOrder(reply, asked) &&
+      (!reply.type.startsWith(statusUpdatedTo('')) || reply.type === statusUpdatedTo(asked.status)),
+  })
+}
+
+/** Says that the order was delivered: of one that is on its way with a runner. One that is `DELIVERED` already counts as such. */
+export const deliverOrder = statusUpdate(({ status }) => status === 'DELIVERED', 'DELIVERED')
+
+export const completeOrder = statusUpdate(({ status }) => status === 'COMPLETED', 'COMPLETED')
+
+/** The undo of `deliverOrder`: asks for the status that the order had, which may have been `DELIVERED`. */
+export const takeDeliveryBack = statusUpdate(
+  ({ status }) => status !== 'DELIVERED' && status !== 'COMPLETED',
+  'ON_THE_WAY',
+  'DELIVERED',
+)
 
 /** The types of the events that HTTP routes cause, by the word that their payload has for what happened. */
 export const orderEvents = {

@@ -2,7 +2,7 @@
  * Orders in the database: every change is one statement that names the statuses it may leave, so that of two changes
  * at once the second sees what the first has done.
  */
-import type { ExpressionBuilder, Insertable, Kysely, Updateable } from 'kysely'
+import { sql, type ExpressionBuilder, type Insertable, type Kysely, type UpdateObject } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import { asStorable } from '../shared/database/text.ts'
 import { momentOf, statusesBefore, type OrderStatus } from './domain.ts'
@@ -94,14 +94,26 @@ export interface Change {
   readonly changed: boolean
 }
 
+/** Which orders may be changed. */
+export interface Leaving {
+  /** Those in one of these statuses, */
+  readonly from: readonly OrderStatus[]
+  /** that have a runner, where it says so. */
+  readonly withRunner?: true
+}
+
+const mayLeave = ({ from, withRunner }: Leaving, { status, runner_id }: OrderRow): boolean =>
+  from.includes(status) && (withRunner === undefined || runner_id !== null)
+
 /** @returns what became of each order, by its id */
 export function setStatuses(
   db: Db,
   orderIds: readonly string[],
   status: OrderStatus,
   now: number,
+  leaving: Leaving = { from: statusesBefore(status) },
 ): Promise<ReadonlyMap<string, Change>> {
-  return changeAll(db, orderIds, statusesBefore(status), { status, updated_at: now, ...moment(status, now) })
+  return changeAll(db, orderIds, leaving, { status, updated_at: now, ...moment(status, now) })
 }
 
 export async function setStatus(db: Db, orderId: string, status: OrderStatus, now: number): Promise<Change> {
@@ -141,28 +153,28 @@ export function giveBack(db: Db, orderId: string, now: number): Promise<Change> 
 const nothing: Change = { order: undefined, changed: false }
 
 async function change(db: Db, orderId: string, from: readonly OrderStatus[], to: NewValues): Promise<Change> {
-  return (await changeAll(db, [orderId], from, to)).get(orderId) ?? nothing
+  return (await changeAll(db, [orderId], { from }, to)).get(orderId) ?? nothing
 }
 
-type NewValues = Updateable<OrderTables['orders']>
+type NewValues = UpdateObject<OrderTables, 'orders'>
 
 /** By id. Of an order that does not exist nothing is there. */
 async function changeAll(
   db: Db,
   orderIds: readonly string[],
-  from: readonly OrderStatus[],
+  leaving: Leaving,
   to: NewValues,
 ): Promise<ReadonlyMap<string, Change>> {
   const changes = new Map<string, Change>()
   for (let left = [...new Set(orderIds)]; left.length > 0;) {
-    const changed = from.length === 0 ? [] : await update(db, left, from, to)
+    const changed = leaving.from.length === 0 ? [] : await update(db, left, leaving, to)
     for (const order of changed) changes.set(order.order_id, { order, changed: true })
     left = left.filter((orderId) => !changes.has(orderId))
     if (left.length === 0) break
     const others = await db.selectFrom('orders').selectAll().where('order_id', 'in', left).execute()
-    for (const order of others) if (!from.includes(order.status)) changes.set(order.order_id, { order, changed: false })
-    // Come to such a status between the two statements, they are tried again: a refusal always names what refuses.
-    left = others.filter(({ status }) => from.includes(status)).map(({ order_id }) => order_id)
+    for (const order of others) if (!mayLeave(leaving, order)) changes.set(order.order_id, { order, changed: false })
+    // Come to such a state between the two statements, they are tried again: a refusal always names what refuses.
+    left = others.filter((order) => mayLeave(leaving, order)).map(({ order_id }) => order_id)
   }
   return changes
 }
@@ -170,7 +182,7 @@ async function changeAll(
 function update(
   db: Db,
   orderIds: readonly string[],
-  from: readonly OrderStatus[],
+  { from, withRunner }: Leaving,
   to: NewValues,
 ): Promise<readonly OrderRow[]> {
   return db
@@ -178,11 +190,14 @@ function update(
     .set(to)
     .where('order_id', 'in', orderIds)
     .where('status', 'in', from)
+    .$if(withRunner === true, (query) => query.where('runner_id', 'is not', null))
     .returningAll()
     .execute()
 }
 
-function moment(status: OrderStatus, now: number): Updateable<OrderTables['orders']> {
+function moment(status: OrderStatus, now: number): NewValues {
+  // Also where a delivery is taken back: it was picked up when it was.
+  if (status === 'ON_THE_WAY') return { picked_up_at: sql<number>`coalesce(picked_up_at, ${now})`, delivered_at: null }
   return status in momentOf ? { [momentOf[status as keyof typeof momentOf]]: now } : {}
 }
 

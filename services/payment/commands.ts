@@ -22,7 +22,7 @@ import {
 import { decimalOf } from '../shared/money/money.ts'
 import type { Refused } from './gateway.ts'
 import { gatewayOf, gatewayOfNew, type Gateways } from './gateways.ts'
-import { authorizePayment, releasePayment, revertPayment } from './messages.ts'
+import { authorizePayment, releaseFunds, releasePayment, revertPayment, type RunnerPaymentInfo } from './messages.ts'
 import { PaymentChangedError, settle, type MoneyMover, type Settlement } from './money-mover.ts'
 import { readRequest } from './request.ts'
 import {
@@ -98,6 +98,10 @@ export function paymentCommands(context: PaymentContext): readonly Handled<Tx>[]
     handleAll(releasePayment, {
       prepare: (command) => prepareRelease(context, command),
       applyAll: (tx: Tx, _commands, prepared) => answersTo(tx, prepared, released),
+    }),
+    handleAll(releaseFunds, {
+      prepare: (command) => prepareReleaseOfOrder(context, command),
+      applyAll: (tx: Tx, _commands, prepared) => answersTo(tx, prepared, fundsReleased),
     }),
   ]
 }
@@ -189,16 +193,48 @@ async function prepareRelease(
   if (row === undefined || isMarker(row)) {
     return known(rejected(`not_found: there is no payment ${payload.payment_id}`, { payment_id: payload.payment_id }))
   }
-  const sameRunner = row.runner_id === payload.runner_id && row.runner_account === payload.runner_connect_account_id
+  const runner = { runner_id: payload.runner_id, runner_account: payload.runner_connect_account_id }
+  return prepareReleaseTo(context, id, row, runner, released)
+}
+
+interface ReleaseOfOrder {
+  readonly order_id: string
+  readonly runnerPaymentInfo: RunnerPaymentInfo
+}
+
+async function prepareReleaseOfOrder(
+  context: PaymentContext,
+  { id, payload: { order_id, runnerPaymentInfo: info } }: ReceivedCommand<ReleaseOfOrder>,
+): Promise<Prepared<ReturnType<typeof fundsReleased>>> {
+  const runner_id = info.runner_id ?? info.runnerId ?? info.clerkUserId
+  const runner_account = info.stripeConnectAccountId ?? info.stripe_connect_account_id ?? info.runner_connect_account_id
+  if (runner_id == null) return known(rejected('INVALID_PAYLOAD: runnerPaymentInfo names no runner_id', { order_id }))
+  if (runner_account == null) {
+    const why = `runner ${runner_id} has no account to be paid to: set one with PUT /api/user/<id>/connect-account`
+    return known(rejected(`INVALID_PAYLOAD: ${why}`, { order_id }))
+  }
+  const row = await findByOrder(context.db, order_id)
+  if (row === undefined || isMarker(row))
+    return known(rejected(`not_found: there is no payment of order ${order_id}`, { order_id }))
+  return prepareReleaseTo(context, id, row, { runner_id, runner_account }, fundsReleased)
+}
+
+async function prepareReleaseTo<Data>(
+  context: PaymentContext,
+  commandId: string,
+  row: PaymentRow,
+  runner: Pick<PaymentRow, 'runner_id' | 'runner_account'>,
+  answer: (row: PaymentRow) => Data,
+): Promise<Prepared<Data>> {
+  const sameRunner = row.runner_id === runner.runner_id && row.runner_account === runner.runner_account
   switch (row.status) {
     case 'SUCCEEDED':
-      return known(sameRunner ? done(released(row)) : otherRunner(row))
+      return known(sameRunner ? done(answer(row)) : otherRunner(row))
     case 'RELEASING':
       return sameRunner ? told(await context.mover.release(row)) : known(otherRunner(row))
     case 'AUTHORIZED':
     case 'CAPTURED': {
-      const runner = { runner_id: payload.runner_id, runner_account: payload.runner_connect_account_id }
-      const claimed = await claimFor(context, id, row, { status: 'RELEASING', ...runner })
+      const claimed = await claimFor(context, commandId, row, { status: 'RELEASING', ...runner })
       return told(await context.mover.release(claimed))
     }
     default: {
@@ -276,3 +312,5 @@ const released = (row: PaymentRow) => ({
   status: 'SUCCEEDED',
   transfer_id: row.transfer_id,
 })
+
+const fundsReleased = (row: PaymentRow) => ({ ...released(row), status: 'SUCCESS' })

@@ -6,6 +6,7 @@
  */
 import { participantContract, type CommandContract, type ReplyMessage } from 'ordersaga/contract'
 import { z } from 'zod'
+import { partInCompleteOrder, releaseFailed, speaksOfOrder } from '../shared/complete-order.ts'
 import { storableText } from '../shared/database/text.ts'
 
 const payment = participantContract('payment', { tombstones: true })
@@ -101,6 +102,25 @@ export const releasePayment = withCodes(
     belongs: (reply, asked) => speaksOf(asked.payment_id, reply) && hasStatus('SUCCEEDED', reply),
   }),
 )
+
+/** What the User Service, ours or another, tells of how a runner is paid, by the names in use. */
+const RunnerPaymentInfo = z.looseObject({
+  runner_id: storableText.nullish(),
+  runnerId: storableText.nullish(),
+  clerkUserId: storableText.nullish(),
+  stripeConnectAccountId: storableText.nullish(),
+  stripe_connect_account_id: storableText.nullish(),
+  runner_connect_account_id: storableText.nullish(),
+})
+export type RunnerPaymentInfo = z.infer<typeof RunnerPaymentInfo>
+
+/** As `releasePayment`, of the payment of an order, and as the Complete Order saga asks for it. */
+export const releaseFunds = partInCompleteOrder('payment').command('release_funds', {
+  payload: z.object({ order_id: storableText, runnerPaymentInfo: RunnerPaymentInfo }),
+  done: ['funds_released', z.looseObject({ order_id: z.string().nullish(), status: z.string().nullish() }).nullish()],
+  rejected: releaseFailed,
+  belongs: speaksOfOrder,
+})
 
 type Fields = Readonly<Record<string, unknown>> | null | undefined
 

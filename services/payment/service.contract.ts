@@ -1,7 +1,7 @@
 /** What the Payment Service does with the sandbox gateway, on either database, seen from outside. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
-import { authorizePayment, releasePayment, revertPayment } from './messages.ts'
+import { authorizePayment, releaseFunds, releasePayment, revertPayment } from './messages.ts'
 import { openPaymentService } from './service.ts'
 
 type Asked = Parameters<Running['ask']>[2]
@@ -172,6 +172,64 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
           message: { type: 'payment.failed', payload: { error: 'not_found' } },
         })
       }
+    })
+
+    describe('of an order', () => {
+      const info = { runner_id: 'runner_1', stripeConnectAccountId: 'acct_1' }
+      const releaseOf = (order_id: string, runnerPaymentInfo: Readonly<Record<string, string>> = info, asked: Asked = {}) =>
+        payment.ask(releaseFunds, { order_id, runnerPaymentInfo }, asked)
+
+      test('the funds are released to the runner, once, however often it is asked for', async () => {
+        await authorize('o1')
+        const { message } = await releaseOf('o1', info, { id: 'c1' })
+        expect(message).toMatchObject({
+          type: 'funds_released',
+          causationId: 'c1',
+          source: 'payment-service',
+          payload: { order_id: 'o1', status: 'SUCCESS', amount: 19.99, transfer_id: expect.any(String) as string },
+        })
+        for (const asked of [{ id: 'c1' }, {}]) expect((await releaseOf('o1', info, asked)).kind).toBe('done')
+        expect(await totals()).toEqual({ customer: -1999, held: 0, escrow: 0, runner: 1999 })
+        expect(await shown('o1')).toMatchObject({ status: 'SUCCEEDED', runnerId: 'runner_1' })
+      })
+
+      test('whatever name a foreign User Service has for the account, the runner is paid', async () => {
+        await authorize('o1')
+        await authorize('o2')
+        const named = { clerkUserId: 'runner_1', stripe_connect_account_id: 'acct_1' }
+        expect((await releaseOf('o1', named)).kind).toBe('done')
+        expect((await releaseOf('o2', { runnerId: 'r', runner_connect_account_id: 'a' })).kind).toBe('done')
+      })
+
+      test.each([
+        ['no payment', 'o2', info, 'not_found: there is no payment of order o2'],
+        ['no runner', 'o1', { stripeConnectAccountId: 'acct_1' }, 'names no runner_id'],
+        ['no account', 'o1', { runner_id: 'runner_1' }, 'runner runner_1 has no account to be paid to'],
+      ])('with %s it is refused, and no money moves', async (_what, order_id, how, why) => {
+        await authorize('o1')
+        expect((await releaseOf(order_id, how)).message).toMatchObject({
+          type: 'payment.release_failed',
+          payload: { order_id, error: expect.stringContaining(why) as string },
+        })
+        expect(await totals()).toMatchObject({ held: 1999, runner: 0 })
+      })
+
+      test('a second runner is not paid for it', async () => {
+        await authorize('o1')
+        await releaseOf('o1')
+        expect(await releaseOf('o1', { ...info, runner_id: 'runner_2' })).toMatchObject({
+          kind: 'rejected',
+          reason: expect.stringContaining('another runner') as string,
+        })
+        expect(await totals()).toMatchObject({ runner: 1999 })
+      })
+
+      test('a transfer that is refused is a refusal, and may be asked for again', async () => {
+        await authorize('o1', 'pm_sandbox_release_fails')
+        for (let time = 0; time < 2; time++)
+          expect((await releaseOf('o1')).message).toMatchObject({ type: 'payment.release_failed' })
+        expect(await totals()).toMatchObject({ held: 0, escrow: 1999, runner: 0 })
+      })
     })
 
     test('a release gives the whole amount to the runner, once', async () => {

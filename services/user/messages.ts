@@ -5,6 +5,7 @@
  */
 import { participantContract } from 'ordersaga/contract'
 import { z } from 'zod'
+import { completeOrderFailed, partInCompleteOrder, speaksOfOrder } from '../shared/complete-order.ts'
 import { storableText } from '../shared/database/text.ts'
 
 const user = participantContract('user', { tombstones: true })
@@ -20,4 +21,20 @@ export const getPaymentInfo = user.command('get_payment_info', {
     }),
   ],
   rejected: ['user.payment_info_failed', z.object({ error: z.string() })],
+})
+
+/** How a runner is paid. Who sends no `runner_id` asks about the runner of the order. */
+export const getRunnerPaymentInfo = partInCompleteOrder('user').command('get_runner_payment_info', {
+  payload: z.object({ order_id: storableText, runner_id: storableText.nullish() }),
+  done: [
+    'runner.payment_info_retrieved',
+    z.looseObject({
+      order_id: z.string().nullish(),
+      /** For the Payment Service alone: forwarded as it is. */
+      payment_info: z.record(z.string(), z.unknown()).nullish().catch(null),
+    }),
+  ],
+  rejected: completeOrderFailed,
+  verdict: ({ payment_info }) => (payment_info == null ? 'nothing is known of how the runner is paid' : null),
+  belongs: speaksOfOrder,
 })

@@ -1,16 +1,21 @@
 /** What the User Service does, on either database, seen from outside. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
-import { getPaymentInfo } from './messages.ts'
+import type { OrderReader } from '../order/reader.ts'
+import { getPaymentInfo, getRunnerPaymentInfo } from './messages.ts'
 import { openUserService } from './service.ts'
 
 export function userServiceContract(name: string, newPlace: NewPlace): void {
   describe(`the User Service on ${name}`, () => {
     let place: Place
     let user: Running
+    const orders: OrderReader = (orderId) => {
+      if (orderId === 'order_unasked') throw new Error('nobody should ask for this order')
+      return Promise.resolve(orderId === 'order_1' ? { orderId, runnerId: 'runner_123', status: 'DELIVERED' } : null)
+    }
 
     const start = async (): Promise<void> => {
-      user = await running(place, 'user', openUserService)
+      user = await running(place, 'user', (options) => openUserService({ ...options, orders }))
     }
     const temporary = async (more: object = {}): Promise<string> => {
       const { status, body } = await user.send('POST', '/api/user/temp', { email: 'a@example.com', ...more })
@@ -19,6 +24,9 @@ export function userServiceContract(name: string, newPlace: NewPlace): void {
     }
     const ask = (user_id: string) => user.ask(getPaymentInfo, { user_id })
 
+    const askOfRunner = (order_id: string, runner_id?: string) =>
+      user.ask(getRunnerPaymentInfo, { order_id, runner_id: runner_id ?? null })
+
     beforeAll(async () => {
       place = await newPlace()
       await start()
@@ -26,6 +34,35 @@ export function userServiceContract(name: string, newPlace: NewPlace): void {
     afterAll(async () => {
       await user.close()
       await place.remove?.()
+    })
+
+    test('how a runner is paid is told of him who is named, without a look at the order', async () => {
+      const { message } = await askOfRunner('order_unasked', 'runner_456')
+      expect(message).toMatchObject({
+        type: 'runner.payment_info_retrieved',
+        source: 'user-service',
+        payload: {
+          order_id: 'order_unasked',
+          payment_info: { runner_id: 'runner_456', stripeConnectAccountId: 'acct_sandbox_runner_456' },
+        },
+      })
+    })
+
+    test('where nobody is named it is told of the runner whom the order has', async () => {
+      expect((await askOfRunner('order_1')).message.payload).toMatchObject({
+        payment_info: { runner_id: 'runner_123' },
+      })
+    })
+
+    test.each([
+      ['an order that nobody knows', 'order_none', undefined, 'there is no order order_none'],
+      ['a runner whom nobody knows', 'order_unasked', 'runner_none', 'there is no user runner_none'],
+      ['somebody who cannot be paid', 'order_unasked', 'cust_123', 'runner cust_123 has no Connect account'],
+    ])('%s is refused with the reason', async (_what, orderId, runner, why) => {
+      expect((await askOfRunner(orderId, runner)).message).toMatchObject({
+        type: 'complete_order_failed',
+        payload: { order_id: orderId, error: expect.stringContaining(why) as string },
+      })
     })
 
     test.each([

@@ -1,11 +1,17 @@
 /** The User Service: customers, runners, and what payments need to know of them. */
+import type { OrderReader } from '../order/reader.ts'
 import { openParticipantService } from '../shared/participant-service.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { userCommands } from './commands.ts'
 import { userRoutes } from './routes.ts'
 import { userMigrations, type UserTables } from './schema.ts'
 
-export function openUserService(options: ServiceOptions): Promise<OpenService> {
+export interface UserServiceOptions extends ServiceOptions {
+  /** Tells whose order it is, where a command names no runner. */
+  readonly orders: OrderReader
+}
+
+export function openUserService(options: UserServiceOptions): Promise<OpenService> {
   return openParticipantService<UserTables>(options, {
     participant: 'user',
     title: 'User Service',
@@ -13,7 +19,7 @@ export function openUserService(options: ServiceOptions): Promise<OpenService> {
     migrations: userMigrations(options.database.kind),
     errorBody: (_status, message) => ({ success: false, message }),
     parts: ({ db }) => ({
-      handlers: userCommands(),
+      handlers: userCommands(options.orders),
       routes: (server) => userRoutes(server, db, options.now),
     }),
   })

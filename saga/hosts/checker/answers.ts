@@ -38,10 +38,13 @@ export interface Samples {
   readonly events: Readonly<Record<string, unknown>>
 }
 
+type TypedPayload = Pick<ReplyMessage, 'type' | 'payload'>
+
 export class Answers {
   readonly #definition: SagaDefinition
   readonly #samples: Samples
-  readonly #found = new Map<string, unknown>()
+  readonly #answers = new Map<string, TypedPayload>()
+  readonly #events = new Map<string, unknown>()
   /** What each command asked for last. */
   readonly #asked = new Map<string, unknown>()
 
@@ -71,9 +74,9 @@ export class Answers {
     const asked = this.#asked.get(`${step.name} ${direction}`)
     const name = sampleNames[direction][kind]
     const key = `${step.name} ${name} ${JSON.stringify(asked)}`
-    if (!this.#found.has(key)) this.#found.set(key, this.#answer(step, contract, kind, name, asked))
-    const type = kind === 'done' ? contract.done.type : (contract.rejected?.type ?? '')
-    return { type, payload: this.#found.get(key), causationId }
+    const answer = this.#answers.get(key) ?? this.#answer(step, contract, kind, name, asked)
+    this.#answers.set(key, answer)
+    return { ...answer, causationId }
   }
 
   #answer(
@@ -82,16 +85,18 @@ export class Answers {
     kind: Kind,
     name: keyof StepSamples,
     asked: unknown,
-  ): unknown {
+  ): TypedPayload {
     const spec = kind === 'done' ? contract.done : contract.rejected
     // Nobody answers it; who resolves it by hand says no more than that it was done.
-    if (spec === null || spec.type === '') return null
-    const fits = (payload: unknown): boolean =>
-      readReply(contract, asked, { type: spec.type, payload }).kind === kind && this.#isKept(step, name, payload)
+    if (spec === null || spec.type === '') return { type: '', payload: null }
     const given = this.#samples.steps[step.name]?.[name]
-    if (given !== undefined && fits(given)) return given
-    const found = given === undefined ? sampleOf(spec.data, { like: asked, fits }) : null
-    if (found !== null) return found.value
+    for (const type of [spec.type, ...spec.also]) {
+      const fits = (payload: unknown): boolean =>
+        readReply(contract, asked, { type, payload }).kind === kind && this.#isKept(step, name, payload)
+      if (given !== undefined && fits(given)) return { type, payload: given }
+      const found = given === undefined ? sampleOf(spec.data, { like: asked, fits }) : null
+      if (found !== null) return { type, payload: found.value }
+    }
     throw new SampleError(
       `${given === undefined ? 'no payload was found' : 'the payload that was given is none'} with which ${spec.type} answers ${contract.type} of step ${step.name} as ${kind}; give one that its schema, belongs and verdict take: { samples: { ${step.name}: { ${name}: ... } } }.`,
     )
@@ -112,8 +117,8 @@ export class Answers {
   /** An event from outside. */
   event(contract: EventContract, id: string): ReplyMessage {
     const { type } = contract
-    if (!this.#found.has(type)) this.#found.set(type, this.#event(contract))
-    return { type, payload: this.#found.get(type), id }
+    if (!this.#events.has(type)) this.#events.set(type, this.#event(contract))
+    return { type, payload: this.#events.get(type), id }
   }
 
   #event({ type, data }: EventContract): unknown {

@@ -1,18 +1,21 @@
-/** Starts a saga, once however often it is asked for under one key. */
+/** Starts a saga, once however often it is asked for under one key, or for one thing. */
 import { createHash } from 'node:crypto'
 import type { SagaDefinition } from 'ordersaga/definition'
+import type { Engine } from 'ordersaga/engine'
+import type { SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
 import { refusedAs, type Shell } from './shell.ts'
 
-export interface StartRoute<Body extends z.ZodType, Input, Answer extends z.ZodType> {
+interface Route<Body extends z.ZodType, Input, Answer extends z.ZodType> {
   readonly path: string
   readonly operationId: string
   readonly summary: string
+  readonly description?: string
   readonly definition: SagaDefinition<Input>
   readonly body: Body
-  /** Who asks: an Idempotency-Key is among the keys of this one alone, and tells nobody of another's saga. */
-  readonly asker: (body: z.output<Body>) => string
+  /** Whether he who asks may. @throws HttpError where he may not */
+  readonly admit?: (body: z.output<Body>) => Promise<void>
   /** @throws HttpError where no saga should begin with this */
   readonly input: (body: z.output<Body>) => NoInfer<Input>
   /** The status of the answer, such as 202. */
@@ -22,6 +25,23 @@ export interface StartRoute<Body extends z.ZodType, Input, Answer extends z.ZodT
   /** The shape of a failure, as the service's clients know it. */
   readonly failure: z.ZodType
 }
+
+export type StartRoute<Body extends z.ZodType, Input, Answer extends z.ZodType> = Route<Body, Input, Answer> &
+  (
+    | {
+        /** Who asks: an Idempotency-Key is among the keys of this one alone, and tells nobody of another's saga. */
+        readonly asker: (body: z.output<Body>) => string
+        readonly oneFor?: undefined
+      }
+    | {
+        /**
+         * The saga's business key, which has one saga: asked again, the one that runs or has completed is answered; after one
+         * that came to nothing a new one begins.
+         */
+        readonly oneFor: (body: z.output<Body>) => string
+        readonly asker?: undefined
+      }
+  )
 
 export function addStart<Body extends z.ZodType, Input, Answer extends z.ZodType>(
   { server, engine, ask }: Shell,
@@ -37,28 +57,52 @@ export function addStart<Body extends z.ZodType, Input, Answer extends z.ZodType
         operationId: route.operationId,
         tags: ['sagas'],
         summary: route.summary,
-        description:
-          'The header Idempotency-Key makes a repeated request safe: the same key and body give the same saga.',
+        description: route.description ?? keyed,
         body: route.body,
-        headers: z.object({ 'idempotency-key': z.string().min(1).max(200).optional() }),
+        ...(route.oneFor === undefined ? { headers: Keyed } : {}),
         response,
       },
     },
     async (request, reply) => {
       const body = request.body as z.output<Body>
+      await route.admit?.(body)
       const input = route.input(body)
-      const key = keyOf(route.asker(body), request.headers['idempotency-key'])
-      const { saga } = await ask(() => engine.start(route.definition, input, { key }))
+      const { definition, oneFor, asker } = route
+      const saga = await ask(async () => {
+        if (oneFor !== undefined) return startOne(engine, definition, input, oneFor(body))
+        const key = Keyed.parse(request.headers)['idempotency-key']
+        const hashed = key === undefined ? undefined : keyOf(asker(body), key)
+        return (await engine.start(definition, input, { key: hashed })).saga
+      })
       request.sagaId = saga.id
       return reply.code(route.status).send(route.answerOf(saga, body))
     },
   )
 }
 
+const Keyed = z.object({ 'idempotency-key': z.string().min(1).max(200).optional() })
+const keyed = 'The header Idempotency-Key makes a repeated request safe: the same key and body give the same saga.'
+
 /** Of any length and alphabet that who asks and his key have, it is one that every store keeps. */
-const keyOf = (asker: string, key: string | undefined): string | undefined =>
-  key === undefined
-    ? undefined
-    : createHash('sha256')
-        .update(JSON.stringify([asker, key]))
-        .digest('hex')
+const keyOf = (...parts: readonly string[]): string => createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+
+const nothingCameOf: ReadonlySet<SagaStatus> = new Set(['FAILED', 'COMPENSATED', 'CANCELLED'])
+
+/**
+ * Of several who ask at once, on any replica, each gets the same saga: its key follows from the one before it, which is
+ * looked up, and found under that key where another was faster.
+ */
+async function startOne<Input>(
+  engine: Engine,
+  definition: SagaDefinition<Input>,
+  input: NoInfer<Input>,
+  businessKey: string,
+): Promise<StoredSaga> {
+  const { items } = await engine.list({ definition: definition.name, businessKey }, { limit: 1 })
+  for (let last = items[0]; ;) {
+    if (last !== undefined && !nothingCameOf.has(last.state.status)) return last
+    const { saga, fresh } = await engine.start(definition, input, { key: keyOf(businessKey, 'after', last?.id ?? '') })
+    if (fresh) return saga
+    last = saga
+  }
+}

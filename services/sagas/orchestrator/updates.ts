@@ -5,8 +5,9 @@
  * An end in the past is none where the saga went on after it (a cancel after completion, a late answer, an operator). A
  * client that has seen the last move of a saga at rest is answered 204, which tells an EventSource not to come again.
  */
+import { evolve } from 'ordersaga/core'
 import type { Engine } from 'ordersaga/engine'
-import { isSettled } from 'ordersaga/state'
+import { isSettled, type SagaState } from 'ordersaga/state'
 import type { HistoryEntry, StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
 import { utcText } from '../../shared/time/utc.ts'
@@ -92,18 +93,25 @@ async function isLast(engine: Engine, { sagaId, seq }: HistoryEntry): Promise<bo
   return saga === null || saga.seq <= seq
 }
 
-/** States that came and went while the client read are passed over. */
+/**
+ * The state now; to a client that comes again, every state since the one that he saw last. A move that changed nothing of what
+ * is shown (but its time) is not told of.
+ */
 async function tellStates({ engine, presenter, stream, saga, after }: Telling): Promise<void> {
-  let told = after
-  const tell = async (now: StoredSaga): Promise<boolean> => {
-    if (now.seq > told) await stream.send(now.seq, presenter.viewOf(now))
-    told = Math.max(told, now.seq)
-    return isSettled(now.state.status)
-  }
-  if (await tell(saga)) return
-  for await (const { seq } of engine.updates(saga.id, told, stream.signal)) {
-    if (seq <= told) continue
-    const now = await engine.get(saga.id)
-    if (now === null || (await tell(now))) return
+  const shown = (at: StoredSaga): string => JSON.stringify(presenter.viewOf({ ...at, updatedAt: 0 }))
+  const isNew = after === 0
+  if (isNew) await stream.send(saga.seq, presenter.viewOf(saga))
+  if (isNew && isSettled(saga.state.status)) return
+  let state: SagaState | null = isNew ? saga.state : null
+  let told = isNew ? shown(saga) : ''
+  for await (const entry of engine.updates(saga.id, isNew ? saga.seq : 0, stream.signal)) {
+    const { seq, at, events } = entry
+    state = events.reduce<SagaState | null>(evolve, state)
+    if (state === null) return // its first moves are no more
+    const now = { ...saga, seq, state, updatedAt: at }
+    const view = shown(now)
+    if (seq > after && view !== told) await stream.send(seq, presenter.viewOf(now))
+    told = view
+    if (isSettled(state.status) && (await isLast(engine, entry))) return
   }
 }

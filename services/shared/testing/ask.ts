@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readReply, type CommandContract, type Reading } from 'ordersaga/contract'
-import { commandChannel, eventChannel, type Message, type Transport } from 'ordersaga/transport'
+import { eventChannel, type Message, type Transport } from 'ordersaga/transport'
 import { afterAll } from 'vitest'
 
 const folders: string[] = []
@@ -35,7 +35,7 @@ export interface Asker {
     payload: NoInfer<Payload>,
     asked?: Asked,
   ): Promise<Reading & { readonly message: Message }>
-  /** Everything said on the participant's event channel so far. */
+  /** Everything said on the participant's event channel so far, and on those of what was asked. */
   readonly heard: readonly Message[]
 }
 
@@ -44,12 +44,19 @@ let count = 0
 export async function asker(transport: Transport, participant: string): Promise<Asker> {
   const heard: Message[] = []
   const waiting = new Map<string, (message: Message) => void>()
-  await transport.subscribe(eventChannel(participant), `asker-${(count += 1)}`, async (batch) => {
-    for (const message of batch) {
-      heard.push(message)
-      waiting.get(message.causationId ?? '')?.(message)
-    }
-  })
+  const group = `asker-${(count += 1)}`
+  const channels = new Set<string>()
+  const hear = async (channel: string): Promise<void> => {
+    if (channels.has(channel)) return
+    channels.add(channel)
+    await transport.subscribe(channel, group, async (batch) => {
+      for (const message of batch) {
+        heard.push(message)
+        waiting.get(message.causationId ?? '')?.(message)
+      }
+    })
+  }
+  await hear(eventChannel(participant))
   return {
     heard,
     async ask(command, payload, asked = {}) {
@@ -63,7 +70,8 @@ export async function asker(transport: Transport, participant: string): Promise<
         payload,
         ...(asked.undoes === undefined ? {} : { undoes: asked.undoes }),
       }
-      await transport.publish(commandChannel(participant), [message])
+      await hear(command.eventChannel)
+      await transport.publish(command.commandChannel, [message])
       const reply = await answer
       return { ...readReply(command, payload, reply), message: reply }
     },

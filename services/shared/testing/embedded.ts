@@ -12,8 +12,10 @@ import { sqliteStore } from 'ordersaga/stores/sqlite'
 import type { Message, Transport } from 'ordersaga/transport'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import type { DatabaseTarget } from '../database/database.ts'
+import { orderReader } from '../../order/reader.ts'
 import { openOrderService } from '../../order/service.ts'
 import { openPaymentService } from '../../payment/service.ts'
+import { openCompleteOrderService } from '../../sagas/complete-order/service.ts'
 import { openCreateOrderService } from '../../sagas/create-order/service.ts'
 import type { OpenService } from '../service.ts'
 import { openTimerService } from '../../timer/service.ts'
@@ -29,7 +31,7 @@ export interface Gate {
 }
 
 export interface Embedded {
-  readonly urls: Readonly<Record<'user' | 'order' | 'payment' | 'timer' | 'sagas', string>>
+  readonly urls: Readonly<Record<'user' | 'order' | 'payment' | 'timer' | 'sagas' | 'deliveries', string>>
   readonly transport: Transport
   readonly gate: Gate
   close(): Promise<void>
@@ -56,23 +58,40 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
       ? { kind: 'sqlite', file: join(folder, `${name}.db`) }
       : { kind: 'postgres', url: new URL(`/${name}_db`, postgresUrl).href }
   const withDatabase = (name: string) => ({ ...common, database: target(name) })
-  const saga = target('create_order_saga')
-  const store =
-    saga.kind === 'sqlite'
-      ? sqliteStore({ file: saga.file })
-      : postgresStore({ connectionString: saga.url, createDatabase: true })
-  await store.open()
+  const storeNamed = async (name: string): Promise<Store> => {
+    const at = target(name)
+    const store =
+      at.kind === 'sqlite'
+        ? sqliteStore({ file: at.file })
+        : postgresStore({ connectionString: at.url, createDatabase: true })
+    await store.open()
+    return store
+  }
+  const store = await storeNamed('create_order_saga')
   await prepare?.(store)
-  const user = await openUserService(withDatabase('user'))
+  const orders = orderReader(() => order.url)
   const order = await openOrderService(withDatabase('order'))
+  const user = await openUserService({ ...withDatabase('user'), orders })
   const payment = await openPaymentService(withDatabase('payment'))
   const timer = await openTimerService(withDatabase('timer'))
   const sagas = await openCreateOrderService({ ...common, store, timerMs })
-  const services = [user, order, payment, timer, sagas]
+  const deliveries = await openCompleteOrderService({
+    ...common,
+    store: await storeNamed('complete_order_saga'),
+    orders,
+  })
+  const services = [user, order, payment, timer, sagas, deliveries]
   for (const service of services) service.begin()
   const url = (service: OpenService): string => service.url
   return {
-    urls: { user: url(user), order: url(order), payment: url(payment), timer: url(timer), sagas: url(sagas) },
+    urls: {
+      user: url(user),
+      order: url(order),
+      payment: url(payment),
+      timer: url(timer),
+      sagas: url(sagas),
+      deliveries: url(deliveries),
+    },
     transport,
     gate,
     async close() {
