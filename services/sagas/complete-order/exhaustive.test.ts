@@ -24,8 +24,17 @@ describe('every state keeps the promises', () => {
       samples: { runner: { done: paid } },
       ...options,
     })
-    console.log(_name, states, Object.keys(statuses))
     expect(fault).toBeNull()
     expect(states).toBeGreaterThan(50)
+    expect(Object.keys(statuses).toSorted()).toEqual([
+      'CANCELLED',
+      'CANCELLING',
+      'COMPENSATED',
+      'COMPENSATING',
+      'COMPLETED',
+      'FAILED',
+      'PARKED',
+      'STARTED',
+    ])
   })
 })
