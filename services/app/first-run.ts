@@ -1,16 +1,14 @@
 /**
- * What a newcomer sees: one order that finishes, one that undoes itself, the books, and how to go on. Talks to the
- * services as any client would, over HTTP.
+ * What a newcomer sees: one order that finishes, one that undoes itself; the first delivered and its runner paid, another
+ * whose runner cannot be paid; the books, and how to go on.
  */
 import type { Event } from 'ordersaga/events'
+import { at, eachEvent, json, post, type Print } from './first-run-client.ts'
+import { carry, complete, orderOf, type DeliveryUrls } from './first-run-delivery.ts'
 
-export interface FirstRunUrls {
-  readonly sagas: string
+export interface FirstRunUrls extends DeliveryUrls {
   readonly payment: string
-  readonly order: string
 }
-
-export type Print = (line: string) => void
 
 /** The documented curl line, but for the line breaks. */
 const burger = (customer: string) => ({
@@ -33,14 +31,37 @@ export async function firstRun(urls: FirstRunUrls, print: Print, followMs = pati
   await showEarlier(urls, print)
   print('')
   print('1. An order that finishes: cust_123 pays with a good card.')
-  const order = await follow(urls, 'cust_123', 'COMPLETED', print, followMs)
+  const saga = await follow(urls, 'cust_123', 'COMPLETED', print, followMs)
   print('')
   print('2. An order that undoes itself: the card of cust_declined is declined.')
   await follow(urls, 'cust_declined', 'COMPENSATED', print, followMs)
   print('')
+  print('3. A delivery: runner_123 carries the first order to its customer, and is paid.')
+  await deliver(urls, saga, print, followMs)
+  print('')
+  print('4. A delivery that undoes itself: the runner cannot be paid, so the order is on its way again.')
+  const unpaid = await placed(urls, 'cust_release_fails', followMs)
+  await deliver(urls, unpaid, print, followMs)
+  print('')
   await showBooks(urls, print)
   print('')
-  showNext(urls, order, print)
+  const waiting = await orderOf(urls, await placed(urls, 'cust_123', followMs))
+  if (waiting !== null) await carry(urls, waiting, () => undefined)
+  showNext(urls, { saga, order: waiting ?? 'your-order-id' }, print)
+}
+
+/** The saga of an order that is not shown. */
+async function placed({ sagas }: FirstRunUrls, customer: string, followMs: number): Promise<string> {
+  const { saga_id: id } = await post<{ readonly saga_id: string }>(`${sagas}/api/orders`, burger(customer))
+  await eachEvent(`${sagas}/api/sagas/${id}/updates`, followMs, () => undefined)
+  return id
+}
+
+async function deliver(urls: FirstRunUrls, saga: string, print: Print, followMs: number): Promise<void> {
+  const order = await orderOf(urls, saga)
+  if (order === null) return print('   its order does not wait for a runner: there is nothing to deliver')
+  await carry(urls, order, print)
+  await complete(urls, order, print, followMs)
 }
 
 async function showEarlier({ sagas }: FirstRunUrls, print: Print): Promise<void> {
@@ -60,11 +81,7 @@ async function follow(
   followMs: number,
 ): Promise<string> {
   const began = performance.now()
-  const { saga_id: id } = await json<{ readonly saga_id: string }>(`${sagas}/api/orders`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(burger(customer)),
-  })
+  const { saga_id: id } = await post<{ readonly saga_id: string }>(`${sagas}/api/orders`, burger(customer))
   print(`   saga ${id}`)
   const ended = await showUpdates(`${sagas}/api/sagas/${id}/updates`, began, print, followMs)
   const after = `after ${Math.round(performance.now() - began)} ms`
@@ -84,25 +101,13 @@ interface Update {
 }
 
 /** Prints the saga's moves as the event stream brings them; false where it has not ended in time. */
-async function showUpdates(url: string, began: number, print: Print, followMs: number): Promise<boolean> {
-  const late = new AbortController()
-  const timer = setTimeout(() => late.abort(), followMs)
-  try {
-    for await (const line of linesOf(await fetched(url, { signal: late.signal }))) {
-      if (!line.startsWith('data: ')) continue
-      for (const event of (JSON.parse(line.slice(6)) as Update).events) {
-        const text = tell(event)
-        if (text !== null) print(`   ${String(Math.round(performance.now() - began)).padStart(5)} ms  ${text}`)
-      }
+const showUpdates = (url: string, began: number, print: Print, followMs: number): Promise<boolean> =>
+  eachEvent(url, followMs, (update) => {
+    for (const event of (update as Update).events) {
+      const text = tell(event)
+      if (text !== null) print(at(performance.now() - began, text))
     }
-    return true
-  } catch (error) {
-    if (late.signal.aborted) return false
-    throw error
-  } finally {
-    clearTimeout(timer)
-  }
-}
+  })
 
 function tell(event: Event): string | null {
   switch (event.type) {
@@ -135,37 +140,28 @@ interface Audit {
 async function showBooks({ payment }: FirstRunUrls, print: Print): Promise<void> {
   const audit = await json<Audit>(`${payment}/ledger/audit`)
   if (!audit.ok) throw new Error(`the books of the payment ledger are wrong: ${JSON.stringify(audit.problems)}`)
-  print('The books balance: every cent is held for a confirmed order or was given back.')
+  print('The books balance: every cent is held for an order, was given back, or is with the runner who earned it.')
 }
 
-function showNext({ sagas, order }: FirstRunUrls, saga: string, print: Print): void {
+function showNext(
+  { sagas, order, deliveries }: FirstRunUrls,
+  shown: { readonly saga: string; readonly order: string },
+  print: Print,
+): void {
+  const { saga } = shown
   print('Go on with:')
   print(`  curl -X POST ${sagas}/api/orders -H 'Content-Type: application/json' \\`)
   print(`    -d '${JSON.stringify(burger('cust_123'))}'`)
   print(`  curl ${sagas}/api/sagas/${saga}`)
   print(`  curl ${sagas}/api/sagas/${saga}/history`)
-  print(`  curl -X POST ${sagas}/sagas/${saga}/cancel`)
+  print(`  curl -X POST ${sagas}/sagas/${saga}/cancel   # too late for this one: a runner has it`)
   print(`  curl '${order}/orders?limit=5'`)
+  print('Deliver an order that is on its way, and follow it by the sagaId of the answer:')
+  print(`  curl -X POST ${deliveries}/saga/complete/completeOrder -H 'Content-Type: application/json' \\`)
+  print(`    -d '${JSON.stringify({ orderId: shown.order })}'`)
+  print(`  curl -N ${deliveries}/saga/complete/orderUpdateStream/saga-id`)
   print(
     `Other customers: cust_slow, cust_lost_answer (the card takes the money and loses the answer), cust_release_fails.`,
   )
   print(`API pages: ${sagas}/docs and the same on each service's port.`)
-}
-
-async function fetched(url: string, init: RequestInit = {}): Promise<Response> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(60_000), redirect: 'error', ...init })
-  if (!response.ok)
-    throw new Error(`${init.method ?? 'GET'} ${url} answered ${response.status}: ${await response.text()}`)
-  return response
-}
-
-const json = async <T>(url: string, init?: RequestInit): Promise<T> => (await (await fetched(url, init)).json()) as T
-
-async function* linesOf({ body }: Response): AsyncGenerator<string, void, undefined> {
-  let rest = ''
-  for await (const text of (body ?? new ReadableStream<Uint8Array>()).pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split('\n')
-    rest = lines.pop() ?? ''
-    yield* lines
-  }
 }

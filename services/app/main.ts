@@ -1,5 +1,5 @@
 /**
- * Starts the services: `first-run` (all in one process, with two orders to look at), `all`, or one by its name.
+ * Starts the services: `first-run` (all in one process, with orders to look at), `all`, or one by its name.
  *
  * The one place that reads the environment and ends the process. What a person can mend gives one line and exit code 2.
  */
@@ -28,9 +28,16 @@ async function main(command: string): Promise<void> {
   if (command !== 'first-run') return
   print('ordersaga: order flows that finish or undo themselves')
   print(`Data is in ${config.DATABASE_URL === undefined ? config.ORDERSAGA_DIR : 'PostgreSQL'}; running are:`)
-  for (const { name, url } of system.services) print(`  ${serviceNamed(name).title.padEnd(18)} ${url}`)
+  const titled = system.services.map(({ name, url }) => ({ title: serviceNamed(name).title, url }))
+  const widest = Math.max(...titled.map(({ title }) => title.length))
+  for (const { title, url } of titled) print(`  ${title.padEnd(widest)} ${url}`)
   await firstRun(
-    { sagas: system.url('create-order'), payment: system.url('payment'), order: system.url('order') },
+    {
+      sagas: system.url('create-order'),
+      deliveries: system.url('complete-order'),
+      payment: system.url('payment'),
+      order: system.url('order'),
+    },
     print,
   )
   print('Everything stays up; Ctrl-C stops it.')

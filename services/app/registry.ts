@@ -43,6 +43,8 @@ interface Described<Name extends string> {
   readonly database: string
   /** What it keeps there: rows of its own, or the sagas that it orchestrates, which may also be in Redis. */
   readonly keeps: 'rows' | 'sagas'
+  /** What the keys of its sagas begin with in Redis; `ordersaga-<name>` where none is given. */
+  readonly redisPrefix?: string
   /** The channels that it reads. */
   readonly reads: readonly string[]
   /** The channels on which it speaks unasked, answers and commands included. */
@@ -145,6 +147,7 @@ export const services = [
     port: { variable: 'CREATE_ORDER_PORT', usual: 3101 },
     url: 'CREATE_ORDER_SAGA_URL',
     database: 'create_order_saga_db',
+    redisPrefix: 'ordersaga', // from when it was the only one
     ...asOrchestratorOf(['user', 'order', 'payment', 'timer']),
     /** How long a runner has to accept an order. */
     variables: { ORDER_TIMER_MINUTES: minutes(30) },
