@@ -3,7 +3,7 @@
 export type Print = (line: string) => void
 
 /** @throws Error where the answer is no success */
-export async function fetched(url: string, init: RequestInit = {}): Promise<Response> {
+async function fetched(url: string, init: RequestInit = {}): Promise<Response> {
   const response = await fetch(url, { signal: AbortSignal.timeout(60_000), redirect: 'error', ...init })
   if (!response.ok)
     throw new Error(`${init.method ?? 'GET'} ${url} answered ${response.status}: ${await response.text()}`)

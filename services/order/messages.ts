@@ -83,7 +83,7 @@ const StatusUpdated = z
   .nullish()
   .catch(null)
 
-export const statusUpdatedTo = (status: string): string => `order.status_updated_to_${status.toLowerCase()}`
+const statusUpdatedTo = (status: string): string => `order.status_updated_to_${status.toLowerCase()}`
 
 const StatusUpdate = z.object({ order_id: storableText, status: storableText })
 type StatusUpdate = z.infer<typeof StatusUpdate>

@@ -15,7 +15,7 @@ import type { CompleteOrderInput } from './saga.ts'
 
 const prefix = '/saga/complete'
 
-export const Problem = z.object({ error: z.string() })
+const Problem = z.object({ error: z.string() })
 
 const Delivered = z.object({
   orderId: storableText.describe('The order that its runner has delivered'),
