@@ -47,7 +47,10 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
     /^services\/(sagas\/[^/]+)\//,
     ([, own]) => `${anyPackage}|services/(${own}|shared|sagas/orchestrator)/.+|services/[^/]+/(messages|reader).ts`,
   ],
-  [/^services\/([^/]+)\//, ([, own]) => `${anyPackage}|services/(${own}|shared)/.+|services/[^/]+/(messages|reader).ts`],
+  [
+    /^services\/([^/]+)\//,
+    ([, own]) => `${anyPackage}|services/(${own}|shared)/.+|services/[^/]+/(messages|reader).ts`,
+  ],
 ]
 
 /** Tests, and the suites and stand-ins made for them, import what they please. */

@@ -176,8 +176,11 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
 
     describe('of an order', () => {
       const info = { runner_id: 'runner_1', stripeConnectAccountId: 'acct_1' }
-      const releaseOf = (order_id: string, runnerPaymentInfo: Readonly<Record<string, string>> = info, asked: Asked = {}) =>
-        payment.ask(releaseFunds, { order_id, runnerPaymentInfo }, asked)
+      const releaseOf = (
+        order_id: string,
+        runnerPaymentInfo: Readonly<Record<string, string>> = info,
+        asked: Asked = {},
+      ) => payment.ask(releaseFunds, { order_id, runnerPaymentInfo }, asked)
 
       test('the funds are released to the runner, once, however often it is asked for', async () => {
         await authorize('o1')
