@@ -15,7 +15,7 @@ const order = JSON.stringify({
 const lookMs = 10
 
 /** @throws Error with what was answered, where it is not the expected status */
-async function ask(method: string, url: string, status: number, body?: string): Promise<string> {
+export async function ask(method: string, url: string, status: number, body?: string): Promise<string> {
   const headers = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.length }
   return new Promise((resolve, reject) => {
     const asked = request(url, { method, agent, headers }, (answer) => {
@@ -30,7 +30,7 @@ async function ask(method: string, url: string, status: number, body?: string): 
   })
 }
 
-async function place(url: string): Promise<string> {
+export async function place(url: string): Promise<string> {
   const { saga_id } = JSON.parse(await ask('POST', `${url}/api/orders`, 202, order)) as { saga_id: string }
   return saga_id
 }

@@ -1,5 +1,5 @@
 /**
- * Whole orders, end to end: five services as processes of their own on real servers, everything on this machine, the client
+ * Whole orders, and their deliveries, end to end: the services as processes of their own on real servers, everything on this machine, the client
  * included. The same processes as in the end-to-end tests, started by their environment alone.
  */
 import { auditServices } from '../tests/kit/auditor.ts'
@@ -8,6 +8,7 @@ import { startSystem } from '../tests/kit/system.ts'
 import { oneByOne, together } from './buyer.ts'
 import { kafkaRecords, openEnds, postgresCounts, type Ends } from './counters.ts'
 import { cpuSince, cpuTimes } from './cpu.ts'
+import { measureDeliveries, type Deliveries } from './deliveries.ts'
 import { benchLimits } from './limits.ts'
 import { head, print, row, whole } from './table.ts'
 
@@ -28,6 +29,7 @@ interface Found {
   readonly syncs: number | null
   /** CPU milliseconds of an order, by whose. */
   readonly cpu: ReadonlyMap<string, number>
+  readonly deliveries: Deliveries
 }
 
 export async function benchSystems(quick: boolean): Promise<void> {
@@ -47,11 +49,32 @@ export async function benchSystems(quick: boolean): Promise<void> {
     row([place, ...names.map((name) => share(cpu.get(name) ?? 0)), all.toFixed(2)])
   }
   print('')
+  head([
+    'deliveries on',
+    'one alone, median ms',
+    'p99 ms',
+    'an order alone took, for as many messages',
+    `deliveries/s, ${inFlight} in flight`,
+    'a change is read by 200 after, p95 ms',
+  ])
+  for (const { place, alone, deliveries } of found) {
+    const ratio = at(deliveries.alone, 0.5) / 8 / (at(alone, 0.5) / 10)
+    row([
+      place,
+      at(deliveries.alone, 0.5).toFixed(1),
+      at(deliveries.alone, 0.99).toFixed(1),
+      `1 : ${ratio.toFixed(2)}`,
+      whole(deliveries.perSecond),
+      at(deliveries.late, 0.95).toFixed(0),
+    ])
+  }
+  print('')
   await benchLimits(quick)
 }
 
 const order = [
   'create-order',
+  'complete-order',
   'user',
   'order',
   'payment',
@@ -82,9 +105,10 @@ async function measureOn(place: HostName, alone: number, orders: number): Promis
     await together(url, ends, orders * 0.4, inFlight) // warms up: compilers are at work for the first thousands
     const times = (await oneByOne(url, 2 * alone)).slice(alone) // at this pace other code gets warm
     const load = await underLoad(host, ends, orders, () => together(url, ends, orders, inFlight))
+    const deliveries = await measureDeliveries(system, alone, orders * 0.2)
     const { problems } = await auditServices(host.place)
     if (problems.length > 0) throw new Error(`the books are wrong on ${place}: ${problems.join('; ')}`)
-    return { place, alone: times, ...load }
+    return { place, alone: times, ...load, deliveries }
   } catch (error) {
     throw new Error(`${place}:\n${system.tails()}`, { cause: error })
   } finally {
@@ -99,7 +123,7 @@ async function underLoad(
   ends: Ends,
   orders: number,
   run: () => Promise<number>,
-): Promise<Omit<Found, 'place' | 'alone'>> {
+): Promise<Omit<Found, 'place' | 'alone' | 'deliveries'>> {
   const counts = async () => ({
     records: parts.kafka === undefined ? null : await kafkaRecords(parts.kafka.url),
     postgres: parts.postgresql === undefined ? null : await postgresCounts(parts.postgresql.url),
