@@ -1,7 +1,7 @@
 /** What the environment may set, checked whole at the start. The environment itself is read in `main.ts` alone. */
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
-import { byService, services, type ServiceName } from './registry.ts'
+import { byName, peers, services, type PeerName, type ServiceName } from './registry.ts'
 import {
   brokers,
   databaseNumber,
@@ -61,13 +61,11 @@ const shared = {
 }
 
 /** Where each service listens, where the others find it, and what is said to it alone. */
-const ofServices: z.ZodRawShape = Object.fromEntries(
-  services.flatMap(({ port, url, variables }) => [
-    [port.variable, ownPort(port.usual)],
-    [url, httpUrl(`http://127.0.0.1:${port.usual}`)],
-    ...Object.entries(variables),
-  ]),
-)
+const ofServices: z.ZodRawShape = {
+  ...Object.fromEntries(services.map(({ port }) => [port.variable, ownPort(port.usual)])),
+  ...Object.fromEntries(peers.map(({ port, url }) => [url, httpUrl(`http://127.0.0.1:${port.usual}`)])),
+  ...Object.fromEntries(services.flatMap(({ variables }) => Object.entries(variables))),
+}
 
 const Environment = z.object({ ...ofServices, ...shared })
 
@@ -77,7 +75,7 @@ export interface Config extends z.infer<z.ZodObject<typeof shared>> {
   /** Where each service listens; 0 lets the system choose. */
   readonly ports: Readonly<Record<ServiceName, number>>
   /** Where each service is found by the others. */
-  readonly urls: Readonly<Record<ServiceName, string>>
+  readonly urls: Readonly<Record<PeerName, string>>
 }
 
 const loopback = new Set(['127.0.0.1', '::1', 'localhost'])
@@ -98,8 +96,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const values: Readonly<Record<string, unknown>> = parsed.data
   return {
     ...parsed.data,
-    ports: byService(({ port }) => values[port.variable] as number),
-    urls: byService(({ url }) => values[url] as string),
+    ports: byName(services, ({ port }) => values[port.variable] as number),
+    urls: byName(peers, ({ url }) => values[url] as string),
   }
 }
 

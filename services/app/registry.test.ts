@@ -1,16 +1,12 @@
 import { expect, test } from 'vitest'
 import { readConfig } from './config.ts'
-import { services } from './registry.ts'
+import { peers, services } from './registry.ts'
 
 test('no two services share a name, a port, a variable or a database', () => {
-  const own = services.flatMap(({ name, port, url, database, variables }) => [
-    name,
-    port.usual,
-    port.variable,
-    url,
-    database,
-    ...Object.keys(variables),
-  ])
+  const own = [
+    ...services.flatMap(({ name, port, variables }) => [name, port.usual, port.variable, ...Object.keys(variables)]),
+    ...peers.flatMap(({ url, database }) => [url, database]),
+  ]
   expect(new Set(own).size).toBe(own.length)
 })
 
@@ -19,6 +15,18 @@ test('whoever is commanded reads its commands, and is answered to somebody', () 
   const published = new Set<string>(services.flatMap(({ publishes }) => publishes))
   expect([...published].filter((channel) => !read.has(channel))).toEqual([])
   expect([...read].filter((channel) => !published.has(channel))).toEqual([])
+})
+
+test('behind the front door each stands under its own name, and no request could be for two of them or for the door itself', () => {
+  for (const { name, behind } of peers) expect(behind[0]).toEqual({ prefix: `/${name}`, kept: false })
+  const prefixes = peers.flatMap(({ behind }) => behind.map(({ prefix }) => prefix))
+  const own = ['/docs', '/health', '/metrics', '/openapi.json', '/messages']
+  for (const prefix of prefixes) {
+    expect(prefix).toMatch(/^(\/[a-z][a-z-]*)+$/)
+    const others = [...own, ...prefixes.filter((other) => other !== prefix)]
+    expect(others.filter((other) => `${prefix}/`.startsWith(`${other}/`))).toEqual([])
+  }
+  expect(new Set(prefixes).size).toBe(prefixes.length)
 })
 
 test('a service listens and is found where its entry says, unless told otherwise', () => {
@@ -30,6 +38,7 @@ test('a service listens and is found where its entry says, unless told otherwise
     timer: 3005,
     'complete-order': 3104,
     'create-order': 3101,
+    gateway: 3000,
   })
   expect(urls).toMatchObject({ order: 'http://127.0.0.1:3002', timer: 'http://timer:3005' })
 })

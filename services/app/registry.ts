@@ -7,29 +7,38 @@
 import { commandChannel, eventChannel } from 'ordersaga/transport'
 import type { Store } from 'ordersaga/store'
 import type { z } from 'zod'
+import { openGateway } from '../gateway/service.ts'
+import type { Place, Upstream } from '../gateway/upstream.ts'
 import { openOrderService } from '../order/service.ts'
 import { openPaymentService } from '../payment/service.ts'
 import { orderReader } from '../order/reader.ts'
 import { openCompleteOrderService } from '../sagas/complete-order/service.ts'
 import { openCreateOrderService } from '../sagas/create-order/service.ts'
 import { completeOrderChannels } from '../shared/complete-order.ts'
-import type { DatabaseTarget } from '../shared/database/database.ts'
-import type { OpenService, ServiceOptions } from '../shared/service.ts'
+import type { OpenService, ServerOptions, ServiceOptions } from '../shared/service.ts'
 import { openTimerService } from '../timer/service.ts'
 import { openUserService } from '../user/service.ts'
 import { minutes, optionalFlag, secret } from './variables.ts'
 
-/** What a service is opened with. */
-export interface Opening extends Omit<ServiceOptions, 'database'> {
-  /** The service's database. */
-  readonly database: DatabaseTarget
-  /** Where it keeps its sagas, open already. @throws where its entry says that it keeps none */
-  readonly store: () => Store
+/** What whoever keeps something is opened with, besides where that is kept. */
+interface Opening extends Omit<ServiceOptions, 'database'> {
   /** Where another service is; asked for when it is needed, once all run that run in this process. */
   readonly addressOf: (service: string) => string
 }
 
-interface Described<Name extends string> {
+/** What a service may keep, and what it is then opened with. */
+interface Openings {
+  /** Rows of its own, in its database. */
+  readonly rows: Opening & Pick<ServiceOptions, 'database'>
+  /** The sagas that it orchestrates, which may also be in Redis. Their store is open already. */
+  readonly sagas: Opening & { readonly store: Store }
+  /** Nothing: it passes requests on to the others. */
+  readonly nothing: ServerOptions & { readonly upstreams: readonly Upstream[] }
+}
+
+type Kept = keyof Openings
+
+interface Described<Name extends string, Keeps extends Kept> {
   /** As on the command line and in compose.yaml. */
   readonly name: Name
   readonly title: string
@@ -37,43 +46,60 @@ interface Described<Name extends string> {
   readonly does: string
   /** Where it listens. */
   readonly port: { readonly variable: string; readonly usual: number }
-  /** The variable that tells the others where it is, where messages move by HTTP. */
-  readonly url: string
-  /** Where its data is: a database of this name on PostgreSQL, else a file. */
-  readonly database: string
-  /** What it keeps there: rows of its own, or the sagas that it orchestrates, which may also be in Redis. */
-  readonly keeps: 'rows' | 'sagas'
-  /** What the keys of its sagas begin with in Redis; `ordersaga-<name>` where none is given. */
-  readonly redisPrefix?: string
+  readonly keeps: Keeps
   /** The channels that it reads. */
   readonly reads: readonly string[]
   /** The channels on which it speaks unasked, answers and commands included. */
   readonly publishes: readonly string[]
 }
 
-export interface Service<Name extends string = string> extends Described<Name> {
-  /** Variables that it alone has. */
-  readonly variables: z.ZodRawShape
-  /** @param variables those of the environment, checked */
-  readonly open: (opening: Opening, variables: object) => Promise<OpenService>
+/** Of a service that keeps something, and so is there for others. */
+interface Found {
+  /** The variable that tells the others where it is: those that send messages by HTTP, and the front door. */
+  readonly url: string
+  /** Where it stands behind the front door. */
+  readonly behind: readonly Place[]
+  /** Where its data is: a database of this name on PostgreSQL, else a file. */
+  readonly database: string
+  /** What the keys of its sagas begin with in Redis; `ordersaga-<name>` where none is given. */
+  readonly redisPrefix?: string
 }
 
+type Opened<Name extends string, Keeps extends Kept> = Described<Name, Keeps> &
+  (Keeps extends 'nothing' ? unknown : Found) & {
+    /** Variables that it alone has. */
+    readonly variables: z.ZodRawShape
+    /** @param variables those of the environment, checked */
+    readonly open: (opening: Openings[Keeps], variables: object) => Promise<OpenService>
+  }
+
+/** One that keeps something. */
+export type Peer<Name extends string = string> = Opened<Name, 'rows'> | Opened<Name, 'sagas'>
+export type Service<Name extends string = string> = Peer<Name> | Opened<Name, 'nothing'>
+
 /** Opens with its own variables as their schemas give them. */
-function service<const Name extends string, Shape extends z.ZodRawShape>(
-  described: Described<Name> & {
-    readonly variables: Shape
-    readonly open: (opening: Opening, variables: z.infer<z.ZodObject<Shape>>) => Promise<OpenService>
-  },
-): Service<Name> {
-  const { variables, open } = described
+function service<const Name extends string, Keeps extends Kept, Shape extends z.ZodRawShape>(
+  described: Described<Name, Keeps> &
+    (Keeps extends 'nothing' ? unknown : Found) & {
+      readonly variables: Shape
+      readonly open: (opening: Openings[Keeps], variables: z.infer<z.ZodObject<Shape>>) => Promise<OpenService>
+    },
+): Opened<Name, Keeps> {
+  const { open } = described
   // What comes in here has passed the same schemas as part of the whole environment.
-  return { ...described, variables, open: (opening, own) => open(opening, own as z.infer<z.ZodObject<Shape>>) }
+  return { ...described, open: (opening, own) => open(opening, own as z.infer<z.ZodObject<Shape>>) }
 }
+
+/** Under its name, whose part of the path it never sees, and wherever else its clients look for it. */
+const behind = (name: string, ...others: readonly Place[]): { readonly behind: readonly Place[] } => ({
+  behind: [{ prefix: `/${name}`, kept: false }, ...others],
+})
 
 const asParticipant = (name: string) => ({
   keeps: 'rows' as const,
   reads: [commandChannel(name)],
   publishes: [eventChannel(name)],
+  ...behind(name),
 })
 
 /** One that has a part in the Complete Order saga too. */
@@ -81,6 +107,7 @@ const asParticipantOfBoth = (name: string) => ({
   keeps: 'rows' as const,
   reads: [commandChannel(name), completeOrderChannels.commands],
   publishes: [eventChannel(name), completeOrderChannels.events],
+  ...behind(name),
 })
 
 const asOrchestratorOf = (participants: readonly string[]) => ({
@@ -149,10 +176,10 @@ export const services = [
     database: 'create_order_saga_db',
     redisPrefix: 'ordersaga', // from when it was the only one
     ...asOrchestratorOf(['user', 'order', 'payment', 'timer']),
+    ...behind('create-order', { prefix: '/saga/create', kept: false }),
     /** How long a runner has to accept an order. */
     variables: { ORDER_TIMER_MINUTES: minutes(30) },
-    open: ({ store, ...opening }, own) =>
-      openCreateOrderService({ ...opening, store: store(), timerMs: own.ORDER_TIMER_MINUTES * 60_000 }),
+    open: (opening, own) => openCreateOrderService({ ...opening, timerMs: own.ORDER_TIMER_MINUTES * 60_000 }),
   }),
   service({
     name: 'complete-order',
@@ -165,8 +192,19 @@ export const services = [
     reads: [completeOrderChannels.events],
     publishes: [completeOrderChannels.commands],
     variables: {},
-    open: ({ store, ...opening }) =>
-      openCompleteOrderService({ ...opening, store: store(), orders: ordersOf(opening) }),
+    ...behind('complete-order', { prefix: '/saga/complete', kept: true }),
+    open: (opening) => openCompleteOrderService({ ...opening, orders: ordersOf(opening) }),
+  }),
+  service({
+    name: 'gateway',
+    title: 'Front door',
+    does: 'one origin for all of them: passes requests on, tells the health of each',
+    port: { variable: 'GATEWAY_PORT', usual: 3000 },
+    keeps: 'nothing',
+    reads: [],
+    publishes: [],
+    variables: {},
+    open: (opening) => openGateway(opening),
   }),
 ] as const
 
@@ -176,10 +214,20 @@ export const serviceNames: readonly ServiceName[] = services.map(({ name }) => n
 
 export const isServiceName = (name: string): name is ServiceName => (serviceNames as readonly string[]).includes(name)
 
-/** A value for each service, by its name. */
-export const byService = <T>(valueOf: (service: Service<ServiceName>) => T): Readonly<Record<ServiceName, T>> =>
-  Object.fromEntries(services.map((service) => [service.name, valueOf(service)])) as Record<ServiceName, T>
+/** Those that keep something: others send to them, and they stand behind the front door. */
+export const peers = services.filter((service) => service.keeps !== 'nothing')
 
-const all = byService((service) => service)
+export type PeerName = (typeof peers)[number]['name']
+
+export const isPeerName = (name: string): name is PeerName => peers.some((peer) => peer.name === name)
+
+/** A value for each of them, by its name. */
+export const byName = <One extends { readonly name: string }, T>(
+  all: readonly One[],
+  valueOf: (one: One) => T,
+): Readonly<Record<One['name'], T>> =>
+  Object.fromEntries(all.map((one) => [one.name, valueOf(one)])) as Record<One['name'], T>
+
+const all: Readonly<Record<ServiceName, Service<ServiceName>>> = byName(services, (service) => service)
 
 export const serviceNamed = (name: ServiceName): Service<ServiceName> => all[name]

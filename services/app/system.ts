@@ -8,11 +8,12 @@ import { postgresStore } from 'ordersaga/stores/postgres'
 import { redisStore } from 'ordersaga/stores/redis'
 import { sqliteStore } from 'ordersaga/stores/sqlite'
 import type { Logger } from 'pino'
+import type { Upstream } from '../gateway/upstream.ts'
 import type { DatabaseTarget } from '../shared/database/database.ts'
 import { logProblems } from '../shared/log/problems.ts'
 import type { OpenService } from '../shared/service.ts'
 import { serverUrl, type Config } from './config.ts'
-import { isServiceName, serviceNamed, services, type Service, type ServiceName } from './registry.ts'
+import { isPeerName, peers, serviceNamed, services, type Peer, type Service, type ServiceName } from './registry.ts'
 import { connect } from './transport.ts'
 
 export interface System {
@@ -37,7 +38,7 @@ export function startOne(name: ServiceName, config: Config, log: Logger): Promis
   return start(name, [serviceNamed(name)], config, log, (_service, url) => url)
 }
 
-type UrlOf = (service: Service, url: string) => string
+type UrlOf = (service: Peer, url: string) => string
 
 async function start(
   name: ServiceName | 'all',
@@ -49,13 +50,9 @@ async function start(
   const connection = connect(name, config, log)
   const stores = new Map<ServiceName, Store>()
   const running = new Map<ServiceName, OpenService>()
-  const storeOf = (name: ServiceName): Store => {
-    const store = stores.get(name)
-    if (store === undefined) throw new Error(`${name} keeps no sagas: its entry in the registry says what it keeps`)
-    return store
-  }
+  /** Where the others are: those that run here as they listen, those elsewhere as the configuration says. */
   const addressOf = (name: string): string => {
-    if (!isServiceName(name)) throw new Error(`${name} is no service of the registry`)
+    if (!isPeerName(name)) throw new Error(`${name} is no service that others ask`)
     return running.get(name)?.url ?? config.urls[name]
   }
   const close = async (): Promise<void> => {
@@ -63,27 +60,43 @@ async function start(
     for (const [name, store] of stores) if (!running.has(name)) await store.close()
     await connection.transport.close()
   }
-  try {
-    const targets = chosen.map((service) => ({ service, target: targetOf(service, config, urlOf) }))
-    for (const { service, target } of targets)
-      if (service.keeps === 'sagas') stores.set(service.name, sagaStore(service, target, config, log))
-    // The saga stores first: their lock keeps a second process out before anything is touched.
-    for (const store of stores.values()) await store.open()
-    for (const { service, target } of targets) {
-      const opening = {
-        ...connection,
-        database: target,
-        store: () => storeOf(service.name),
-        addressOf,
-        host: config.HOST,
-        port: config.ports[service.name],
-        callers: { hosts: config.ALLOWED_HOSTS, origins: config.ALLOWED_ORIGINS },
-        log: log.child({ service: service.name }),
-        now: Date.now,
-        retainMs: config.SAGA_RETENTION_DAYS * 86_400_000,
-      }
-      running.set(service.name, await service.open(opening, config))
+  const open = (service: Service<ServiceName>): Promise<OpenService> => {
+    const server = {
+      host: config.HOST,
+      port: config.ports[service.name],
+      callers: { hosts: config.ALLOWED_HOSTS, origins: config.ALLOWED_ORIGINS },
+      log: log.child({ service: service.name }),
     }
+    const work = {
+      ...server,
+      ...connection,
+      addressOf,
+      now: Date.now,
+      retainMs: config.SAGA_RETENTION_DAYS * 86_400_000,
+    }
+    switch (service.keeps) {
+      case 'rows':
+        return service.open({ ...work, database: targetOf(service, config, urlOf) }, config)
+      case 'sagas':
+        return service.open({ ...work, store: storeOf(service.name) }, config)
+      case 'nothing':
+        return service.open({ ...server, upstreams: upstreams() }, config)
+    }
+  }
+  const storeOf = (name: ServiceName): Store => {
+    const store = stores.get(name)
+    if (store === undefined) throw new Error(`the store of ${name} is not open yet`)
+    return store
+  }
+  const upstreams = (): readonly Upstream[] =>
+    peers.map(({ name, title, does, behind }) => ({ name, title, does, behind, url: addressOf(name) }))
+  try {
+    // The saga stores first: their lock keeps a second process out before anything is touched.
+    for (const service of chosen)
+      if (service.keeps === 'sagas')
+        stores.set(service.name, sagaStore(service, targetOf(service, config, urlOf), config, log))
+    for (const store of stores.values()) await store.open()
+    for (const service of chosen) running.set(service.name, await open(service))
     for (const service of running.values()) service.begin()
   } catch (error) {
     await close()
@@ -100,7 +113,7 @@ async function start(
   }
 }
 
-function targetOf(service: Service, config: Config, urlOf: UrlOf): DatabaseTarget {
+function targetOf(service: Peer, config: Config, urlOf: UrlOf): DatabaseTarget {
   if (config.DATABASE_URL !== undefined) return { kind: 'postgres', url: urlOf(service, config.DATABASE_URL) }
   return { kind: 'sqlite', file: join(config.ORDERSAGA_DIR, fileOf(service.database)) }
 }
@@ -110,7 +123,7 @@ const fileOf = (database: string): string => `${database.replace(/_db$/, '').rep
 
 /** Redis where it is named, else where the service's rows would be. */
 function sagaStore(
-  { name, redisPrefix: prefix = `ordersaga-${name}` }: Service,
+  { name, redisPrefix: prefix = `ordersaga-${name}` }: Peer,
   target: DatabaseTarget,
   config: Config,
   log: Logger,

@@ -6,7 +6,7 @@ import { memoryTransport } from 'ordersaga/transports/memory'
 import { rabbitmqTransport } from 'ordersaga/transports/rabbitmq'
 import type { Logger } from 'pino'
 import { serverUrl, type Config } from './config.ts'
-import { serviceNamed, serviceNames, services, type ServiceName } from './registry.ts'
+import { isPeerName, peers, serviceNamed, serviceNames, type PeerName, type ServiceName } from './registry.ts'
 import { HttpError } from '../shared/http/http-error.ts'
 import type { MessageReceiver } from '../shared/http/messages.ts'
 import { logProblems } from '../shared/log/problems.ts'
@@ -21,6 +21,8 @@ export interface Connection {
 /** @param name the one service of this process, or `all` */
 export function connect(name: ServiceName | 'all', config: Config, log: Logger): Connection {
   const onProblem = logProblems(log)
+  // One that keeps nothing has nobody to speak to: it needs no broker.
+  if (name !== 'all' && !isPeerName(name)) return { transport: memoryTransport({ onProblem }) }
   if (config.KAFKA_BOOTSTRAP_SERVERS !== undefined)
     return {
       transport: kafkaTransport({
@@ -66,19 +68,19 @@ function rabbitmqUrl({ RABBITMQ_PORT, RABBITMQ_USER, RABBITMQ_PASSWORD }: Config
 
 /** Where the service is itself, and who reads what it publishes. */
 function routing(
-  name: ServiceName,
+  name: PeerName,
   { urls }: Config,
   secret: string,
 ): { readonly peers: HttpPeers; readonly self: string } {
-  const peers: Record<string, HttpPeer[]> = {}
+  const readersOf: Record<string, HttpPeer[]> = {}
   const headers = { authorization: `Bearer ${tokenOf(name, secret)}` }
   for (const channel of serviceNamed(name).publishes) {
-    const readers = services.filter(({ reads }) => reads.includes(channel))
+    const readers = peers.filter(({ reads }) => reads.includes(channel))
     if (readers.length === 0) continue // nobody here wants to know
-    peers[channel] = readers.map((reader) => ({
+    readersOf[channel] = readers.map((reader) => ({
       url: `${urls[reader.name].replace(/\/+$/, '')}/messages/${channel}`,
       headers,
     }))
   }
-  return { self: urls[name], peers }
+  return { self: urls[name], peers: readersOf }
 }

@@ -5,15 +5,18 @@ import type { MessageReceiver } from './http/messages.ts'
 import type { Logger } from 'pino'
 import type { Transport } from 'ordersaga/transport'
 
-export interface ServiceOptions {
-  readonly database: DatabaseTarget
-  readonly transport: Transport
+export interface ServerOptions {
   /** Where the service listens; port 0 takes a free one. */
   readonly host: string
   readonly port: number
   /** What browsers may call it, and for which pages, besides those that are always ours. */
   readonly callers?: Callers
   readonly log: Logger
+}
+
+export interface ServiceOptions extends ServerOptions {
+  readonly database: DatabaseTarget
+  readonly transport: Transport
   /** Mounted under `POST /messages/:channel`, where messages come by HTTP. */
   readonly receiver?: MessageReceiver
   /** Answers to commands are kept this long for repeats, in milliseconds; for ever where none is given. */

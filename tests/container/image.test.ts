@@ -75,7 +75,7 @@ describe('its process', () => {
   })
 
   test('completes an order, with its data in the folder of the data', async () => {
-    const sagas = container.urls.at(-1) ?? ''
+    const sagas = container.urls[services.findIndex(({ name }) => name === 'create-order')] ?? ''
     const body = JSON.stringify(burger('cust_123'))
     const headers = { 'content-type': 'application/json' }
     const answer = await fetch(`${sagas}/api/orders`, { method: 'POST', headers, body })

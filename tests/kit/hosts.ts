@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { serviceNamed, type ServiceName } from '../../services/app/registry.ts'
+import { peers, serviceNamed, type PeerName } from '../../services/app/registry.ts'
 import { startPrivatePart, type PartName, type PrivatePart } from './private-part.ts'
 import type { Place } from './tables.ts'
 import type { Setting } from './system.ts'
@@ -52,7 +52,7 @@ function placeOn(folder: string, { postgresql, redis }: Host['parts']): Place {
 }
 
 /** By their documented names (docs/wire-contract.md 1.12, 4.7, 5.6). */
-function variablesOn(folder: string, parts: Host['parts']): (service: ServiceName) => Readonly<Record<string, string>> {
+function variablesOn(folder: string, parts: Host['parts']): (service: PeerName) => Readonly<Record<string, string>> {
   const { postgresql, kafka, rabbitmq, redis } = parts
   return (service) => ({
     ORDERSAGA_DIR: folder,
@@ -64,8 +64,8 @@ function variablesOn(folder: string, parts: Host['parts']): (service: ServiceNam
   })
 }
 
-function databaseUrl(server: string, service: ServiceName): string {
+function databaseUrl(server: string, service: PeerName): string {
   const url = new URL(server)
-  url.pathname = `/${serviceNamed(service).database}`
+  url.pathname = `/${peers.find(({ name }) => name === service)?.database ?? ''}`
   return url.href
 }

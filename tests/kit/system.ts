@@ -3,7 +3,7 @@
  * environment alone. A test asks them over HTTP, kills them and starts them again.
  */
 import { fileURLToPath } from 'node:url'
-import { byService, serviceNamed, services, type ServiceName } from '../../services/app/registry.ts'
+import { byName, peers, serviceNamed, services, type PeerName, type ServiceName } from '../../services/app/registry.ts'
 import { startChild, type Child } from './child.ts'
 import { isFree } from './free-port.ts'
 import { until } from './until.ts'
@@ -12,16 +12,16 @@ const main = fileURLToPath(import.meta.resolve('../../services/app/main.ts'))
 const startMs = 120_000
 
 /** The orchestrator of which a setting may want several. */
-const replicated: ServiceName = 'create-order'
+const replicated: PeerName = 'create-order'
 
 type Variables = Readonly<Record<string, string>>
 
 /** Where the services keep their data and how their messages move. */
 export interface Setting {
-  /** One process with all services, or one for each. */
+  /** One process with all services, or one for each that keeps something; then there is no front door. */
   readonly apart: boolean
   /** What the environment of a service says besides ports and addresses. */
-  readonly variables: (service: ServiceName) => Variables
+  readonly variables: (service: PeerName) => Variables
   /** Processes of the orchestrator; one where none is given. */
   readonly orchestrators?: number
 }
@@ -71,20 +71,18 @@ export async function startSystem(setting: Setting): Promise<System> {
 export async function layOut({ apart, variables, orchestrators = 1 }: Setting): Promise<System> {
   const ports = await freePorts(services.length + orchestrators - 1)
   const urlAt = (index: number): string => `http://127.0.0.1:${ports[index] ?? 0}`
-  const urls = byService((service) => urlAt(services.findIndex(({ name }) => name === service.name)))
+  const urls = byName(services, (service) => urlAt(services.indexOf(service)))
   const sagaUrls = [urls[replicated], ...ports.slice(services.length).map((port) => `http://127.0.0.1:${port}`)]
   const shared: Variables = {
     LOG_LEVEL: 'warn',
-    ...Object.fromEntries(
-      services.flatMap(({ name, url, port }) => [
-        [url, urls[name]],
-        [port.variable, new URL(urls[name]).port],
-      ]),
-    ),
+    ...Object.fromEntries([
+      ...peers.map(({ name, url }) => [url, urls[name]]),
+      ...services.map(({ name, port }) => [port.variable, new URL(urls[name]).port]),
+    ]),
   }
   const processes = new Map<string, Process>()
   if (apart) {
-    for (const { name } of services) processes.set(name, alone(name, { ...shared, ...variables(name) }, [urls[name]]))
+    for (const { name } of peers) processes.set(name, alone(name, { ...shared, ...variables(name) }, [urls[name]]))
     sagaUrls.slice(1).forEach((url, index) => {
       const own = { ...shared, ...variables(replicated), [serviceNamed(replicated).port.variable]: new URL(url).port }
       processes.set(`${replicated}-${index + 2}`, alone(replicated, own, [url]))

@@ -6,6 +6,7 @@
  *   configuration lists; from outside this machine also one without a dot, as containers have.
  * - The page that asks (`Origin`) must come from this server itself or be listed. What is no browser sends none.
  */
+import type { IncomingHttpHeaders } from 'node:http'
 import { isIP, isIPv4 } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { HttpError } from './http-error.ts'
@@ -26,7 +27,7 @@ export function refuseForeignPages(server: HttpServer, { hosts, origins }: Calle
         421,
         `nothing here is called ${host.slice(0, 100)}: call localhost or an address, or add that name to ALLOWED_HOSTS`,
       )
-    if (origin !== undefined && !origins.includes(origin) && hostOf(origin) !== host)
+    if (origin !== undefined && !origins.includes(origin) && !isOwnPage(request.headers))
       throw new HttpError(
         403,
         `pages of ${origin.slice(0, 100)} may not call this service: add that origin to ALLOWED_ORIGINS`,
@@ -44,5 +45,9 @@ const isLoopback = (address: string): boolean => {
   const plain = address.replace(/^::ffff:/, '')
   return plain === '::1' || (isIPv4(plain) && plain.startsWith('127.'))
 }
+
+/** Whether a page of this very server asks. */
+export const isOwnPage = ({ host, origin }: IncomingHttpHeaders): boolean =>
+  origin !== undefined && hostOf(origin) === host
 
 const hostOf = (origin: string): string | null => (URL.canParse(origin) ? new URL(origin).host : null)

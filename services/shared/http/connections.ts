@@ -30,14 +30,14 @@ const warningMs = 10_000
 const tooMany = 'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
 
 export class Connections {
-  readonly #limits: ConnectionLimits
+  readonly limits: ConnectionLimits
   /** Least recently used first. */
   readonly #open = new Set<Connection>()
   readonly #perClient = new Map<string, number>()
   #warned = -Infinity
 
   constructor(limits: ConnectionLimits) {
-    this.#limits = limits
+    this.limits = limits
   }
 
   /** Counts, and bounds, the connections of this server among all others. */
@@ -97,7 +97,7 @@ export class Connections {
   }
 
   #makeRoom({ client, server }: Connection): boolean {
-    const { most, perClient } = this.#limits
+    const { most, perClient } = this.limits
     if (this.#of(client) >= perClient && !this.#evict((one) => one.client === client)) {
       this.#warn(server, `${client} has ${perClient} connections with requests in hand, the most for one client`)
       return false

@@ -24,7 +24,8 @@ declare module 'fastify' {
   }
 }
 
-export function answerFailures(server: HttpServer, errorBody: ErrorBody): void {
+/** @param signpost says where to look, to who asks for what is not here */
+export function answerFailures(server: HttpServer, errorBody: ErrorBody, signpost: string): void {
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const answer = answerTo(error, request)
     if (answer.status === 500) request.log.error({ err: error }, 'a request failed unexpectedly')
@@ -33,8 +34,7 @@ export function answerFailures(server: HttpServer, errorBody: ErrorBody): void {
     send(request, reply, answer)
   })
   server.setNotFoundHandler((request, reply) => {
-    const text = `there is no ${request.method} ${pathOf(request)} here: /docs lists what there is`
-    send(request, reply, new HttpError(404, text))
+    send(request, reply, new HttpError(404, `there is no ${request.method} ${pathOf(request)} here: ${signpost}`))
   })
 
   function send(request: FastifyRequest, reply: FastifyReply, { status, message, retryAfterSeconds }: HttpError): void {

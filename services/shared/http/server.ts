@@ -6,7 +6,7 @@
  */
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
-import { fastify, LogController, type FastifyInstance, type RawServerDefault } from 'fastify'
+import { fastify, LogController, type FastifyInstance, type FastifyRequest, type RawServerDefault } from 'fastify'
 import {
   jsonSchemaTransform,
   jsonSchemaTransformObject,
@@ -40,6 +40,8 @@ export interface HttpServerOptions {
   readonly log: Logger
   readonly ready: Ready
   readonly errorBody: ErrorBody
+  /** What is said, after "there is no GET /x here", to who asks for that; that `/docs` lists what there is where none is given. */
+  readonly signpost?: string
   /** In bytes; 1 MiB where none is given. */
   readonly bodyLimit?: number
   /** How long a request may take to arrive whole, in milliseconds; 30 s where none is given. */
@@ -85,7 +87,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   connections.watch(server)
   endUnread(server, options.unreadMs ?? defaultUnreadMs)
   readJsonBodies(server)
-  answerFailures(server, options.errorBody)
+  answerFailures(server, options.errorBody, options.signpost ?? '/docs lists what there is')
   logRequests(server)
   guardRequests(server)
   const { hosts, origins } = options.callers ?? { hosts: [], origins: [] }
@@ -121,6 +123,12 @@ async function describeRoutes(server: HttpServer, { title, version, description 
     transform: jsonSchemaTransform,
     transformObject: jsonSchemaTransformObject,
   })
-  await server.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
-  server.get('/openapi.json', { schema: { hide: true } }, async () => server.swagger())
+  await server.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, transformSpecification: whereAsked })
+  server.get('/openapi.json', { schema: { hide: true } }, async (request) => whereAsked(server.swagger(), request))
+}
+
+/** Of a page behind a front door that removes a part of the path: what is tried from that page has to have it again. */
+function whereAsked<Page extends object>(page: Page, { headers }: FastifyRequest): Page {
+  const prefix = headers['x-forwarded-prefix']
+  return typeof prefix === 'string' && /^(\/[\w-]+)+$/.test(prefix) ? { ...page, servers: [{ url: prefix }] } : page
 }

@@ -1,6 +1,6 @@
 /** What `/ops` takes and gives, as its OpenAPI page shows it. */
-import { STATUS_CODES } from 'node:http'
 import { z } from 'zod'
+import { Problem, problemBody } from '../../../shared/http/problem.ts'
 import { Status } from '../reads.ts'
 import { refusedAs } from '../shell.ts'
 
@@ -16,18 +16,6 @@ const Why = z
   .min(1)
   .max(1000)
   .meta({ description: 'Why; kept with the saga', example: 'the gateway is mended' })
-
-/** RFC 9457. */
-const Problem = z
-  .object({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
-  .meta({ example: { type: 'about:blank', title: 'Not Found', status: 404, detail: `There is no saga ${sagaId}.` } })
-
-const problemBody = (status: number, detail: string): z.infer<typeof Problem> => ({
-  type: 'about:blank',
-  title: STATUS_CODES[status] ?? 'Error',
-  status,
-  detail,
-})
 
 /** What every route of `/ops` may answer beside its success. */
 export const refusals = refusedAs(Problem)
