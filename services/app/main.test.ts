@@ -15,16 +15,16 @@ const modes = (folder: string): Readonly<Record<string, string>> =>
 
 test('its data is for its owner alone, and whole in one file each after a clean end', async () => {
   const folder = join(newFolder(), 'data')
-  let isListening = false
+  let isUp = false
   const child = startChild(
     join(import.meta.dirname, 'main.ts'),
     ['all'],
     { ...ports, ORDERSAGA_DIR: folder },
     (line) => {
-      isListening ||= line.includes('"listening"')
+      isUp ||= line.includes('requests are passed on') // by the last one that starts
     },
   )
-  await expect.poll(() => isListening, { timeout: 60_000 }).toBe(true)
+  await expect.poll(() => isUp, { timeout: 60_000 }).toBe(true)
   const files = peers.map(({ database }) => `${database.replace(/_db$/, '').replaceAll('_', '-')}.db`)
   const running = modes(folder)
   expect(Object.keys(running)).toEqual(expect.arrayContaining([...files, 'order.db-wal']))

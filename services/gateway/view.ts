@@ -9,6 +9,8 @@ const style = `
   .wide { overflow-x: auto; }
   table { border-collapse: collapse; width: 100%; }
   th, td { text-align: left; vertical-align: top; padding: 0.5rem 1.25rem 0.5rem 0; border-bottom: 1px solid #8886; }
+  td code { white-space: nowrap; }
+  td small code { white-space: normal; }
   small { color: GrayText; display: block; }
 `
 
@@ -41,7 +43,7 @@ ${upstreams.map((upstream) => row(upstream, conditions[upstream.name])).join('\n
 </tbody>
 </table>
 </div>
-<p>The front door itself: <a href="/docs">API</a>, <a href="/health/services">health of all as JSON</a>,
+<p>The front door itself: <a href="/docs/">API</a>, <a href="/health/services">health of all as JSON</a>,
 <a href="/metrics">metrics</a>. A console will have its place on this page.</p>
 </body>
 </html>
@@ -52,7 +54,7 @@ function row({ name, title, does, behind }: Upstream, condition: Condition | und
   const paths = behind.map(({ prefix }) => `<code>${text(prefix)}/…</code>`).join('<br>')
   const prefix = `/${encodeURIComponent(name)}`
   return `<tr><td>${text(title)}<small>${prose(does)}</small></td><td>${paths}</td>
-<td><a href="${prefix}/docs">API</a></td>
+<td><a href="${prefix}/docs/">API</a></td>
 <td><a href="${prefix}/health/ready">${wordFor(condition)}</a>${condition?.why === undefined ? '' : `<small>${text(condition.why)}</small>`}</td></tr>`
 }
 
