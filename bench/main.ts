@@ -1,25 +1,29 @@
 /**
  * Measures, and prints tables in Markdown.
  *
- *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick]
+ *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway]
  */
 import { benchEngine } from './engine.ts'
-import { print } from './table.ts'
+import { benchGateway } from './gateway.ts'
 import { benchSystems } from './systems.ts'
+import { print } from './table.ts'
 
 const modes: Readonly<Record<string, () => Promise<void>>> = {
   async all() {
     await benchEngine('all', false)
     await benchSystems(false)
+    await benchGateway(false)
   },
   async quick() {
     await benchEngine('all', true)
     await benchSystems(true)
+    await benchGateway(true)
   },
   stores: () => benchEngine('stores', false),
   flat: () => benchEngine('flat', false),
   systems: () => benchSystems(false),
   'systems-quick': () => benchSystems(true),
+  gateway: () => benchGateway(false),
 }
 
 const chosen = process.argv[2] ?? 'all'

@@ -9,14 +9,14 @@
  * - an event stream goes out as it comes in, for as long as both sides want it, and ends with either of them or with us.
  */
 import replyFrom from '@fastify/reply-from'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { Agent, type Dispatcher } from 'undici'
 import { HttpError } from '../shared/http/http-error.ts'
 import type { HttpServer } from '../shared/http/server.ts'
 import { back, towards } from './headers.ts'
 import type { InHand } from './in-hand.ts'
-import { addressOf, type Upstream } from './upstream.ts'
+import { addressOf, type Place, type Upstream } from './upstream.ts'
 
 /** How long a service may take to begin its answer, in milliseconds: twice what the slowest of ours allows itself. */
 const defaultAnswerMs = 60_000
@@ -33,7 +33,7 @@ export interface ProxyOptions {
 const methods = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT']
 
 export async function passOn(server: HttpServer, { upstreams, inHand, answerMs }: ProxyOptions): Promise<void> {
-  const streams = new Set<() => void>()
+  const streams: OpenStreams = new Set()
   server.addHook('preClose', async () => {
     for (const end of streams) end()
   })
@@ -58,36 +58,39 @@ export async function passOn(server: HttpServer, { upstreams, inHand, answerMs }
       reply.raw.on('close', inHand.begin(request.ip))
     })
     for (const upstream of upstreams)
-      for (const place of upstream.behind)
+      for (const place of upstream.behind) {
+        const handler = passOnTo(upstream, place, streams)
         for (const url of [place.prefix, `${place.prefix}/*`])
-          behind.route({
-            method: methods,
-            url,
-            schema: { hide: true },
-            handler: (request, reply) => {
-              const [path = ''] = request.url.split('?')
-              const address = addressOf(upstream, place, path)
-              const body = request.body as Buffer | undefined
-              const hasBody = body !== undefined && body.length > 0
-              const { headers, ip } = request
-              client.run(goneWith(reply), () =>
-                reply.from(address, {
-                  ...(hasBody ? { body, contentType: headers['content-type'] ?? 'application/octet-stream' } : {}),
-                  rewriteRequestHeaders: (_request, sent) => towards(sent, place, { headers, ip, hasBody }),
-                  rewriteHeaders: (answered) => back(answered, upstream, place),
-                  retryDelay: () => null,
-                  onResponse: (_request, _reply, { statusCode, stream }) => {
-                    if (isEventStream(reply)) follow(reply, statusCode, stream, streams)
-                    else void reply.send(stream)
-                  },
-                  onError: (_reply, { error }) => void reply.send(failure(error, upstream, request.method)),
-                }),
-              )
-              return reply
-            },
-          })
+          behind.route({ method: methods, url, schema: { hide: true }, handler })
+      }
   })
 }
+
+/** The streams that are open, each as what ends it. */
+type OpenStreams = Set<() => void>
+
+const passOnTo =
+  (upstream: Upstream, place: Place, streams: OpenStreams) => (request: FastifyRequest, reply: FastifyReply) => {
+    const { method, headers, ip } = request
+    const [path = ''] = request.url.split('?')
+    const address = addressOf(upstream, place, path)
+    const body = request.body as Buffer | undefined
+    const hasBody = body !== undefined && body.length > 0
+    client.run(goneWith(reply), () =>
+      reply.from(address, {
+        ...(hasBody ? { body, contentType: headers['content-type'] ?? 'application/octet-stream' } : {}),
+        rewriteRequestHeaders: (_request, sent) => towards(sent, place, { headers, ip, hasBody }),
+        rewriteHeaders: (answered) => back(answered, upstream, place),
+        retryDelay: () => null,
+        onResponse: (_request, _reply, { statusCode, stream }) => {
+          if (isEventStream(reply)) follow(reply, statusCode, stream, streams)
+          else void reply.send(stream)
+        },
+        onError: (_reply, { error }) => void reply.send(failure(error, upstream, method)),
+      }),
+    )
+    return reply
+  }
 
 /** Aborted when the client of the request that is being passed on has gone. */
 const client = new AsyncLocalStorage<AbortSignal>()
@@ -116,12 +119,7 @@ const isEventStream = (reply: FastifyReply): boolean =>
   String(reply.getHeader('content-type')).startsWith('text/event-stream')
 
 /** Takes the answer out of the framework's hands: its headers go out before there is anything else to send. */
-function follow(
-  reply: FastifyReply,
-  statusCode: number,
-  stream: NodeJS.ReadableStream,
-  streams: Set<() => void>,
-): void {
+function follow(reply: FastifyReply, statusCode: number, stream: NodeJS.ReadableStream, streams: OpenStreams): void {
   const { raw } = reply
   const end = (): void => {
     stream.unpipe(raw)
