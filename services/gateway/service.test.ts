@@ -9,24 +9,41 @@ import type { OpenService } from '../shared/service.ts'
 import { answering, follow, openDoor, upstreamAt, type Following } from './gateway.testkit.ts'
 import { openGateway } from './service.ts'
 import { surveyOf } from './survey.ts'
+import type { Place } from './upstream.ts'
 
 let system: Embedded
 let door: OpenService
+/** By their names at the front door. */
+const systemNames = {
+  user: 'user',
+  order: 'order',
+  payment: 'payment',
+  timer: 'timer',
+  'create-order': 'sagas',
+  'complete-order': 'deliveries',
+} as const
+type Name = keyof typeof systemNames
+const names = Object.keys(systemNames) as Name[]
+const directly = (name: Name): string => system.urls[systemNames[name]]
+const further: Readonly<Partial<Record<Name, Place>>> = {
+  'create-order': { prefix: '/saga/create', kept: false },
+  'complete-order': { prefix: '/saga/complete', kept: true },
+}
+
 /** Everything asked through the front door. */
 let shop: Shop
 
 beforeAll(async () => {
   system = await startEmbedded()
-  const { urls } = system
   door = await openGateway({
     host: '127.0.0.1',
     port: 0,
     log: pino({ level: 'silent' }),
     callers: { hosts: ['door.example'], origins: ['https://pages.example'] },
-    upstreams: [
-      ...(['user', 'order', 'payment', 'timer'] as const).map((name) => upstreamAt(urls[name], name)),
-      upstreamAt(urls.sagas, 'create-order', { prefix: '/saga/create', kept: false }),
-    ],
+    upstreams: names.map((name) => {
+      const place = further[name]
+      return upstreamAt(directly(name), name, ...(place === undefined ? [] : [place]))
+    }),
   })
   const behind = (name: string): string => `${door.url}/${name}`
   shop = shopOf({
@@ -36,6 +53,7 @@ beforeAll(async () => {
       payment: behind('payment'),
       timer: behind('timer'),
       sagas: behind('saga/create'),
+      deliveries: door.url,
     },
   })
 })
@@ -60,14 +78,26 @@ describe('behind the front door', () => {
     ['payment', '/ledger/audit'],
     ['timer', '/nowhere'],
     ['create-order', '/ops/counts'],
+    ['complete-order', '/ops/definitions'],
   ] as const)('%s answers %s as it does itself', async (name, path) => {
-    const direct = await call('GET', system.urls[name === 'create-order' ? 'sagas' : name] + path)
+    const direct = await call('GET', directly(name) + path)
     const { status, text, headers } = await call('GET', `${door.url}/${name}${path}`)
     expect([status, text]).toEqual([direct.status, direct.text])
     // The front door has origins that may read; these services have not been told of any.
     const changing = ['date', 'x-request-id', 'vary']
     const kept = (all: Headers) => [...all].filter(([header]) => !changing.includes(header))
     expect(kept(headers)).toEqual(kept(direct.headers))
+  })
+
+  test('the saga whose paths say where it stands is asked as its clients know it', async () => {
+    const refused = await call('POST', `${door.url}/saga/complete/completeOrder`, { json: {} })
+    expect([refused.status, refused.body]).toEqual([400, { error: 'orderId is missing: send a text' }])
+    const stream = await follow(`${door.url}/saga/complete/orderUpdateStream/nowhere`)
+    await expect.poll(stream.ended).toBe('whole')
+    expect([stream.answer.statusCode, stream.text()]).toEqual([
+      200,
+      expect.stringMatching(/^data: {"error":".*"}\n\n$/),
+    ])
   })
 
   test('a stream that is cut again and again and resumed tells every move once', async () => {
@@ -131,10 +161,10 @@ describe('the front door itself', () => {
   })
 
   test('tells who goes astray what there is', async () => {
-    const { status, body } = await call('GET', `${door.url}/saga/complete`)
+    const { status, body } = await call('GET', `${door.url}/saga/lost`)
     expect([status, (body as { readonly detail: string }).detail]).toEqual([
       404,
-      'there is no GET /saga/complete here: behind this front door are /user/…, /order/…, /payment/…, /timer/…, /create-order/…, /saga/create/…; / shows them',
+      'there is no GET /saga/lost here: behind this front door are /user/…, /order/…, /payment/…, /timer/…, /create-order/…, /saga/create/…, /complete-order/…, /saga/complete/…; / shows them',
     ])
   })
 
@@ -144,7 +174,7 @@ describe('the front door itself', () => {
     expect(headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'sha256-[\w+/]+=';/)
     expect(text).not.toMatch(/<script|\s(style|on\w+)=/)
     const links = [...text.matchAll(/href="([^"]+)"/g)].map(([, link = '']) => link)
-    expect(links).toHaveLength(13)
+    expect(links).toHaveLength(15)
     for (const link of links) expect([link, (await call('GET', door.url + link)).status]).toEqual([link, 200])
   })
 
@@ -183,14 +213,14 @@ describe('a page', () => {
 
   test('of the front door itself may ask all services, which know it by another name', async () => {
     const { origin } = new URL(door.url)
-    for (const name of ['user', 'order', 'payment', 'timer', 'create-order'])
+    for (const name of names)
       expect((await call('GET', `${door.url}/${name}/health`, { headers: { origin } })).status).toBe(200)
   })
 
   test('of another origin may read what the service lets it read, as without the front door', async () => {
     const origin = 'http://localhost:5173'
     for (const name of ['order', 'create-order'] as const) {
-      const direct = system.urls[name === 'order' ? 'order' : 'sagas']
+      const direct = directly(name)
       const readable = await Promise.all(
         [direct, `${door.url}/${name}`].map(async (url) => {
           const asked = await fetch(`${url}/health`, { headers: { origin } })
@@ -220,7 +250,9 @@ describe('the health of all', () => {
     const well = { live: true, ready: true }
     expect([status, body]).toEqual([
       200,
-      { services: { user: well, order: well, payment: well, timer: well, 'create-order': well } },
+      {
+        services: { user: well, order: well, payment: well, timer: well, 'create-order': well, 'complete-order': well },
+      },
     ])
   })
 
