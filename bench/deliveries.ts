@@ -45,8 +45,7 @@ async function lateness(system: System, urls: Urls): Promise<readonly number[]> 
 /** The state now. */
 async function firstOf(url: string): Promise<string> {
   const { body } = await fetch(url)
-  const reader = body?.getReader()
-  const text = new TextDecoder().decode((await reader?.read())?.value)
-  await reader?.cancel()
-  return text
+  const texts = (body ?? new ReadableStream<Uint8Array>()).pipeThrough(new TextDecoderStream())
+  for await (const text of texts) return text // and leaves
+  return ''
 }

@@ -5,7 +5,7 @@ export interface DeliveryUrls {
   /** Of the Create Order saga. */
   readonly sagas: string
   readonly order: string
-  /** Where `/saga/complete` is. */
+  /** Where `/saga/complete` is: the front door, or the service itself. */
   readonly deliveries: string
 }
 

@@ -34,7 +34,7 @@ async function main(command: string): Promise<void> {
   await firstRun(
     {
       sagas: system.url('create-order'),
-      deliveries: system.url('complete-order'),
+      deliveries: system.url('gateway'),
       payment: system.url('payment'),
       order: system.url('order'),
     },
