@@ -1,9 +1,11 @@
 /**
- * Starts the services: `first-run` (all in one process, with orders to look at), `all`, or one by its name.
+ * Starts the services: `first-run` (all in one process, with orders to look at), `apart` (the same, each in a process
+ * of its own), `all`, or one by its name.
  *
  * The one place that reads the environment and ends the process. What a person can mend gives one line and exit code 2.
  */
 import { StoreError } from 'ordersaga/store'
+import { ApartError, startApart, startedMessage } from './apart.ts'
 import { ConfigError, readConfig, type Config } from './config.ts'
 import { DatabaseError } from '../shared/database/errors.ts'
 import { firstRun } from './first-run.ts'
@@ -17,7 +19,9 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`)
 async function main(command: string): Promise<void> {
   // What customers ordered and owe is for nobody else on this machine: folders 0700, files 0600.
   process.umask(0o077)
+  process.once('disconnect', () => (running === null ? process.exit(1) : stop(running)))
   const config = readConfig(process.env)
+  if (command === 'apart') return runApart(config)
   const log = createLog(
     'ordersaga',
     config.LOG_LEVEL ?? (command === 'first-run' ? 'error' : 'info'),
@@ -25,7 +29,30 @@ async function main(command: string): Promise<void> {
   )
   const system = await start(command, config, log)
   stopOnSignal(system)
-  if (command !== 'first-run') return
+  process.send?.(startedMessage)
+  if (command === 'first-run') await show(system, config)
+}
+
+function start(command: string, config: Config, log: ReturnType<typeof createLog>): Promise<System> {
+  if (command === 'first-run' || command === 'all') return startAll(config, log)
+  if (isServiceName(command)) return startOne(command, config, log)
+  throw new ConfigError(`'${command}' is not a service; use first-run, apart, all, ${serviceNames.join(', ')}.`)
+}
+
+async function runApart(config: Config): Promise<void> {
+  const program = [...process.execArgv, process.argv[1] ?? '']
+  const system = startApart(config, process.env, program, (line) => process.stderr.write(`${line}\n`))
+  stopOnSignal(system)
+  try {
+    await Promise.race([system.failed, system.ready.then(() => show(system, config))])
+    await system.failed
+  } catch (error) {
+    await system.close()
+    throw error
+  }
+}
+
+async function show(system: System, config: Config): Promise<void> {
   print('ordersaga: order flows that finish or undo themselves')
   print(`Data is in ${config.DATABASE_URL === undefined ? config.ORDERSAGA_DIR : 'PostgreSQL'}; running are:`)
   const titled = system.services.map(({ name, url }) => ({ title: serviceNamed(name).title, url }))
@@ -43,11 +70,8 @@ async function main(command: string): Promise<void> {
   print('Everything stays up; Ctrl-C stops it.')
 }
 
-function start(command: string, config: Config, log: ReturnType<typeof createLog>): Promise<System> {
-  if (command === 'first-run' || command === 'all') return startAll(config, log)
-  if (isServiceName(command)) return startOne(command, config, log)
-  throw new ConfigError(`'${command}' is not a service; use first-run, all, ${serviceNames.join(', ')}.`)
-}
+/** What runs here; null until it does. */
+let running: System | null = null
 
 /** When it was asked to stop, Unix milliseconds. */
 let stoppingSince: number | null = null
@@ -56,30 +80,33 @@ let stoppingSince: number | null = null
 const sameSignalMs = 1000
 
 function stopOnSignal(system: System): void {
-  const stop = (): void => {
-    if (stoppingSince !== null && Date.now() - stoppingSince > sameSignalMs) process.exit(1)
-    if (stoppingSince !== null) return
-    stoppingSince = Date.now()
-    system.close().then(() => process.exit(0), fail)
-  }
-  process.on('SIGINT', stop)
-  process.on('SIGTERM', stop)
-  process.stdout.on('error', stop) // nobody reads what is printed any more, as after `| head`
+  running = system
+  process.on('SIGINT', () => stop(system))
+  process.on('SIGTERM', () => stop(system))
+  process.stdout.on('error', () => stop(system)) // nobody reads what is printed any more, as after `| head`
 }
 
-/** One line for what a person can mend; the whole error for what is ours. */
+function stop(system: System): void {
+  if (stoppingSince !== null && Date.now() - stoppingSince > sameSignalMs) process.exit(1)
+  if (stoppingSince !== null) return
+  stoppingSince = Date.now()
+  system.close().then(() => process.exit(0), fail)
+}
+
+/** One line for what a person can mend, or was told of before; the whole error for what is ours. */
 function fail(error: unknown): never {
-  const known =
+  const isMendable =
     error instanceof ConfigError ||
     error instanceof ListenError ||
     error instanceof DatabaseError ||
-    error instanceof StoreError
+    error instanceof StoreError ||
+    (error instanceof ApartError && error.isMendable)
   process.stderr.write(
-    known
+    isMendable || error instanceof ApartError
       ? `ordersaga: ${error.message.replaceAll('\n', ' ')}\n`
       : `ordersaga failed: ${String((error as Error).stack ?? error)}\n`,
   )
-  process.exit(known ? 2 : 1)
+  process.exit(isMendable ? 2 : 1)
 }
 
 main(process.argv[2] ?? 'first-run').catch((error: unknown) => {

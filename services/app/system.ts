@@ -142,7 +142,7 @@ function redisUrl(config: Config, host: string): string {
 }
 
 /** The same server, another database. */
-function databaseOf(url: string, database: string): string {
+export function databaseOf(url: string, database: string): string {
   const changed = new URL(url)
   changed.pathname = `/${database}`
   return changed.href

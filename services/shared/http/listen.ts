@@ -34,9 +34,11 @@ export async function listen(server: HttpServer, host: string, port: number, set
     const code = codes[String((error as NodeJS.ErrnoException).code)]
     throw code === undefined ? error : new ListenError(code, sentence(code, host, port, setting), error)
   }
-  const address = server.server.address() as AddressInfo
-  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+  return urlAt(host, (server.server.address() as AddressInfo).port)
 }
+
+/** Where what listens there is found from this machine. */
+export const urlAt = (host: string, port: number): string => `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 
 function sentence(code: ListenErrorCode, host: string, port: number, setting: string | undefined): string {
   const other = setting === undefined ? 'choose another port' : `set ${setting} to another port`
