@@ -6,14 +6,12 @@
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { suiteOn } from '../../tests/kit/parts.ts'
 import type { HoldRequest } from './gateway.ts'
 import { stripeGateway } from './stripe-gateway.ts'
 
 const mock = process.env['TEST_STRIPE_URL'] ?? 'http://127.0.0.1:12111'
-const name = 'the Stripe gateway on the Stripe mock'
-const remedy = 'start it with `bash scripts/stripe-mock.sh start`, or name one in TEST_STRIPE_URL'
-
 async function answers(): Promise<boolean> {
   const request = { headers: { authorization: 'Bearer sk_test_mock' }, signal: AbortSignal.timeout(3_000) }
   return fetch(`${mock}/v1/balance`, request).then(
@@ -22,19 +20,13 @@ async function answers(): Promise<boolean> {
   )
 }
 
-if (await answers()) {
-  describe(name, () => {
-    suite()
-  })
-} else if (process.env['CI'] === 'true') {
-  test(name, () => {
-    throw new Error(`the Stripe mock does not answer: ${remedy}`)
-  })
-} else {
-  describe.skip(`${name} (the Stripe mock does not answer: ${remedy})`, () => {
-    test('the whole suite', () => undefined)
-  })
-}
+suiteOn(
+  'the Stripe mock',
+  (await answers()) ? mock : null,
+  'the Stripe gateway on the Stripe mock',
+  suite,
+  'start it with `bash scripts/stripe-mock.sh start`, or name one in TEST_STRIPE_URL',
+)
 
 const hold: HoldRequest = {
   paymentId: 'p1',

@@ -82,7 +82,7 @@ function listens(url: string): Promise<boolean> {
 /** A database of its own, so that suites neither see nor wait for each other; `drop` also cuts whoever is still in it. */
 export async function freshDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
   const server = await postgresUrl()
-  if (server === null) throw new Error(`PostgreSQL does not answer: ${remedy}`)
+  if (server === null) throw new Error(`PostgreSQL does not answer: ${servers}`)
   const name = `test_${randomUUID().replaceAll('-', '')}`
   await run(server, `create database ${name}`)
   const url = new URL(server)
@@ -100,16 +100,24 @@ async function run(url: string, statement: string): Promise<void> {
   }
 }
 
-const remedy =
+const servers =
   'start it with `npm run services`, or name a server of your own (TEST_POSTGRES_URL, TEST_REDIS_URL, TEST_RABBITMQ_URL, TEST_KAFKA_BROKERS)'
 
 /**
  * Describes a suite on a real part.
  *
+ * @param where null where the part is not to be had
+ * @param remedy what to do about that
  * @example
  * suiteOn('PostgreSQL', await postgresUrl(), 'the PostgreSQL store', () => storeContract('postgres', open))
  */
-export function suiteOn<Where>(part: string, where: Where | null, name: string, body: (where: Where) => void): void {
+export function suiteOn<Where>(
+  part: string,
+  where: Where | null,
+  name: string,
+  body: (where: Where) => void,
+  remedy = servers,
+): void {
   if (where !== null) {
     describe(name, () => {
       body(where)
