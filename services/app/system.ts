@@ -47,7 +47,8 @@ async function start(
   log: Logger,
   urlOf: UrlOf,
 ): Promise<System> {
-  const connection = connect(name, config, log)
+  const logOf = (service: ServiceName): Logger => log.child({ service })
+  const connection = connect(name, config, name === 'all' ? log : logOf(name))
   const stores = new Map<ServiceName, Store>()
   const running = new Map<ServiceName, OpenService>()
   /** Where the others are: those that run here as they listen, those elsewhere as the configuration says. */
@@ -65,7 +66,7 @@ async function start(
       host: config.HOST,
       port: config.ports[service.name],
       callers: { hosts: config.ALLOWED_HOSTS, origins: config.ALLOWED_ORIGINS },
-      log: log.child({ service: service.name }),
+      log: logOf(service.name),
     }
     const work = {
       ...server,
@@ -94,7 +95,7 @@ async function start(
     // The saga stores first: their lock keeps a second process out before anything is touched.
     for (const service of chosen)
       if (service.keeps === 'sagas')
-        stores.set(service.name, sagaStore(service, targetOf(service, config, urlOf), config, log))
+        stores.set(service.name, sagaStore(service, targetOf(service, config, urlOf), config, logOf(service.name)))
     for (const store of stores.values()) await store.open()
     for (const service of chosen) running.set(service.name, await open(service))
     for (const service of running.values()) service.begin()
