@@ -1,17 +1,25 @@
-/** A reporter: names at the end of a run what was skipped, so that a missing part is seen and not only counted. */
+/** A reporter: names at the end of a run what was left out or skipped, so that it is seen and not only counted. */
 import type { Reporter, TestModule, TestSuite, Vitest } from 'vitest/node'
 
-export function skippedReporter(): Reporter {
+/** @param longer what the projects hold that a run may leave out, by their names */
+export function skippedReporter(longer: Readonly<Record<string, string>>): Reporter {
   let filtered = false
+  let leftOut: readonly string[] = []
   return {
     onInit(vitest: Vitest) {
       filtered = vitest.config.testNamePattern !== undefined
+      const run = new Set(vitest.projects.map(({ name }) => name))
+      leftOut = Object.entries(longer).flatMap(([name, what]) => (run.has(name) ? [] : [`${name}: ${what}`]))
     },
     onTestRunEnd(modules) {
-      const skipped = filtered ? [] : modules.flatMap((module) => skippedIn(module))
-      if (skipped.length > 0) process.stdout.write(`Skipped:\n${skipped.map((name) => `  ${name}\n`).join('')}\n`)
+      tell('Skipped:', filtered ? [] : modules.flatMap((module) => skippedIn(module)))
+      tell('Left out, for `npm run test:long`:', leftOut)
     },
   }
+}
+
+function tell(title: string, names: readonly string[]): void {
+  if (names.length > 0) process.stdout.write(`${title}\n${names.map((name) => `  ${name}\n`).join('')}\n`)
 }
 
 /** Suites that were skipped whole by their own name, and of the others the tests that were. */

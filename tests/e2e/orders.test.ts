@@ -1,4 +1,3 @@
 import { ordersContract } from './orders.contract.ts'
 
 ordersContract('embedded')
-ordersContract('SQLite and HTTP')

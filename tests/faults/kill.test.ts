@@ -1,9 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { killContract } from './kill.contract.ts'
+import { killContract, onSqlite } from './kill.contract.ts'
 
-killContract('SQLite', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'ordersaga-kill-'))
-  return { kind: 'sqlite', folder, remove: async () => rmSync(folder, { recursive: true, force: true }) }
-})
+// What is broken for good is found in two rounds; kill.int.test.ts has as many as it takes to find what seldom breaks.
+killContract('SQLite', 2, onSqlite)

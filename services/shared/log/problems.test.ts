@@ -1,7 +1,9 @@
 import { pino } from 'pino'
-import { expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { logOptions } from './log.ts'
 import { logProblems, problemMetrics } from './problems.ts'
+
+beforeEach(() => problemMetrics.resetMetrics())
 
 test('a problem is a line with its level, ids and cause, and counts; a dead letter counts besides', async () => {
   const lines: string[] = []

@@ -1,0 +1,3 @@
+import { ordersContract } from './orders.contract.ts'
+
+ordersContract('SQLite and HTTP')
