@@ -1,6 +1,7 @@
 /** Participants of others: no causation ids, no dedupe, no tombstones, whatever their contract says. */
 import { describe, expect, test } from 'vitest'
 import { defineSaga } from '../declare/define.ts'
+import type { CommandContract } from './contract.ts'
 import { ask, both, Empty, Run, steady } from './saga.testkit.ts'
 import { stepOf } from './evolve.ts'
 
@@ -165,4 +166,60 @@ test('a success that contradicts an operator, of a step that nothing undoes, is 
   const run = new Run(pivotal).wake(5)
   run.act({ kind: 'skip' })
   expect(run.done('pay').history.at(-1)).toMatchObject({ type: 'ReplyIgnored', contradicts: 'pay' })
+})
+
+describe('steps that are refused by one type, for one who does not name commands', () => {
+  const shared = (x: string): CommandContract => ({ ...ask(x), rejected: ask('any').rejected })
+  const pivotal = defineSaga('s', { version: 1, input: Empty })
+    .step('a', { ...both('a'), do: shared('a') })
+    .step('b', { ...both('b'), do: shared('b') })
+    .step('pay', { do: shared('pay'), with: () => ({}), retry: steady, attemptMs: 1000 })
+    .pivot()
+    .step('tell', { do: shared('tell'), with: () => ({}), retry: steady, onRejected: 'retry' })
+    .end()
+  /** `a` was asked for twice and done: its second try may yet be refused. */
+  const twice = (): Run => {
+    const run = new Run(pivotal).wake(2)
+    says(run, 'a.done', { id: 'a-1' })
+    return run
+  }
+
+  test('a refusal is of the step that waits for one, not of one that is done', () => {
+    const run = new Run(pivotal).done('a')
+    says(run, 'any.refused', { error: 'no' })
+    expect([run.phase('b'), run.open]).toEqual(['rejected', ['S:a:undo']])
+  })
+
+  test('a refusal that may be of the repeat of a step before leaves it unknown: it is undone blind', () => {
+    const run = twice()
+    says(run, 'any.refused', { error: 'no' })
+    expect([run.status, run.phase('b'), run.open]).toEqual(['COMPENSATING', 'undoing', ['S:b:undo']])
+    says(run, 'b.undone')
+    says(run, 'a.undone')
+    expect([run.status, run.state.error?.reason]).toEqual([
+      'COMPENSATED',
+      'it was refused, or a repeat of a step before it: no',
+    ])
+  })
+
+  test('a pivot that may have been obeyed parks, and its answer settles it', () => {
+    const run = twice().done('b')
+    says(run, 'any.refused', { error: 'no' })
+    expect(run.state.parked).toMatchObject({ step: 'pay', reason: expect.stringContaining('no') as string })
+    says(run, 'pay.done')
+    expect([run.status, run.open]).toEqual(['STARTED', ['S:tell:do']])
+  })
+
+  test('one that is asked again after a refusal is asked again', () => {
+    const run = twice().done('b', 'pay')
+    says(run, 'any.refused', { error: 'no' })
+    run.wake()
+    expect([run.status, run.open]).toEqual(['STARTED', ['S:tell:do2']])
+  })
+
+  test('a refusal where nothing waits for one changes nothing', () => {
+    const run = twice().done('b', 'pay', 'tell')
+    expect(says(run, 'any.refused', { error: 'no' })).toMatchObject([{ type: 'ReplyIgnored' }])
+    expect(run.status).toBe('COMPLETED')
+  })
 })

@@ -20,6 +20,8 @@ interface Match {
   readonly step: StepDefinition
   readonly direction: Direction
   readonly reading: Reading
+  /** A refusal that may as well be of a repeat of another command, which has been settled. */
+  readonly doubtful: boolean
 }
 
 export function receive(turn: Turn, reply: ReplyMessage): void {
@@ -52,18 +54,30 @@ function unreadable(turn: Turn, { step }: Match, reply: ReplyMessage, why: strin
   turn.emit({ type: 'ReplyIgnored', reply: reply.type, why: `it cannot be read: ${why}`, step: step.name })
 }
 
-/** What the answer says of the commands that it may answer; an undo before a command, since it was sent later. */
+/**
+ * What the answer says of the commands that it may answer; an undo before a command, since it was sent later. Of one that has
+ * been settled only a success tells anything more: what else steps have in common is for the one that waits for it.
+ */
 function findMatch(turn: Turn, reply: ReplyMessage): Match | null {
   const steps = suspects(turn, reply)
+  let settled: Match | null = null
   for (const direction of directions)
     for (const step of steps) {
       if (!awaits(turn, step, direction, reply)) continue
       const named = reply.causationId === commandId(turn.state, step.name, direction)
       if (reply.causationId !== undefined && !named) continue
       const reading = read(step, direction, turn.build(step, direction), reply)
-      if (named || reading.kind !== 'other') return { step, direction, reading }
+      if (!named && reading.kind === 'other') continue
+      const match: Match = { step, direction, reading, doubtful: settled !== null }
+      if (named || reading.kind === 'done' || !isSettled(turn, step, direction)) return match
+      settled ??= match
     }
-  return null
+  return settled
+}
+
+function isSettled(turn: Turn, step: StepDefinition, direction: Direction): boolean {
+  const { phase } = turn.step(step)
+  return direction === 'do' && phase !== 'asked' && phase !== 'unknown'
 }
 
 const directions: readonly Direction[] = ['undo', 'query', 'do']
@@ -146,26 +160,28 @@ function found(turn: Turn, step: StepDefinition, value: unknown, reply: ReplyMes
   turn.emit({ type: phase === 'done' ? 'EffectRepeated' : 'EffectFound', step: step.name, reply: value })
 }
 
-function refused(turn: Turn, { step, direction }: Match, reason: string, reply: ReplyMessage): void {
+function refused(turn: Turn, { step, direction, doubtful }: Match, reason: string, reply: ReplyMessage): void {
   const state = turn.step(step)
   if (direction === 'undo') return undoRefused(turn, step, reason, reply)
   if (direction === 'query') return notThereYet(turn, step, reason)
   if (state.phase !== 'asked' && state.phase !== 'unknown')
     return ignore(turn, reply, 'it confirms that the step had no effect')
-  // Nothing would undo the try that may have been obeyed before.
-  if (step.place === 'pivot' && step.undo === null && provesLittle(turn, step, reply))
-    return turn.emit({
-      type: 'StepUnknown',
-      step: step.name,
-      reason: `it was refused when it was repeated: ${reason}`,
-      retryAt: null,
-      refused: true,
-    })
-  resumeFrom(turn, step)
   const again = step.onRejected === 'retry' && isForward(turn) && !exhausted(turn, step)
+  const final = step.place === 'pivot' && step.undo === null // nothing would undo a try that was obeyed
+  if (final && provesLittle(turn, step, reply))
+    return mayBeObeyed(turn, step, `it was refused when it was repeated: ${reason}`)
+  if (doubtful && (final || !again))
+    return mayBeObeyed(turn, step, `it was refused, or a repeat of a step before it: ${reason}`)
+  resumeFrom(turn, step)
   const retryAt = again ? turn.retryAt(step.retry, step, state.attempts) : null
   turn.emit({ type: 'StepRejected', step: step.name, reason, retryAt })
   if (retryAt === null) leaveOut(turn, step, reason, state.before === true ? 'possible' : 'none')
+}
+
+/** The refusal is not of every try, as far as anybody can tell. */
+function mayBeObeyed(turn: Turn, step: StepDefinition, reason: string): void {
+  turn.emit({ type: 'StepUnknown', step: step.name, reason, retryAt: null, refused: true })
+  leaveOut(turn, step, reason, 'possible')
 }
 
 /** The query found no effect. The command may still be on its way, so it is repeated under its id, never given up on that. */
