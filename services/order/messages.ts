@@ -77,9 +77,15 @@ export const cancelOrder = order.command('cancel_order', {
 
 const inCompleteOrder = partInCompleteOrder('order')
 
-/** The status is in the answer's type; what else ours tell (who has the order, what it was before) a foreign service does not. */
+/**
+ * The status is in the answer's type; what else ours tell (who has the order, what it was before) a foreign service does not, or
+ * means something else by it.
+ */
 const StatusUpdated = z
-  .looseObject({ previous_status: z.string().nullish(), runner_id: z.string().nullish() })
+  .looseObject({
+    previous_status: z.enum(['ON_THE_WAY', 'DELIVERED']).nullish().catch(null),
+    runner_id: storableText.nullish().catch(null),
+  })
   .nullish()
   .catch(null)
 

@@ -117,7 +117,7 @@ export type RunnerPaymentInfo = z.infer<typeof RunnerPaymentInfo>
 /** As `releasePayment`, of the payment of an order, and as the Complete Order saga asks for it. */
 export const releaseFunds = partInCompleteOrder('payment').command('release_funds', {
   payload: z.object({ order_id: storableText, runnerPaymentInfo: RunnerPaymentInfo }),
-  done: ['funds_released', z.looseObject({ order_id: z.string().nullish(), status: z.string().nullish() }).nullish()],
+  done: ['funds_released', z.looseObject({}).nullish().catch(null)], // the type says it all
   rejected: releaseFailed,
   belongs: speaksOfOrder,
 })

@@ -2,7 +2,7 @@
  * What the participants of the Complete Order saga share (docs/wire-contract.md 2.4): one channel for the commands to all of
  * them, one for their answers, and how a command is refused there.
  *
- * A refusal is of what is outstanding. Who sends it need not be ours, and says `complete_order_failed` or, of a release,
+ * A refusal is of what is outstanding. Who sends it need not be ours, and says `complete_order_failed` or, of a release alone,
  * `payment.release_failed`.
  */
 import { participantContract, type ParticipantContract, type ReplyMessage } from 'ordersaga/contract'
@@ -18,9 +18,12 @@ export const partInCompleteOrder = (participant: string): ParticipantContract =>
     eventChannel: completeOrderChannels.events,
   })
 
-const Refused = z.looseObject({ error: z.string().catch('it was refused without a reason') })
+const withoutReason = 'it was refused without a reason'
 
-export const completeOrderFailed = ['complete_order_failed', Refused, 'payment.release_failed'] as const
+/** A refusal whatever it holds: left unread, it would be waited for without end. */
+const Refused = z.looseObject({ error: z.string().catch(withoutReason) }).catch({ error: withoutReason })
+
+export const completeOrderFailed = ['complete_order_failed', Refused] as const
 export const releaseFailed = ['payment.release_failed', Refused, 'complete_order_failed'] as const
 
 /** False where the answer names another order than the one that was asked about. */

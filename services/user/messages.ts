@@ -28,11 +28,8 @@ export const getRunnerPaymentInfo = partInCompleteOrder('user').command('get_run
   payload: z.object({ order_id: storableText, runner_id: storableText.nullish() }),
   done: [
     'runner.payment_info_retrieved',
-    z.looseObject({
-      order_id: z.string().nullish(),
-      /** For the Payment Service alone: forwarded as it is. */
-      payment_info: z.record(z.string(), z.unknown()).nullish().catch(null),
-    }),
+    /** The information is for the Payment Service alone: forwarded as it is. */
+    z.looseObject({ payment_info: z.record(z.string(), z.unknown()).nullish().catch(null) }).catch({}),
   ],
   rejected: completeOrderFailed,
   verdict: ({ payment_info }) => (payment_info == null ? 'nothing is known of how the runner is paid' : null),
