@@ -1,5 +1,5 @@
 /** The Complete Order saga over HTTP, as its README and its clients have it (docs/wire-contract.md 2). */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { call } from '../../shared/testing/call.ts'
 import { startEmbedded, type Embedded } from '../../shared/testing/embedded.ts'
 import { deliveriesOf, type Deliveries, type Told } from './delivery.testkit.ts'
@@ -84,6 +84,34 @@ describe('an order has one saga', () => {
     const orderId = await runner.carried()
     const sagas = await Promise.all(Array.from({ length: 20 }, () => runner.begin(orderId)))
     expect(new Set(sagas).size).toBe(1)
+  })
+
+  test('also where the clock of who began the one before it was ahead', async () => {
+    const orderId = 'an-order-of-two-clocks'
+    const ahead = vi.spyOn(Date, 'now').mockImplementation(() => performance.timeOrigin + performance.now() + 3_600_000)
+    const first = await runner.begin(orderId)
+    await runner.follow(first)
+    ahead.mockRestore()
+    system.gate.hold('update_order_status')
+    const second = await runner.begin(orderId)
+    expect(await Promise.all([1, 2, 3].map(() => runner.begin(orderId)))).toEqual([second, second, second])
+    system.gate.release('update_order_status')
+    await runner.follow(second)
+    const third = await runner.begin(orderId)
+    expect(new Set([first, second, third]).size).toBe(3)
+    await runner.follow(third)
+  })
+
+  test('and no other order has it, however alike their ids begin, and whatever is in them', async () => {
+    const long = 'x'.repeat(499)
+    const orders = [`${long}a`, `${long}b`, 'é/../%2F?#&😀', 'constructor', '__proto__', ' ']
+    system.gate.hold('update_order_status')
+    const sagas = await Promise.all(orders.map((orderId) => runner.begin(orderId)))
+    expect(new Set(sagas).size).toBe(orders.length)
+    expect(await Promise.all(orders.map((orderId) => runner.begin(orderId)))).toEqual(sagas)
+    system.gate.release('update_order_status')
+    const told = await Promise.all(sagas.map(async (sagaId) => last(await runner.follow(sagaId))))
+    expect(told).toMatchObject(orders.map((orderId) => ({ orderId, status: 'FAILED' })))
   })
 
   test('after one that came to nothing a new one begins, however often', async () => {

@@ -98,11 +98,26 @@ async function startOne<Input>(
   input: NoInfer<Input>,
   businessKey: string,
 ): Promise<StoredSaga> {
-  const { items } = await engine.list({ definition: definition.name, businessKey }, { limit: 1 })
-  for (let last = items[0]; ;) {
+  for (let last = await newestOf(engine, definition, businessKey); ;) {
     if (last !== undefined && !nothingCameOf.has(last.state.status)) return last
     const { saga, fresh } = await engine.start(definition, input, { key: keyOf(businessKey, 'after', last?.id ?? '') })
     if (fresh) return saga
     last = saga
   }
+}
+
+/** A list knows long keys by their beginning alone, which others may share. */
+async function newestOf<Input>(
+  engine: Engine,
+  definition: SagaDefinition<Input>,
+  businessKey: string,
+): Promise<StoredSaga | undefined> {
+  const filter = { definition: definition.name, businessKey }
+  for (let after: string | null | undefined; after !== null;) {
+    const { items, next } = await engine.list(filter, { limit: 10, after })
+    const found = items.find(({ state: { input } }) => definition.businessKey({ input, replies: {} }) === businessKey)
+    if (found !== undefined) return found
+    after = next
+  }
+  return undefined
 }
