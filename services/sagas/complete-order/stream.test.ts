@@ -95,6 +95,70 @@ describe('whole', () => {
   })
 })
 
+describe('what changes nothing that is shown', () => {
+  /** As one says it who does not know that it has been said. */
+  const again = (sagaId: string, number: number): Promise<void> =>
+    system.transport.publish('complete_order_events', [
+      {
+        id: `late-${number}`,
+        type: 'runner.payment_info_retrieved',
+        correlationId: sagaId,
+        timestamp: '',
+        payload: {},
+      },
+    ])
+  const seqOf = async (sagaId: string): Promise<number> =>
+    ((await call('GET', `${system.urls.deliveries}/ops/sagas/${sagaId}`)).body as { readonly seq: number }).seq
+
+  test('after the end brings nobody back who has seen the end', async () => {
+    const sagaId = await runner.begin(await runner.carried())
+    const seen = (await runner.follow(sagaId)).at(-1)?.id ?? 0
+    await again(sagaId, 1)
+    await expect.poll(() => seqOf(sagaId), patience).toBe(seen + 1)
+    const resumed = await call('GET', runner.streamUrl(sagaId), { headers: { 'last-event-id': String(seen) } })
+    expect([resumed.status, resumed.text]).toEqual([204, ''])
+    const late = await call('GET', runner.streamUrl(sagaId), { headers: { 'last-event-id': String(seen - 1) } })
+    expect(eventsIn(late.text).map(shown)).toEqual(['COMPLETED UPDATE_ORDER_STATUS_TO_COMPLETED'])
+  })
+
+  test('on the way is told to nobody, and no change after it is lost', async () => {
+    const orderId = await runner.carried()
+    for (const type of steps) system.gate.hold(type)
+    const sagaId = await runner.begin(orderId)
+    const whole = await open(sagaId)
+    await expect.poll(() => said(whole), patience).toHaveLength(1)
+    const before = await seqOf(sagaId)
+    await again(sagaId, 2)
+    await expect.poll(() => seqOf(sagaId), patience).toBe(before + 1)
+    const resumed = await open(sagaId, before)
+    for (const type of steps) system.gate.release(type)
+    await expect.poll(() => whole.ended() && resumed.ended(), patience).toBe(true)
+    expect(said(resumed)).toEqual(said(whole).slice(1))
+    expect(said(whole)).toHaveLength(5)
+  })
+})
+
+describe('a Last-Event-ID that we never gave', () => {
+  const ask = async (id: string) => {
+    const sagaId = await runner.begin(await runner.carried())
+    await runner.follow(sagaId)
+    return call('GET', runner.streamUrl(sagaId), { headers: { 'last-event-id': id } })
+  }
+
+  test.each(['-1', '1.5', 'x', '999999999999999999999999'])('%s is refused with a sentence', async (id) => {
+    const { status, body } = await ask(id)
+    expect([status, body]).toEqual([400, { error: expect.stringContaining('last-event-id') as string }])
+  })
+
+  test('far ahead of a saga that has ended is answered with the end', async () => {
+    expect((await ask('1000000000')).status).toBe(204)
+  })
+
+  test('that is empty is none', async () => {
+    expect(eventsIn((await ask('')).text)).toHaveLength(1)
+  })
+})
+
 test('cut a hundred times, it loses no change and tells none twice', async () => {
   let cuts = 0
   for (let round = 0; cuts < 100; round++) {

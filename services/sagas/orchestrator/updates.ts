@@ -61,11 +61,16 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
       if (unknown !== undefined && (await engine.get(saga_id)) === null)
         return streams.run(reply, (stream) => stream.send(null, unknown(saga_id)))
       const saga = await found(engine, saga_id)
-      if (isSettled(saga.state.status) && seen >= saga.seq) return reply.code(204).send(null)
       // One that says that it has seen moves that are not there yet has mistaken the saga, and shall hear of its end all the same.
       const after = Math.min(seen, saga.seq)
-      const tell = tells === 'moves' ? tellMoves : tellStates
-      await streams.run(reply, (stream) => tell({ engine, presenter, stream, saga, after }))
+      const shown = tells === 'moves' ? null : await shownOf(engine, presenter, saga, after)
+      const more = shown === null ? seen < saga.seq : shown.changes.length > 0
+      if (isSettled(saga.state.status) && !more) return reply.code(204).send(null)
+      await streams.run(reply, (stream) =>
+        shown === null
+          ? tellMoves({ engine, presenter, stream, saga, after })
+          : tellStates({ engine, presenter, stream, saga, shown }),
+      )
     },
   )
 }
@@ -76,11 +81,11 @@ interface Telling {
   readonly stream: EventStream
   /** As it was when the client came. */
   readonly saga: StoredSaga
-  /** The number of the last move that the client has seen. */
-  readonly after: number
 }
 
-async function tellMoves({ engine, presenter, stream, saga, after }: Telling): Promise<void> {
+/** @param telling with the number of the last move that the client has seen */
+async function tellMoves(telling: Telling & { readonly after: number }): Promise<void> {
+  const { engine, presenter, stream, saga, after } = telling
   for await (const update of engine.updates(saga.id, after, stream.signal)) {
     const { seq, at, status, events } = update
     await stream.send(seq, { seq, at: utcText(at), status, events: events.map(presenter.eventView) })
@@ -88,30 +93,57 @@ async function tellMoves({ engine, presenter, stream, saga, after }: Telling): P
   }
 }
 
-async function isLast(engine: Engine, { sagaId, seq }: HistoryEntry): Promise<boolean> {
+async function isLast(engine: Engine, { sagaId, seq }: Pick<HistoryEntry, 'sagaId' | 'seq'>): Promise<boolean> {
   const saga = await engine.get(sagaId)
   return saga === null || saga.seq <= seq
 }
 
-/**
- * The state now; to a client that comes again, every state since the one that he saw last. A move that changed nothing of what
- * is shown (but its time) is not told of.
- */
-async function tellStates({ engine, presenter, stream, saga, after }: Telling): Promise<void> {
-  const shown = (at: StoredSaga): string => JSON.stringify(presenter.viewOf({ ...at, updatedAt: 0 }))
-  const isNew = after === 0
-  if (isNew) await stream.send(saga.seq, presenter.viewOf(saga))
-  if (isNew && isSettled(saga.state.status)) return
-  let state: SagaState | null = isNew ? saga.state : null
-  let told = isNew ? shown(saga) : ''
-  for await (const entry of engine.updates(saga.id, isNew ? saga.seq : 0, stream.signal)) {
-    const { seq, at, events } = entry
+interface Shown {
+  /** What is to be told at once: the state now; to a client that comes again, every state since the one that he saw last. */
+  readonly changes: readonly StoredSaga[]
+  /** Takes the next move; null where it changed nothing of what is shown (but its time). */
+  readonly next: (move: HistoryEntry) => StoredSaga | null
+}
+
+async function shownOf(engine: Engine, presenter: Presenter, saga: StoredSaga, after: number): Promise<Shown> {
+  if (after === 0) return { changes: [saga], next: showing(presenter, saga, saga.state) }
+  const changes: StoredSaga[] = []
+  const next = showing(presenter, saga, null)
+  for (let seq = 0; seq < saga.seq;) {
+    const moves = (await engine.history(saga.id, seq)).filter((move) => move.seq <= saga.seq)
+    for (const move of moves) {
+      const now = next(move)
+      if (now !== null && now.seq > after) changes.push(now)
+    }
+    seq = moves.at(-1)?.seq ?? saga.seq // where there are none, it has been removed
+  }
+  return { changes, next }
+}
+
+/** @param from the state before the first move that comes */
+function showing(presenter: Presenter, saga: StoredSaga, from: SagaState | null): Shown['next'] {
+  const viewOf = (at: StoredSaga): string => JSON.stringify(presenter.viewOf({ ...at, updatedAt: 0 }))
+  let state = from
+  let told = from === null ? '' : viewOf(saga)
+  return ({ seq, at, events }) => {
     state = events.reduce<SagaState | null>(evolve, state)
-    if (state === null) return // its first moves are no more
+    if (state === null) return null
     const now = { ...saga, seq, state, updatedAt: at }
-    const view = shown(now)
-    if (seq > after && view !== told) await stream.send(seq, presenter.viewOf(now))
+    const view = viewOf(now)
+    if (view === told) return null
     told = view
-    if (isSettled(state.status) && (await isLast(engine, entry))) return
+    return now
+  }
+}
+
+async function tellStates(telling: Telling & { readonly shown: Shown }): Promise<void> {
+  const { engine, presenter, stream, saga, shown } = telling
+  const tell = (now: StoredSaga): Promise<void> => stream.send(now.seq, presenter.viewOf(now))
+  for (const now of shown.changes) await tell(now)
+  if (isSettled(saga.state.status) && (await isLast(engine, { sagaId: saga.id, seq: saga.seq }))) return
+  for await (const move of engine.updates(saga.id, saga.seq, stream.signal)) {
+    const now = shown.next(move)
+    if (now !== null) await tell(now)
+    if (isSettled(move.status) && (await isLast(engine, move))) return
   }
 }
