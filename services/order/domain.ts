@@ -1,9 +1,10 @@
 /**
  * The rules of an order: which status may follow which, who may cancel, what an order must look like. Pure.
  *
- * Invariant: a status changes only along `followers`, but for a command to cancel, which ends every order that is not over;
- * `ACCEPTED` is left towards `CREATED` only together with the runner, so never by naming a status; `DELIVERED` towards
- * `ON_THE_WAY` when a delivery is taken back, because its runner could not be paid.
+ * Invariant: a status changes only along `followers`, but for a command to cancel, which ends every order that is not over,
+ * and for the one that takes a delivery back (`DELIVERED` to `ON_THE_WAY`), because its runner could not be paid: by name it
+ * could be taken back once he is paid, and never be completed; `ACCEPTED` is left towards `CREATED` only together with the
+ * runner, so never by naming a status.
  */
 
 const followers = {
@@ -12,7 +13,7 @@ const followers = {
   ACCEPTED: ['CREATED', 'PLACED'],
   PLACED: ['ON_THE_WAY'],
   ON_THE_WAY: ['DELIVERED'],
-  DELIVERED: ['COMPLETED', 'ON_THE_WAY'],
+  DELIVERED: ['COMPLETED'],
   COMPLETED: [],
   CANCELLED: [],
 } as const

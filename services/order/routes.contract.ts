@@ -11,7 +11,7 @@ const followers: Readonly<Record<OrderStatus, readonly OrderStatus[]>> = {
   ACCEPTED: ['PLACED'],
   PLACED: ['ON_THE_WAY'],
   ON_THE_WAY: ['DELIVERED'],
-  DELIVERED: ['COMPLETED', 'ON_THE_WAY'],
+  DELIVERED: ['COMPLETED'],
   COMPLETED: [],
   CANCELLED: [],
 }

@@ -68,6 +68,31 @@ describe('an order that its runner has delivered', () => {
   })
 })
 
+describe('an order whose runner is paid', () => {
+  test.each(['ON_THE_WAY', 'CANCELLED', 'PLACED'])('is not made %s by hand, and is completed', async (status) => {
+    const orderId = await runner.carried()
+    system.gate.hold('funds_released')
+    const sagaId = await runner.begin(orderId)
+    await expect.poll(() => system.gate.held('funds_released'), { timeout: 30_000 }).toHaveLength(1)
+    const json = { orderId, status }
+    expect((await call('POST', `${system.urls.order}/updateOrderStatus`, { json })).status).toBe(400)
+    system.gate.release('funds_released')
+    expect(last(await runner.follow(sagaId))?.status).toBe('COMPLETED')
+    expect(await runner.orderStatus(orderId)).toBe('COMPLETED')
+  })
+
+  test('may be completed by hand before its saga does', async () => {
+    const orderId = await runner.carried()
+    system.gate.hold('funds_released')
+    const sagaId = await runner.begin(orderId)
+    await expect.poll(() => system.gate.held('funds_released'), { timeout: 30_000 }).toHaveLength(1)
+    expect((await call('POST', `${system.urls.order}/completeOrder`, { json: { orderId } })).status).toBe(200)
+    system.gate.release('funds_released')
+    expect(last(await runner.follow(sagaId))?.status).toBe('COMPLETED')
+    expect(await runner.payment(orderId)).toMatchObject({ status: 'SUCCEEDED' })
+  })
+})
+
 describe('an order has one saga', () => {
   test('asked again while it runs or once it is complete, the same one is answered', async () => {
     const orderId = await runner.carried()
