@@ -1,6 +1,5 @@
 /** The HTTP routes of the Complete Order saga (docs/wire-contract.md 2.1), where its clients look for them. */
 import type { SagaDefinition } from 'ordersaga/definition'
-import { isUnavailable } from 'ordersaga/transport'
 import { z } from 'zod'
 import type { OrderReader } from '../../order/reader.ts'
 import { storableText } from '../../shared/database/text.ts'
@@ -70,7 +69,7 @@ export function completeOrderRoutes(shell: Shell, { definition, orders }: Comple
 
 async function mustBeHis(orders: OrderReader, orderId: string, runnerId: string): Promise<void> {
   const order = await orders(orderId).catch((error: unknown) => {
-    throw isUnavailable(error) ? new HttpError(503, `It cannot be seen whose order it is: ${error.message}.`, 5) : error
+    throw new HttpError(503, `It cannot be seen whose order it is: ${(error as Error).message}.`, 5)
   })
   // Of another's order no more is told than of one that is not there.
   if (order?.runnerId !== runnerId) throw new HttpError(404, `There is no order ${orderId} of runner ${runnerId}.`)

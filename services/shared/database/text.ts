@@ -1,4 +1,4 @@
-/** Text from outside that becomes a column: PostgreSQL keeps no NUL, and an id is never a book. */
+/** Text from outside that becomes a column: PostgreSQL keeps no NUL and no half of a surrogate pair, and an id is never a book. */
 import { z } from 'zod'
 
 const longest = 500
@@ -10,4 +10,4 @@ export const storableText = z
   .string()
   .min(1)
   .max(longest)
-  .refine((value) => !value.includes('\u0000'), 'must not contain NUL')
+  .refine((value) => !/[\0\p{Surrogate}]/u.test(value), 'must not contain NUL or half a surrogate pair')
