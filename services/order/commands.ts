@@ -79,12 +79,15 @@ export function orderCommands(now: () => number): readonly Handled<Tx>[] {
 
     obey(deliverOrder, async (tx, asked) => {
       const changes = await setStatuses(tx, ordersOf(asked), 'DELIVERED', now(), deliverable)
+      const delivered = new Set<string>()
       return asked.map(({ command: { payload }, about }) => {
         const { order, changed } = changes.get(payload.order_id) ?? {}
         if (order === undefined) return rejected(whyNone(payload), about)
         if (order.runner_id === null) return rejected(`the order is ${order.status} and has no runner`, about)
         if (order.status !== 'DELIVERED') return rejected(whyNot(order.status, 'DELIVERED'), about)
-        const previous_status = changed === true ? 'ON_THE_WAY' : order.status
+        // Of several who deliver it at once one has done so: the others leave it as it is when they are undone.
+        const previous_status = changed === true && !delivered.has(payload.order_id) ? 'ON_THE_WAY' : order.status
+        delivered.add(payload.order_id)
         return done({ ...about, status: order.status, previous_status, runner_id: order.runner_id })
       })
     }),
