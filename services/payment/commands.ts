@@ -65,7 +65,10 @@ const codeOf: Readonly<Record<KitRefusal['cause'], string>> = {
 }
 
 /** What no handler sees is refused with a code of the contract, too. */
-export const refusePayment: Refuse = ({ cause, why }) => rejected(`${codeOf[cause]}: ${why}`)
+export const refusePayment: Refuse = ({ cause, why, command }) => {
+  const { order_id } = Object(command.payload) as { readonly order_id?: unknown }
+  return rejected(`${codeOf[cause]}: ${why}`, typeof order_id === 'string' ? { order_id } : {})
+}
 
 export function paymentCommands(context: PaymentContext): readonly Handled<Tx>[] {
   const { now } = context
