@@ -78,9 +78,11 @@ export function orderCommands(now: () => number): readonly Handled<Tx>[] {
     }),
 
     obey(deliverOrder, async (tx, asked) => {
-      const changes = await setStatuses(tx, ordersOf(asked), 'DELIVERED', now(), deliverable)
+      const anew = asked.filter(({ command }) => command.undoes === null)
+      const changes = await setStatuses(tx, ordersOf(anew), 'DELIVERED', now(), deliverable)
       const delivered = new Set<string>()
-      return asked.map(({ command: { payload }, about }) => {
+      return asked.map(({ command: { payload, undoes }, about }) => {
+        if (undoes !== null) return done(about) // it was DELIVERED before: what it is now is not this saga's doing
         const { order, changed } = changes.get(payload.order_id) ?? {}
         if (order === undefined) return rejected(whyNone(payload), about)
         if (order.runner_id === null) return rejected(`the order is ${order.status} and has no runner`, about)

@@ -95,6 +95,22 @@ export function deliveriesContract(name: string, newPlace: NewPlace): void {
       expect((await details(order_id)).orderStatus).toBe('DELIVERED')
     })
 
+    test('and where it was completed by hand meanwhile, or taken back by whoever delivered it, it is left as it is', async () => {
+      const [completed, back] = [await orders.orderAt('DELIVERED'), await orders.orderAt('ON_THE_WAY')]
+      await deliver(completed, 'c1')
+      await orders.send('POST', '/completeOrder', { orderId: completed })
+      await deliver(back, 'other')
+      await deliver(back, 'c2')
+      await takeBack(back, 'other')
+      for (const [order_id, undoes] of [
+        [completed, 'c1'],
+        [back, 'c2'],
+      ] as const)
+        expect((await takeBack(order_id, undoes, 'DELIVERED')).kind).toBe('done')
+      expect((await details(completed)).orderStatus).toBe('COMPLETED')
+      expect((await details(back)).orderStatus).toBe('ON_THE_WAY')
+    })
+
     test('an undo that overtakes its command changes nothing, and keeps the command out', async () => {
       const order_id = await orders.orderAt('ON_THE_WAY')
       expect((await takeBack(order_id, 'c1')).kind).toBe('done')
