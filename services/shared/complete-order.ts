@@ -7,6 +7,7 @@
  */
 import { participantContract, type ParticipantContract, type ReplyMessage } from 'ordersaga/contract'
 import { z } from 'zod'
+import { asStorable } from './database/text.ts'
 
 export const completeOrderChannels = { commands: 'complete_order_commands', events: 'complete_order_events' } as const
 
@@ -20,8 +21,10 @@ export const partInCompleteOrder = (participant: string): ParticipantContract =>
 
 const withoutReason = 'it was refused without a reason'
 
-/** A refusal whatever it holds: left unread, it would be waited for without end. */
-const Refused = z.looseObject({ error: z.string().catch(withoutReason) }).catch({ error: withoutReason })
+/** A refusal whatever it holds: left unread, it would be waited for without end. Its reason is shown with each event. */
+const Refused = z
+  .looseObject({ error: z.string().transform(asStorable).catch(withoutReason) })
+  .catch({ error: withoutReason })
 
 export const completeOrderFailed = ['complete_order_failed', Refused] as const
 export const releaseFailed = ['payment.release_failed', Refused, 'complete_order_failed'] as const

@@ -42,9 +42,15 @@ function viewOf({ id, state, updatedAt }: StoredSaga): z.infer<typeof SagaView> 
 
 const stepName = (step: string): string => steps[step]?.name ?? step
 
-/** While it is undone, the step whose undo is under way. */
+/** The one that needs an operator; while it is undone, the step whose undo is under way. */
 const currentStep = (state: SagaState): string =>
-  stepName(openSteps(state)[0] ?? state.error?.step ?? order[Math.min(state.stage, order.length - 1)] ?? '')
+  stepName(
+    state.parked?.step ??
+      openSteps(state)[0] ??
+      state.error?.step ??
+      order[Math.min(state.stage, order.length - 1)] ??
+      '',
+  )
 
 function errorOf({ error, parked, leftBehind }: SagaState): string | null {
   if (parked !== null) return `${stepName(parked.step)} needs an operator: ${parked.reason}`
