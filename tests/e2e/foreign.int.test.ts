@@ -4,6 +4,7 @@ import { installedPart } from '../kit/private-part.ts'
 import { until } from '../kit/until.ts'
 import { suiteOn } from '../kit/parts.ts'
 import { burger, Client } from '../kit/client.ts'
+import { eventsIn, type Told } from '../../services/sagas/complete-order/delivery.testkit.ts'
 import { ForeignKafka, type Envelope, type Seen } from './foreign-kafka.ts'
 import { openHost, type Host } from '../kit/hosts.ts'
 import { layOut, type System } from '../kit/system.ts'
@@ -185,6 +186,113 @@ suiteOn('PostgreSQL and Kafka', parts, 'beside services that are not ours, over 
     })
   })
 
+  describe('our Complete Order saga with hand-written participants', () => {
+    const commands: Envelope[] = []
+    type Answers = (command: Envelope) => readonly [type: string, payload: Readonly<Record<string, unknown>>] | null
+    let answers: Answers
+
+    /** What the contract's originals send, whose payloads are not read. */
+    const originals: Answers = ({ type, payload: { order_id, status } }) => {
+      switch (type) {
+        case 'update_order_status':
+          return [`order.status_updated_to_${String(status).toLowerCase()}`, { order_id }]
+        case 'get_runner_payment_info':
+          return ['runner.payment_info_retrieved', { payment_info: { account: 'anything', last4: 4242 } }]
+        case 'release_funds':
+          return ['funds_released', { order_id, status: 'SUCCESS' }]
+        default:
+          return null
+      }
+    }
+
+    beforeAll(async () => {
+      await system.start('complete-order')
+      await foreign.read(['complete_order_commands'], async ({ envelope }) => {
+        if (envelope === null) return
+        commands.push(envelope)
+        const answer = answers(envelope)
+        if (answer !== null) await foreign.send('complete_order_events', answer[0], envelope.correlation_id, answer[1])
+      })
+    }, 2 * minute)
+    afterAll(() => void (answers = () => null))
+
+    const complete = async (orderId: string): Promise<string> => {
+      const url = `${system.url('complete-order')}/saga/complete/completeOrder`
+      const { status, text, body } = await client.send('POST', url, { orderId })
+      expect([status, text]).toEqual([200, expect.stringContaining('"sagaId"')])
+      return String(body['sagaId'])
+    }
+    const end = async (sagaId: string): Promise<Told | undefined> => {
+      const url = `${system.url('complete-order')}/saga/complete/orderUpdateStream/${sagaId}`
+      const stream = await fetch(url, { signal: AbortSignal.timeout(minute) })
+      return eventsIn(await stream.text()).at(-1)?.data
+    }
+    /** Each command once: on a busy machine it is sent again. */
+    const sentTo = (saga: string): readonly unknown[] => {
+      const sent = commands.filter(({ correlation_id }) => correlation_id === saga)
+      return [...new Set(sent.map(({ type, payload }) => JSON.stringify([type, payload])))].map((text) =>
+        JSON.parse(text),
+      )
+    }
+
+    test('completes from their events, and asks as the contract says', { timeout: 2 * minute }, async () => {
+      answers = originals
+      const order_id = 'order-1744081751'
+      const saga = await complete(order_id)
+      expect(await end(saga)).toMatchObject({ status: 'COMPLETED', orderId: order_id })
+      expect(sentTo(saga)).toEqual([
+        ['update_order_status', { order_id, status: 'DELIVERED' }],
+        ['get_runner_payment_info', { order_id }],
+        ['release_funds', { order_id, runnerPaymentInfo: { account: 'anything', last4: 4242 } }],
+        ['update_order_status', { order_id, status: 'COMPLETED' }],
+      ])
+    })
+
+    test.each([
+      ['release_funds', 'payment.release_failed', { error: 'no funds', order_id: 'order-release_funds' }],
+      ['get_runner_payment_info', 'complete_order_failed', { error: 'no account' }],
+    ] as const)('is undone where %s is answered by %s', { timeout: 2 * minute }, async (refused, type, payload) => {
+      answers = (command) => (command.type === refused ? [type, payload] : originals(command))
+      const order_id = `order-${refused}`
+      const saga = await complete(order_id)
+      expect(await end(saga)).toMatchObject({
+        status: 'COMPENSATED',
+        error: expect.stringContaining(payload.error) as string,
+      })
+      expect(sentTo(saga).at(-1)).toEqual(['update_order_status', { order_id, status: 'ON_THE_WAY' }])
+    })
+
+    test('ends FAILED where nothing was delivered', { timeout: 2 * minute }, async () => {
+      answers = () => ['complete_order_failed', { error: 'unknown order' }]
+      const saga = await complete('order-nobody')
+      expect(await end(saga)).toMatchObject({
+        status: 'FAILED',
+        error: expect.stringContaining('unknown order') as string,
+      })
+      expect(sentTo(saga)).toHaveLength(1)
+    })
+
+    test('early, foreign and repeated answers change nothing', { timeout: 2 * minute }, async () => {
+      answers = (command) => (command.type === 'release_funds' ? null : originals(command))
+      const order_id = 'order-late'
+      const saga = await complete(order_id)
+      await until('it asks for the release', minute, () =>
+        commands.some(({ type, correlation_id }) => type === 'release_funds' && correlation_id === saga),
+      )
+      const say = (type: string, payload: Readonly<Record<string, unknown>>, correlation = saga) =>
+        foreign.send('complete_order_events', type, correlation, payload)
+      await say('order.status_updated_to_completed', { order_id })
+      await say('order.status_updated_to_delivered', { order_id })
+      await say('payment.release_failed', { error: 'no', order_id: 'another' })
+      await say('funds_released', { order_id, status: 'SUCCESS' }, 'no-such-saga')
+      await say('payment.released', { order_id })
+      await foreign.sendText('complete_order_events', 'this is no JSON')
+      for (let time = 0; time < 2; time++) await say('funds_released', { order_id, status: 'SUCCESS' })
+      expect(await end(saga)).toMatchObject({ status: 'COMPLETED' })
+      expect(sentTo(saga)).toHaveLength(4)
+    })
+  })
+
   describe('our Order Service with a hand-written orchestrator', () => {
     /** By id, in the order of their coming: any may come twice. */
     const events = new Map<string, Envelope>()
@@ -251,6 +359,99 @@ suiteOn('PostgreSQL and Kafka', parts, 'beside services that are not ours, over 
       await foreign.read(['order_commands.dead'], (record) => void dead.push(record))
       await until('it is among the dead letters', minute, () => dead.length > 0)
       expect(dead).toMatchObject([{ text: '\u0000\u0001 no command' }])
+    })
+  })
+
+  describe('our participants of Complete Order with a hand-written producer', () => {
+    const events = new Map<string, Envelope>()
+
+    beforeAll(async () => {
+      await system.kill('complete-order')
+      await Promise.all(['user', 'order', 'payment'].map((service) => system.start(service)))
+      const topics = ['order_events', 'payment_events', 'complete_order_events']
+      await foreign.read(topics, ({ envelope, headers }) => {
+        const id = headers['ordersaga-id']
+        if (envelope !== null && id !== undefined) events.set(id, envelope)
+      })
+    }, 3 * minute)
+
+    const saga = 'walk-of-somebody-else'
+    const ask = async (topic: string, type: string, payload: Readonly<Record<string, unknown>>): Promise<Envelope> => {
+      const answers = (): readonly Envelope[] =>
+        [...events.values()].filter(({ correlation_id }) => correlation_id === saga)
+      const heard = answers().length
+      await foreign.send(topic, type, saga, payload)
+      await until(`${type} is answered`, minute, () => answers().length > heard, system.tails)
+      return answers()[heard] as Envelope
+    }
+    const walk = (type: string, payload: Readonly<Record<string, unknown>>) =>
+      ask('complete_order_commands', type, payload)
+
+    test('an order is walked through, and its runner is paid once', { timeout: 4 * minute }, async () => {
+      const created = await ask('order_commands', 'create_order', { ...burger('cust_123'), saga_id: saga })
+      const { order_id } = created.payload as { readonly order_id: string }
+      const authorized = await ask('payment_commands', 'authorize_payment', {
+        order_id,
+        customer: {
+          clerkUserId: 'cust_123',
+          stripeCustomerId: 'cus_sandbox',
+          userStripeCard: { payment_method_id: 'pm_sandbox' },
+        },
+        order: { amount: 1299, description: 'lunch' },
+      })
+      expect(authorized.type).toBe('payment.authorized')
+      await ask('order_commands', 'update_order_status', { order_id, status: 'CREATED' })
+      const taken = await client.send('POST', `${system.url('order')}/verifyAndAcceptOrder`, {
+        orderId: order_id,
+        runner_id: 'runner_123',
+      })
+      expect(taken.status).toBe(200)
+      for (const status of ['PLACED', 'ON_THE_WAY'])
+        await ask('order_commands', 'update_order_status', { order_id, status })
+
+      expect(await walk('update_order_status', { order_id, status: 'DELIVERED' })).toMatchObject({
+        type: 'order.status_updated_to_delivered',
+        source: 'order-service',
+        payload: { order_id },
+      })
+      const told = await walk('get_runner_payment_info', { order_id })
+      expect(told).toMatchObject({
+        type: 'runner.payment_info_retrieved',
+        source: 'user-service',
+        payload: { order_id, payment_info: { runner_id: 'runner_123' } },
+      })
+      const runnerPaymentInfo = told.payload['payment_info']
+      for (let time = 0; time < 2; time++)
+        expect(await walk('release_funds', { order_id, runnerPaymentInfo })).toMatchObject({
+          type: 'funds_released',
+          source: 'payment-service',
+          payload: { order_id, status: 'SUCCESS' },
+        })
+      expect(await walk('update_order_status', { order_id, status: 'COMPLETED' })).toMatchObject({
+        type: 'order.status_updated_to_completed',
+      })
+      const shown = await client.send('GET', `${system.url('order')}/getOrderDetails?orderId=${order_id}`)
+      expect(shown.body).toMatchObject({ orderStatus: 'COMPLETED', runnerId: 'runner_123' })
+      const { body } = await client.send('GET', `${system.url('payment')}/payment/${order_id}/status`)
+      expect(body['payment']).toMatchObject({ status: 'SUCCEEDED', runnerId: 'runner_123' })
+    })
+
+    test('what cannot be done is refused on the same topic', { timeout: 3 * minute }, async () => {
+      const order_id = 'nobody'
+      for (const [type, payload] of [
+        ['update_order_status', { order_id, status: 'DELIVERED' }],
+        ['get_runner_payment_info', { order_id }],
+      ] as const)
+        expect(await walk(type, payload)).toMatchObject({
+          type: 'complete_order_failed',
+          payload: { error: expect.stringContaining(order_id) as string },
+        })
+      expect(
+        await walk('release_funds', { order_id, runnerPaymentInfo: { runner_id: 'r', stripeConnectAccountId: 'a' } }),
+      ).toMatchObject({
+        type: 'payment.release_failed',
+        payload: { order_id, error: expect.stringContaining(order_id) as string },
+      })
     })
   })
 })
