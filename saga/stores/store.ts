@@ -253,7 +253,7 @@ export interface Store {
   prune(before: number, limit: number): Promise<number>
   /** Hints at what others than the engine of this process have done; hints can be lost. */
   watch?(watcher: StoreWatcher): Promise<{ close(): Promise<void> }>
-  /** True when it can read and write now; for readiness checks. */
+  /** True when it can read and write now, and has room for more; for readiness checks. */
   ready(): Promise<boolean>
   close(): Promise<void>
 }
@@ -263,11 +263,12 @@ export class StoreError extends Error {
   override readonly name = 'StoreError'
   /**
    * `unavailable`: no connection, or it broke (whether a commit took effect is then unknown; retry).
+   * `unwritable`: nothing can be stored now (a full disk, a file that was removed), and nothing of this was; retry once that is mended.
    * `refused`: the database refused a row or statement; a batch can be split to find it.
    * `locked`: another process, or another engine of this one, holds an embedded store. `unusable`: wrong settings or a damaged or newer schema.
    * `damaged`: what is stored of one saga cannot be read; the others can.
    */
-  readonly code: 'unavailable' | 'refused' | 'locked' | 'unusable' | 'damaged'
+  readonly code: 'unavailable' | 'unwritable' | 'refused' | 'locked' | 'unusable' | 'damaged'
   constructor(code: StoreError['code'], message: string, cause?: unknown) {
     super(message, { cause })
     this.code = code

@@ -204,7 +204,7 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
     const batch = { starts: [startOf({ key: 'new' })], moves: [moveOf(saga)] }
     await withSetting('maxmemory', '1', async () => {
       await expect(store.commit(batch)).rejects.toMatchObject({
-        code: 'unavailable',
+        code: 'unwritable',
         message: expect.stringMatching(/used up its maxmemory and stored nothing.*Raise maxmemory/) as string,
       })
       expect(await store.ready()).toBe(false)

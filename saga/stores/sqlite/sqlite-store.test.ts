@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import Libsql from 'libsql'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -242,6 +242,68 @@ describe('a SQLite file', () => {
     await store.close()
     expect(await store.ready()).toBe(false)
     await expect(store.load(['x'])).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  test.each([
+    ['removed', (place: string) => rmSync(place, { recursive: true })],
+    ['moved away', (place: string) => renameSync(place, `${place}-moved`)],
+    [
+      'replaced',
+      (place: string) => {
+        renameSync(place, `${place}-moved`)
+        cpSync(`${place}-moved`, place, { recursive: true })
+      },
+    ],
+  ])('whose folder is %s while it is open takes nothing more, and is not ready', async (_how, happens) => {
+    const store = sqliteStore({ file })
+    await store.open()
+    await store.commit({ starts: [startOf()], moves: [] })
+    expect(await store.ready()).toBe(true)
+    happens(dirname(file))
+    const refusal = {
+      code: 'unwritable',
+      message: `${file} was removed while it was in use. Stop this process, put the file back or move its folder away, and start again.`,
+      cause: { code: 'removed' },
+    }
+    await expect(store.commit({ starts: [startOf()], moves: [] })).rejects.toMatchObject(refusal)
+    await expect(store.count({})).rejects.toMatchObject(refusal)
+    await expect(store.transaction(() => undefined)).rejects.toMatchObject(refusal)
+    expect(await store.ready()).toBe(false)
+    await store.close()
+  })
+
+  test('that is gone when a transaction of the caller ends keeps nothing of that; back at its place, all is as it was', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    const start = startOf()
+    const started = store.transaction(async (tx) => {
+      await store.commitIn(tx, start)
+      renameSync(file, `${file}-moved`)
+    })
+    await expect(started).rejects.toMatchObject({ code: 'unwritable' })
+    renameSync(`${file}-moved`, file)
+    expect(await store.ready()).toBe(true)
+    expect(await store.count({})).toBe(0)
+    expect((await store.commit({ starts: [start], moves: [] })).starts).toEqual([{ kind: 'started' }])
+    await store.close()
+  })
+
+  test('that has no room for a batch stores nothing of it, can be read, and takes it when there is room', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    const saga = startOf()
+    await store.commit({ starts: [saga], moves: [] })
+    await store.transaction((tx) => tx.exec('pragma max_page_count = 20'))
+    const batch = {
+      starts: [startOf({ key: 'k' }), startOf({ input: 'x'.repeat(200_000) })],
+      moves: [moveOf(saga.saga)],
+    }
+    await expect(store.commit(batch)).rejects.toMatchObject({ code: 'unwritable', cause: { code: 'SQLITE_FULL' } })
+    expect((await store.load([saga.saga.id])).sagas).toEqual([saga.saga])
+    expect(await store.count({})).toBe(1)
+    await store.transaction((tx) => tx.exec('pragma max_page_count = 100000'))
+    expect(await store.commit(batch)).toEqual({ starts: [{ kind: 'started' }, { kind: 'started' }], moves: ['moved'] })
+    await store.close()
   })
 
   test('that refuses a row keeps nothing of its batch', async () => {
