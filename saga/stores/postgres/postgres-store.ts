@@ -71,7 +71,7 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
 
 const argument = (n: number): string => `$${n}`
 
-const { list, count, ...prepared } = statements
+const { list, count, littleMemory, room, ...prepared } = statements
 
 /** How often a commit that lost a race is run again before the caller is told. */
 const mostRaces = 10
@@ -290,8 +290,13 @@ class SchemaStore implements PostgresStore {
   }
 
   async ready(): Promise<boolean> {
-    return this.#query<{ writable: boolean }>('writable', []).then(
-      ([row]) => row?.writable === true,
+    const tried = this.#transaction(async (session) => {
+      await session.query(littleMemory)
+      await session.query(room)
+      await this.#run(session, 'write', [])
+    })
+    return tried.then(
+      () => true,
       () => false,
     )
   }

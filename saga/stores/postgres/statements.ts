@@ -243,4 +243,13 @@ export const list = (where: string): string => `select ${columns} from S.saga wh
 
 export const count = (where: string): string => `select count(*)::int as n from S.saga where ${where}`
 
-export const writable = `select current_setting('transaction_read_only') = 'off' as writable`
+/** What a database that takes no writes refuses; it changes nothing. */
+export const write = `update S.saga_store set identity = identity where false`
+
+export const littleMemory = `set local work_mem = '64kB'`
+
+/**
+ * Within `littleMemory` some 100 kB beside the tables, gone at once: a full disk refuses that, while it may still take an
+ * update that fits into its page.
+ */
+export const room = `select count(*) from generate_series(1, 5000)`

@@ -69,4 +69,7 @@ export const migrations: readonly string[] = [
      select saga_id, seq, at, input_id, events, state from saga_history order by rowid;
    drop table saga_history;
    alter table saga_moves rename to saga_history;`,
+  // Written to see whether it can be.
+  `create table saga_readiness (id integer primary key, checks integer not null);
+   insert into saga_readiness values (1, 0);`,
 ]

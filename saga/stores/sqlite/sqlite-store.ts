@@ -348,7 +348,9 @@ class FileStore implements SqliteStore {
   }
 
   ready(): Promise<boolean> {
-    return this.#database.alone(() => this.#sql('select 1').get() !== undefined).catch(() => false)
+    return this.#database
+      .atomically(() => this.#sql('update saga_readiness set checks = checks + 1').run().changes === 1)
+      .catch(() => false)
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,8 @@ export type Ready = () => Promise<Readonly<Record<string, boolean>>>
 /** A part that takes longer to answer is of no use to a request either. */
 const patienceMs = 2_000
 
+const freshMs = 1_000
+
 const partsSchema = z.record(z.string(), z.boolean())
 const failedSchema = z.array(z.string()).describe('The parts that do not answer')
 
@@ -20,11 +22,14 @@ interface Findings {
 export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => boolean): void {
   let asking: Promise<Findings> | null = null
 
-  /** Requests that come while the parts are being asked share the answer: probes are no way to load a database. */
+  /** Probes are no way to load a database: they share an answer, and one that is good for a second more. */
   const ask = (): Promise<Findings> => {
     if (isClosing()) return Promise.resolve(stopping)
-    asking ??= findings(ready, (err) => server.log.warn({ err }, 'the readiness check failed')).finally(() => {
-      asking = null
+    asking ??= findings(ready, (err) => server.log.warn({ err }, 'the readiness check failed')).then((found) => {
+      const askAgain = (): void => void (asking = null)
+      if (found.failed.length === 0) setTimeout(askAgain, freshMs).unref()
+      else askAgain()
+      return found
     })
     return asking
   }
