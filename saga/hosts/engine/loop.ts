@@ -96,12 +96,15 @@ export class Loop {
 
   async #run(): Promise<void> {
     this.#active += 1
-    this.#gathering = true
-    // What the same tick still brings belongs to this batch.
-    await new Promise<void>((resolve) => setImmediate(resolve))
-    this.#gathering = false
     let failures = 0
-    for (let batch = this.#take(); batch.length > 0; batch = this.#take()) {
+    for (;;) {
+      this.#gathering = true
+      // What the same turn of the event loop still brings belongs to this batch. And others have their turn between two: a
+      // store that answers within the call would hold up everything else for as long as something waits.
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      this.#gathering = false
+      const batch = this.#take()
+      if (batch.length === 0) break
       this.#batches += 1
       this.#inputs += batch.length
       const sagas = batch.map((job) => job.sagaId)

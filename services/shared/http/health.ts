@@ -34,11 +34,13 @@ export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => b
     return asking
   }
 
+  const config = { isUrgent: true } as const
   const operations = { tags: ['operations'] }
 
   server.get(
     '/health',
     {
+      config,
       schema: {
         ...operations,
         summary: 'Healthy while every part of the service answers',
@@ -58,6 +60,7 @@ export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => b
   server.get(
     '/health/live',
     {
+      config,
       schema: {
         ...operations,
         summary: 'The process runs',
@@ -70,6 +73,7 @@ export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => b
   server.get(
     '/health/ready',
     {
+      config,
       schema: {
         ...operations,
         summary: 'Whether requests can be served now, part by part',
