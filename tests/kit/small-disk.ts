@@ -64,7 +64,10 @@ function whyNot(): string | null {
 /** Describes a suite that needs a disk of its own; skipped by name, with the reason, where this user may not mount one. */
 export function suiteOnSmallDisk(name: string, body: () => void): void {
   const why = whyNot()
-  if (why === null) describe(name, body)
+  if (why === null)
+    describe(name, () => {
+      body()
+    })
   else
     describe.skip(`${name} (no disk can be mounted here: ${why})`, () => {
       test('the whole suite', () => undefined)
