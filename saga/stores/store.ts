@@ -249,8 +249,14 @@ export interface Store {
    * The counts are rough where sagas come, go or change hands meanwhile.
    */
   liveVersions(): Promise<readonly (DefinitionVersion & { readonly count: number })[]>
-  /** Removes ended sagas with their moves and the inputs kept for them, never live or parked ones, last moved before `before`; at most `limit`; returns how many. */
-  prune(before: number, limit: number): Promise<number>
+  /**
+   * Removes ended sagas with their moves and the inputs kept for them, never live or parked ones, that were last stored
+   * `retainMs` ago or longer, at most `limit`; returns how many.
+   *
+   * That goes by the store's own clock, whatever those of the processes say. One that has none but the machine's (SQLite) does
+   * not believe in a jump ahead of more than a day.
+   */
+  prune(retainMs: number, limit: number): Promise<number>
   /** Hints at what others than the engine of this process have done; hints can be lost. */
   watch?(watcher: StoreWatcher): Promise<{ close(): Promise<void> }>
   /** True when it can read and write now, and has room for more; for readiness checks. */

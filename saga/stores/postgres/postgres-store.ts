@@ -269,8 +269,8 @@ class SchemaStore implements PostgresStore {
     return this.#query('liveVersions', [])
   }
 
-  async prune(before: number, limit: number): Promise<number> {
-    return (await this.#query<{ count: number }>('prune', [before, limit]))[0]?.count ?? 0
+  async prune(retainMs: number, limit: number): Promise<number> {
+    return (await this.#query<{ count: number }>('prune', [retainMs, limit]))[0]?.count ?? 0
   }
 
   watch(watcher: StoreWatcher): Promise<{ close(): Promise<void> }> {

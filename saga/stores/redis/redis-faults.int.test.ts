@@ -14,7 +14,7 @@ import { suiteOn } from '../../../tests/kit/parts.ts'
 import { startEngine, type Engine } from '../../hosts/engine/engine.ts'
 import { shopkeeper, shopSaga } from '../../hosts/engine/shop.testkit.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import { at, moveOf, startOf, watcherOf } from '../sagas.testkit.ts'
+import { moveOf, startOf, watcherOf } from '../sagas.testkit.ts'
 import type { Store, StoredSaga } from '../store.ts'
 import { StoreError } from '../store.ts'
 import type { RedisStoreOptions } from './redis-store.ts'
@@ -211,7 +211,7 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
       expect((await store.load([saga.id])).sagas).toEqual([saga])
       expect(await store.history(saga.id)).toHaveLength(1)
       expect(await store.count({})).toBe(2)
-      expect(await store.prune(at + 1, 10)).toBe(1)
+      expect(await store.prune(0, 10)).toBe(1)
       expect((await store.load([ended.id])).sagas).toEqual([])
       // A connection made meanwhile is used, too: it may be what removes.
       await cutAll()

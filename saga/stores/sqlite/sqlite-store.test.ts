@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import Libsql from 'libsql'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { at, moveOf, startOf, testVersions } from '../sagas.testkit.ts'
+import type { Problem } from '../../problem.ts'
 import { storeContract } from '../store.contract.ts'
 import { migrations } from './migrations.ts'
 import { sqliteStore } from './sqlite-store.ts'
@@ -14,12 +15,14 @@ const makeFolder = (): string => mkdtempSync(join(tmpdir(), 'ordersaga-store-'))
 
 storeContract('SQLite', { durable: true, shared: false }, () => {
   const folder = makeFolder()
+  let passed = 0
   return Promise.resolve({
     open: async () => {
-      const store = sqliteStore({ file: join(folder, 'sagas.db') })
+      const store = sqliteStore({ file: join(folder, 'sagas.db'), now: () => Date.now() + passed })
       await store.open()
       return store
     },
+    passes: async (ms) => void (passed += ms),
     drop: () => Promise.resolve(rmSync(folder, { recursive: true })),
     damage: (sagaId) => {
       const raw = new Libsql(join(folder, 'sagas.db'))
@@ -185,13 +188,48 @@ describe('a SQLite file', () => {
     await store.close()
   })
 
+  test('makes nothing old because its clock jumps, tells of it once, and forgets that when the clock is right', async () => {
+    const day = 86_400_000
+    const problems: Problem[] = []
+    let ahead = 0
+    const now = (): number => Date.now() + ahead
+    const opened = async () => {
+      const store = sqliteStore({ file, now, onProblem: (problem) => problems.push(problem) })
+      await store.open()
+      return store
+    }
+    const first = await opened()
+    await first.commit({ starts: [startOf({ status: 'COMPLETED', key: 'k' }, false)], moves: [] })
+    expect(await first.prune(30 * day, 10)).toBe(0)
+    ahead = 400 * day
+    for (let run = 0; run < 3; run += 1) expect(await first.prune(30 * day, 10)).toBe(0)
+    expect(problems).toEqual([
+      { what: expect.stringMatching(/^the clock of this machine is 399 days ahead/) as string, needsPerson: true },
+    ])
+    await first.close()
+    // Nor over starts: each makes it a day older at most.
+    for (let start = 0; start < 3; start += 1) {
+      const again = await opened()
+      expect(await again.prune(30 * day, 10)).toBe(0)
+      await again.close()
+    }
+    ahead = 0
+    const last = await opened()
+    const told = problems.length
+    expect(await last.prune(30 * day, 10)).toBe(0)
+    expect(problems).toHaveLength(told)
+    const again = await last.commit({ starts: [startOf({ key: 'k' })], moves: [] })
+    expect(again.starts).toMatchObject([{ kind: 'exists' }])
+    await last.close()
+  })
+
   test('that is vacuumed keeps the places of moves', async () => {
     const store = sqliteStore({ file })
     await store.open()
     const [ended, live] = [startOf({ status: 'COMPLETED' }, false), startOf()]
     await store.commit({ starts: [ended, live], moves: [] })
     const { next } = await store.moves(null)
-    await store.prune(at + 1, 1)
+    await store.prune(0, 1)
     await store.close()
     const raw = new Libsql(file)
     raw.exec('vacuum')
