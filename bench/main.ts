@@ -1,10 +1,11 @@
 /**
  * Measures, and prints tables in Markdown.
  *
- *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway]
+ *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway | -- health | -- health-quick]
  */
 import { benchEngine } from './engine.ts'
 import { benchGateway } from './gateway.ts'
+import { benchHealth } from './health.ts'
 import { benchSystems } from './systems.ts'
 import { print } from './table.ts'
 
@@ -13,17 +14,21 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
     await benchEngine('all', false)
     await benchSystems(false)
     await benchGateway(false)
+    await benchHealth(false)
   },
   async quick() {
     await benchEngine('all', true)
     await benchSystems(true)
     await benchGateway(true)
+    await benchHealth(true)
   },
   stores: () => benchEngine('stores', false),
   flat: () => benchEngine('flat', false),
   systems: () => benchSystems(false),
   'systems-quick': () => benchSystems(true),
   gateway: () => benchGateway(false),
+  health: () => benchHealth(false),
+  'health-quick': () => benchHealth(true),
 }
 
 const chosen = process.argv[2] ?? 'all'

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 
 const anyPackage = String.raw`(?![./])(?!saga/|services/|tests/|bench/|scripts/).+`
 /** What all parts of the library share. */
-const common = 'saga/(clock|problem|chance).ts'
+const common = 'saga/(clock|kept-time|problem|chance).ts'
 /** How a driver is loaded, which may be missing; its types are imported as types. */
 const loader = 'saga/driver.ts'
 const drivers: Record<string, string> = {

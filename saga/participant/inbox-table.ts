@@ -5,8 +5,6 @@ import type { StoredReply } from './inbox.ts'
 export interface InboxTableOptions {
   /** `ordersaga_inbox` where none is given. */
   readonly table?: string
-  /** Unix milliseconds, for the age of replies; the system's clock where none is given. */
-  readonly now?: () => number
 }
 
 /** What the statements run on, for those whose transactions are made by something else than the plain driver. */

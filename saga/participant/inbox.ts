@@ -26,8 +26,11 @@ export interface DurableInbox<Tx> extends Inbox<Tx> {
   /** Makes the table where it is missing; safe with several processes starting at once. */
   migrate(): Promise<void>
   /**
-   * Removes replies that were stored before then (Unix milliseconds), at most a thousand; gives back how many. Keep them
-   * for as long as a saga may repeat its command.
+   * Removes replies that were stored `retainMs` ago or longer, at most a thousand; gives back how many. Keep them for as long
+   * as a saga may repeat its command.
+   *
+   * That goes by the database's own clock, whatever those of the processes say. One that has none but the machine's (SQLite)
+   * does not believe in a jump ahead of more than a day.
    */
-  removeOld(before: number): Promise<number>
+  removeOld(retainMs: number): Promise<number>
 }

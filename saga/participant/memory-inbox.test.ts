@@ -2,7 +2,14 @@ import { expect, test } from 'vitest'
 import { inboxContract } from './inbox.contract.ts'
 import { memoryInbox } from './memory-inbox.ts'
 
-inboxContract('memory', async (now) => ({ inbox: memoryInbox({ clock: { now } }), close: async () => undefined }))
+inboxContract('memory', async () => {
+  let passed = 0
+  return {
+    inbox: memoryInbox({ clock: { now: () => Date.now() + passed } }),
+    passes: async (ms) => (passed += ms),
+    close: async () => undefined,
+  }
+})
 
 const reply = (commandId: string) => ({ commandId, kind: 'done', type: 'ok', payload: null }) as const
 

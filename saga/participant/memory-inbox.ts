@@ -105,8 +105,9 @@ export function memoryInbox({ clock = systemClock }: { readonly clock?: Pick<Clo
         storedAt.set(reply.commandId, clock.now())
       }
     },
-    async removeOld(before) {
-      const old = [...replies.keys()].filter((id) => (storedAt.get(id) ?? before) < before).slice(0, removedAtOnce)
+    async removeOld(retainMs) {
+      const latest = clock.now() - retainMs
+      const old = [...replies.keys()].filter((id) => (storedAt.get(id) ?? Infinity) <= latest).slice(0, removedAtOnce)
       for (const id of old) {
         replies.delete(id)
         storedAt.delete(id)

@@ -39,7 +39,7 @@ export interface PostgresPool<Client extends PostgresClient> {
   connect(): Promise<Client>
 }
 
-export interface PostgresInboxOptions extends Omit<InboxTableOptions, 'now'> {
+export interface PostgresInboxOptions extends InboxTableOptions {
   /** How long a connection and each statement may take, and twice as long the handlers of one transaction; 30,000 where none is given. */
   readonly limitMs?: number
   readonly clock?: Clock
@@ -75,7 +75,7 @@ export function postgresInbox<Client extends PostgresClient>(
       },
       query: async (client, text, values) => (await limit.statement(client.query(text, [...values]))).rows,
     },
-    { ...options, now: () => clock.now() },
+    options,
   )
 }
 
@@ -89,7 +89,6 @@ export function postgresInbox<Client extends PostgresClient>(
  * })
  */
 export function postgresInboxOver<Tx>(queries: InboxQueries<Tx>, options: InboxTableOptions = {}): DurableInbox<Tx> {
-  const { now = Date.now } = options
   const table = tableName(options.table)
   const statements = statementsOf(table)
   return {
@@ -104,7 +103,6 @@ export function postgresInboxOver<Tx>(queries: InboxQueries<Tx>, options: InboxT
         replies.map(({ kind }) => kind),
         replies.map(({ type }) => type),
         replies.map(({ payload }) => textOf(payload)),
-        now(),
       ])
     },
     migrate: () =>
@@ -113,8 +111,8 @@ export function postgresInboxOver<Tx>(queries: InboxQueries<Tx>, options: InboxT
         await queries.query(tx, 'select pg_advisory_xact_lock(hashtext($1))', [table])
         for (const statement of tableStatements(table)) await queries.query(tx, statement, [])
       }),
-    async removeOld(before) {
-      const removed = await queries.transaction((tx) => queries.query(tx, statements.removeOld, [before]))
+    async removeOld(retainMs) {
+      const removed = await queries.transaction((tx) => queries.query(tx, statements.removeOld, [retainMs]))
       return removed.length
     },
   }
@@ -129,12 +127,15 @@ const tableStatements = (table: string): readonly string[] => [
   `create index if not exists ${table}_by_age on ${table} using brin (stored_at)`,
 ]
 
+/** Unix milliseconds, by the server's clock: those of the processes may differ, and jump. */
+const serverTime = '(extract(epoch from now()) * 1000)::bigint'
+
 const statementsOf = (table: string) => ({
   find: `select ${columns} from ${table} where command_id = any($1::text[])`,
   save: `insert into ${table} (${columns})
-    select *, $5::bigint from unnest($1::text[], $2::text[], $3::text[], $4::text[])`,
+    select *, ${serverTime} from unnest($1::text[], $2::text[], $3::text[], $4::text[])`,
   removeOld: `delete from ${table} where command_id in
-    (select command_id from ${table} where stored_at < $1::bigint limit ${removedAtOnce}) returning 1`,
+    (select command_id from ${table} where stored_at <= ${serverTime} - $1::bigint limit ${removedAtOnce}) returning 1`,
 })
 
 /** @throws whatever is wrong; the connection is then closed, since nobody knows what is left on it */

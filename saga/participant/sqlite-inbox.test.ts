@@ -1,3 +1,4 @@
+import type { Problem } from '../problem.ts'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,11 +19,30 @@ const openFile = (file: string): Database.Database => {
 }
 const reply = (commandId: string) => ({ commandId, kind: 'done', type: 'ok', payload: null }) as const
 
-inboxContract('SQLite', async (now) => {
+inboxContract('SQLite', async () => {
   const database = openFile(newFile())
-  const inbox = sqliteInbox(database, { now })
+  let passed = 0
+  const inbox = sqliteInbox(database, { now: () => Date.now() + passed })
   await inbox.migrate()
-  return { inbox, close: async () => database.close() }
+  return { inbox, passes: async (ms) => (passed += ms), close: async () => database.close() }
+})
+
+test('a clock that jumps 400 days ahead makes no reply old, is told of, and is not believed over starts either', async () => {
+  const database = openFile(newFile())
+  const day = 86_400_000
+  const problems: Problem[] = []
+  let ahead = 0
+  const start = () =>
+    sqliteInbox(database, { now: () => Date.now() + ahead, onProblem: (problem) => problems.push(problem) })
+  const first = start()
+  await first.migrate()
+  await first.transaction((tx) => first.save(tx, [{ commandId: 'c', kind: 'done', type: 'ok', payload: null }]))
+  ahead = 400 * day
+  for (let run = 0; run < 2; run += 1) expect(await first.removeOld(30 * day)).toBe(0)
+  expect(problems).toMatchObject([{ what: expect.stringContaining('399 days ahead') as string, needsPerson: true }])
+  for (let restart = 0; restart < 3; restart += 1) expect(await start().removeOld(30 * day)).toBe(0)
+  expect(await first.transaction((tx) => first.find(tx, ['c']))).toHaveLength(1)
+  database.close()
 })
 
 test('an effect on the own tables and its reply commit together, or neither does', async () => {

@@ -9,6 +9,7 @@
  * - a file that is locked or full is no command's fault. How long a lock is waited for says the connection's busy timeout;
  *   a statement runs to its end within the call, so that there is nothing else to wait for.
  */
+import { KeptTime, type KeptTimeOptions } from '../kept-time.ts'
 import {
   asKitError,
   columns,
@@ -23,6 +24,9 @@ import {
 import type { DurableInbox } from './inbox.ts'
 
 export type { InboxQueries, InboxTableOptions } from './inbox-table.ts'
+
+/** `now` is the clock by which replies grow old, too. */
+export type SqliteInboxOptions = InboxTableOptions & KeptTimeOptions
 
 /** What is used of a `Database` of libsql or better-sqlite3. */
 export interface SqliteDatabase {
@@ -46,7 +50,7 @@ export interface SqliteStatement {
  */
 export function sqliteInbox<Database extends SqliteDatabase>(
   database: Database,
-  options: InboxTableOptions = {},
+  options: SqliteInboxOptions = {},
 ): DurableInbox<Database> {
   if (typeof (database as Partial<Database> | undefined)?.prepare !== 'function') {
     throw new TypeError("sqliteInbox takes a Database of libsql or better-sqlite3 first: new Database('orders.db')")
@@ -92,10 +96,21 @@ export function sqliteInbox<Database extends SqliteDatabase>(
  *   query: async (tx, text, values) => (await tx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
  * })
  */
-export function sqliteInboxOver<Tx>(queries: InboxQueries<Tx>, options: InboxTableOptions = {}): DurableInbox<Tx> {
+export function sqliteInboxOver<Tx>(queries: InboxQueries<Tx>, options: SqliteInboxOptions = {}): DurableInbox<Tx> {
   const { now = Date.now } = options
   const table = tableName(options.table)
   const statements = statementsOf(table)
+  const time = new KeptTime(options)
+
+  /** The time by which replies are old; remembered for the next process. */
+  async function oldBy(tx: Tx): Promise<number> {
+    await queries.query(tx, statements.createClock, [])
+    const [row] = (await queries.query(tx, statements.clock, [])) as readonly { readonly at: number | null }[]
+    const at = time.next(row?.at ?? null)
+    await queries.query(tx, statements.setClock, [at])
+    return at
+  }
+
   return {
     transaction: (work) => queries.transaction(work),
     async find(tx, commandIds) {
@@ -110,8 +125,10 @@ export function sqliteInboxOver<Tx>(queries: InboxQueries<Tx>, options: InboxTab
       queries.transaction(async (tx) => {
         for (const statement of tableStatements(table)) await queries.query(tx, statement, [])
       }),
-    async removeOld(before) {
-      const removed = await queries.transaction((tx) => queries.query(tx, statements.removeOld, [before]))
+    async removeOld(retainMs) {
+      const removed = await queries.transaction(async (tx) =>
+        queries.query(tx, statements.removeOld, [(await oldBy(tx)) - retainMs]),
+      )
       return removed.length
     },
   }
@@ -130,8 +147,12 @@ const statementsOf = (table: string) => ({
   find: `select ${columns} from ${table} where command_id in (select value from json_each(?))`,
   save: `insert into ${table} (stored_at, command_id, kind, type, payload)
     select ?, value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(?)`,
+  // With the table where that is kept by others' migrations.
+  createClock: `create table if not exists ${table}_clock (id integer primary key, at bigint not null)`,
+  clock: `select coalesce((select at from ${table}_clock), (select max(stored_at) from ${table})) as at`,
+  setClock: `insert or replace into ${table}_clock values (1, ?)`,
   removeOld: `delete from ${table} where command_id in
-    (select command_id from ${table} where stored_at < ? limit ${removedAtOnce}) returning 1`,
+    (select command_id from ${table} where stored_at <= ? limit ${removedAtOnce}) returning 1`,
 })
 
 type Run = (text: string, values?: readonly unknown[]) => readonly unknown[]

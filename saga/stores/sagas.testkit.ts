@@ -6,7 +6,7 @@ import type { SagaState, SagaStatus } from '../core/state.ts'
 import type { Move, Start, StoredSaga, StoreWatcher } from './store.ts'
 
 /** When everything happens that a test does not place elsewhere. */
-export const at = 1_790_000_000_000
+export const at = 1_700_000_000_000
 
 /** What `startOf` makes, as a claim names it. */
 export const testVersions = [{ definition: 'test', version: 1 }]

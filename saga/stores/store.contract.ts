@@ -17,6 +17,8 @@ export interface StorePlace {
   /** Opens the place again, as another process would (a shared store), or as the next one does after `close`. */
   open(): Promise<Store>
   drop(): Promise<void>
+  /** As if so many milliseconds went by, at most some minutes, since what is stored now was. */
+  passes(ms: number): Promise<void>
   /** How many bytes are kept of the saga's moves, where a state is appended and not replaced. */
   bytesOf?(sagaId: string): Promise<number>
   /** Takes away what is kept of the saga's moves, as a careless hand or a broken disk would; the store is closed. */
@@ -548,10 +550,12 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           startOf({ status: 'STARTED' }),
           startOf({ status: 'COMPENSATING' }),
           startOf({ status: 'COMPLETED' }, true), // may still cancel itself
-          startOf({ status: 'COMPLETED', updatedAt: at + 10 }, false),
         ]
         await started(...ended, ...kept)
-        expect(await store.prune(at + 10, 100)).toBe(4)
+        await place.passes(minute)
+        kept.push(startOf({ status: 'COMPLETED' }, false))
+        await started(...kept.slice(-1))
+        expect(await store.prune(minute, 100)).toBe(4)
         expect(await read(ended.map(({ saga }) => saga.id))).toEqual([])
         for (const { saga } of ended) expect(await store.history(saga.id)).toEqual([])
         expect(await store.count({})).toBe(kept.length)
@@ -560,20 +564,31 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
       })
 
       test('goes by the last move, not by the start', async () => {
-        const saga = await one({ createdAt: at - minute, updatedAt: at - minute })
-        await store.commit({
-          starts: [],
-          moves: [moveOf(saga, { status: 'COMPLETED', live: false, updatedAt: at })],
-        })
-        expect(await store.prune(at, 100)).toBe(0)
-        expect(await store.prune(at + 1, 100)).toBe(1)
+        const saga = await one()
+        await place.passes(minute)
+        await store.commit({ starts: [], moves: [moveOf(saga, { status: 'COMPLETED', live: false })] })
+        expect(await store.prune(minute, 100)).toBe(0)
+        await place.passes(minute)
+        expect(await store.prune(minute, 100)).toBe(1)
+      })
+
+      test("goes by the store's own clock: what a process far behind has stored just now is not old", async () => {
+        const behind = { createdAt: 1, updatedAt: 1 }
+        const [, moved] = await started(startOf({ ...behind, key: 'k', status: 'COMPLETED' }, false), startOf(behind))
+        const move = moveOf(moved as StoredSaga, { status: 'COMPLETED', live: false, updatedAt: 2 })
+        await store.commit({ starts: [], moves: [move] })
+        expect(await store.prune(minute, 100)).toBe(0)
+        const again = await store.commit({ starts: [startOf({ key: 'k' })], moves: [] })
+        expect(again.starts).toMatchObject([{ kind: 'exists' }])
+        await place.passes(minute)
+        expect(await store.prune(minute, 100)).toBe(2)
       })
 
       test('removes at most its limit', async () => {
         await started(...Array.from({ length: 5 }, () => startOf({ status: 'COMPLETED' }, false)))
-        expect(await store.prune(at + 1, 3)).toBe(3)
-        expect(await store.prune(at + 1, 3)).toBe(2)
-        expect(await store.prune(at + 1, 3)).toBe(0)
+        expect(await store.prune(0, 3)).toBe(3)
+        expect(await store.prune(0, 3)).toBe(2)
+        expect(await store.prune(0, 3)).toBe(0)
       })
     })
 
@@ -760,7 +775,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
           ['moves', () => store.moves(null)],
           ['claim', () => store.claim('heir', 0, 1, [])],
           ['liveVersions', () => store.liveVersions()],
-          ['prune', () => store.prune(at, 1)],
+          ['prune', () => store.prune(0, 1)],
           ['identity', () => store.identity()],
           ['register', () => store.register('me', [], minute)],
           ['definitions', () => store.definitions()],

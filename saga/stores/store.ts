@@ -249,11 +249,17 @@ export interface Store {
    * The counts are rough where sagas come, go or change hands meanwhile.
    */
   liveVersions(): Promise<readonly (DefinitionVersion & { readonly count: number })[]>
-  /** Removes ended sagas with their moves and the inputs kept for them, never live or parked ones, last moved before `before`; at most `limit`; returns how many. */
-  prune(before: number, limit: number): Promise<number>
+  /**
+   * Removes ended sagas with their moves and the inputs kept for them, never live or parked ones, that were last stored
+   * `retainMs` ago or longer, at most `limit`; returns how many.
+   *
+   * That goes by the store's own clock, whatever those of the processes say. One that has none but the machine's (SQLite) does
+   * not believe in a jump ahead of more than a day.
+   */
+  prune(retainMs: number, limit: number): Promise<number>
   /** Hints at what others than the engine of this process have done; hints can be lost. */
   watch?(watcher: StoreWatcher): Promise<{ close(): Promise<void> }>
-  /** True when it can read and write now; for readiness checks. */
+  /** True when it can read and write now, and has room for more; for readiness checks. */
   ready(): Promise<boolean>
   close(): Promise<void>
 }
@@ -263,11 +269,12 @@ export class StoreError extends Error {
   override readonly name = 'StoreError'
   /**
    * `unavailable`: no connection, or it broke (whether a commit took effect is then unknown; retry).
+   * `unwritable`: nothing can be stored now (a full disk, a file that was removed), and nothing of this was; retry once that is mended.
    * `refused`: the database refused a row or statement; a batch can be split to find it.
    * `locked`: another process, or another engine of this one, holds an embedded store. `unusable`: wrong settings or a damaged or newer schema.
    * `damaged`: what is stored of one saga cannot be read; the others can.
    */
-  readonly code: 'unavailable' | 'refused' | 'locked' | 'unusable' | 'damaged'
+  readonly code: 'unavailable' | 'unwritable' | 'refused' | 'locked' | 'unusable' | 'damaged'
   constructor(code: StoreError['code'], message: string, cause?: unknown) {
     super(message, { cause })
     this.code = code

@@ -131,7 +131,7 @@ function sagaStore(
 ): Store {
   if (config.REDIS_HOST !== undefined)
     return redisStore({ url: redisUrl(config, config.REDIS_HOST), prefix, acceptLoss: config.REDIS_ACCEPT_LOSS })
-  if (target.kind === 'sqlite') return sqliteStore({ file: target.file })
+  if (target.kind === 'sqlite') return sqliteStore({ file: target.file, onProblem: logProblems(log) })
   return postgresStore({ connectionString: target.url, createDatabase: true, onProblem: logProblems(log) })
 }
 

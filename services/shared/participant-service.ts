@@ -14,7 +14,6 @@ import { participant, type Handled, type Refuse } from 'ordersaga/participant'
 import type { Subscription } from 'ordersaga/transport'
 import { openDatabase, type Database } from './database/database.ts'
 import { kyselyInbox, type InboxTables } from './database/inbox.ts'
-import { keptTime } from './database/kept-time.ts'
 import { startRetention } from './database/retention.ts'
 import { listen } from './http/listen.ts'
 import { mountMessages } from './http/messages.ts'
@@ -76,13 +75,12 @@ export async function openParticipantService<S extends InboxTables>(
     } = service.parts(database)
     if (stop !== undefined) opened.push(stop)
 
-    const inbox = kyselyInbox(database, options.now)
+    const inbox = kyselyInbox(database, { now: options.now, onProblem: logProblems(log) })
     if (options.retainMs !== undefined)
       opened.push(
         startRetention({
           inbox,
           retainMs: options.retainMs,
-          now: keptTime(database, options.now),
           onProblem: (err) => log.warn({ err }, 'old replies could not be removed; tried again in an hour'),
         }),
       )

@@ -52,10 +52,14 @@ export async function installedPart(part: PartName): Promise<PartName | null> {
 
 /**
  * @param started false for one that is to come later: call `start`
+ * @param within where its folder is made; among the temporary ones where none is given
  * @throws Error where the part's programs are not installed and cannot be
  */
-export async function startPrivatePart(part: PartName, { started = true } = {}): Promise<PrivatePart> {
-  const folder = mkdtempSync(join(tmpdir(), `ordersaga-${part}-`))
+export async function startPrivatePart(
+  part: PartName,
+  { started = true, within = tmpdir() } = {},
+): Promise<PrivatePart> {
+  const folder = mkdtempSync(join(within, `ordersaga-${part}-`))
   chmodSync(folder, 0o755) // some parts run under an account of their own
   const port = await freePorts()
   const variables = { ...process.env, ORDERSAGA_PARTS: folder, [portVariables[part]]: String(port) }

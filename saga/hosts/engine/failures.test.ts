@@ -5,6 +5,7 @@ import type { HistoryEntry, Store } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import { arrived, failing, milk, started, taken, turns, until } from './engine.testkit.ts'
+import type { Problem } from '../../problem.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
 describe('a store that is away', () => {
@@ -37,6 +38,55 @@ describe('a store that is away', () => {
     broken.plan.after = 1
     expect(await engine.cancel(saga.id, 'customer', 'no')).toMatchObject({ accepted: true })
     expect(await engine.history(saga.id)).toHaveLength(2)
+  })
+})
+
+describe('a store that can store nothing now', () => {
+  const full = new StoreError('unwritable', 'the disk is full')
+
+  test('refuses requests at once and keeps answers, which take effect when there is room', async () => {
+    const clock = handClock()
+    const transport = memoryTransport()
+    const shop = await shopkeeper(transport, { reserve: 'nothing' })
+    const broken = failing(memoryStore())
+    const problems: Problem[] = []
+    const engine = await started({ transport, clock, store: broken.store, onProblem: (one) => problems.push(one) })
+    const { saga } = await engine.start(shopSaga, milk)
+    await until(() => expect(shop.types()).toEqual(['reserve']))
+    Object.assign(broken.plan, { before: Infinity, error: full })
+
+    await expect(engine.start(shopSaga, milk, { key: 'a' })).rejects.toBe(full)
+    const delivered = engine.deliver(arrived(saga.id))
+    await until(() => expect(engine.figures().queued).toBe(1))
+    // While the answer waits to be tried again, which takes a turn of the clock here.
+    await expect(engine.start(shopSaga, milk, { key: 'a' })).rejects.toBe(full)
+    await expect(engine.cancel(saga.id, 'customer', 'no')).rejects.toBe(full)
+    expect(problems).toEqual([expect.objectContaining({ needsPerson: true, cause: full })])
+
+    broken.plan.before = 0
+    await until(async () => {
+      clock.advance(1000)
+      expect(engine.figures().queued).toBe(0)
+    })
+    expect(await delivered).toEqual(taken)
+    expect((await engine.result(saga.id)).status).toBe('COMPLETED')
+    expect((await engine.start(shopSaga, milk, { key: 'a' })).fresh).toBe(true)
+    expect(await engine.count({})).toBe(2)
+  })
+
+  test('does not refuse a request that an earlier commit may have carried out: it waits for the truth', async () => {
+    const clock = handClock()
+    const broken = failing(memoryStore())
+    const engine = await started({ clock, store: broken.store })
+    broken.plan.after = 1
+    const starting = engine.start(shopSaga, milk, { key: 'a' })
+    await until(() => expect(broken.plan.after).toBe(0))
+    Object.assign(broken.plan, { before: 1, error: full })
+    await until(() => {
+      clock.advance(1000)
+      expect(broken.plan.before).toBeLessThan(0) // refused once, and tried again
+    })
+    expect([(await starting).fresh, await engine.count({})]).toEqual([true, 1])
   })
 })
 
@@ -144,7 +194,7 @@ test('a start whose key was held by a saga that is just being removed is asked a
     ...memory,
     async commit(batch) {
       const result = await memory.commit(batch)
-      if (result.starts[0]?.kind === 'exists') await memory.prune(Infinity, 1)
+      if (result.starts[0]?.kind === 'exists') await memory.prune(0, 1)
       return result
     },
   }

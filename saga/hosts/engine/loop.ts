@@ -9,7 +9,7 @@ import { StoreError } from '../../stores/store.ts'
 import type { Clock } from '../../clock.ts'
 import { EngineError } from './errors.ts'
 import type { Job, Mover } from './mover.ts'
-import type { OnProblem } from '../../problem.ts'
+import type { OnProblem, Problem } from '../../problem.ts'
 
 export interface LoopOptions {
   readonly mover: Mover
@@ -35,6 +35,10 @@ export class Loop {
   /** A lane is about to take what has gathered. */
   #gathering = false
   #stopping = false
+  /** A problem of the store was told, and it has not worked since. */
+  #told = false
+  /** Why nothing can be stored, while inputs wait to be tried again: who could ask again is refused at once. */
+  #unwritable: StoreError | null = null
   #room: (() => void)[] = []
   #batches = 0
   #inputs = 0
@@ -57,8 +61,10 @@ export class Loop {
     return this.#inputs
   }
 
-  /** Takes an input, or refuses it where too many wait. */
+  /** Takes an input of somebody who can ask again; refuses it where too many wait, or nothing can be stored now. */
   offer(job: Job): void {
+    if (this.#unwritable !== null) return job.failed(this.#unwritable)
+    job.offered = true
     const waiting = this.#queue.length
     if (waiting < this.#options.maxQueued) this.put(job)
     else job.failed(new EngineError('busy', `${waiting} inputs wait already. Ask again in a second.`))
@@ -90,12 +96,15 @@ export class Loop {
 
   async #run(): Promise<void> {
     this.#active += 1
-    this.#gathering = true
-    // What the same tick still brings belongs to this batch.
-    await new Promise<void>((resolve) => setImmediate(resolve))
-    this.#gathering = false
     let failures = 0
-    for (let batch = this.#take(); batch.length > 0; batch = this.#take()) {
+    for (;;) {
+      this.#gathering = true
+      // What the same turn of the event loop still brings belongs to this batch. And others have their turn between two: a
+      // store that answers within the call would hold up everything else for as long as something waits.
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      this.#gathering = false
+      const batch = this.#take()
+      if (batch.length === 0) break
       this.#batches += 1
       this.#inputs += batch.length
       const sagas = batch.map((job) => job.sagaId)
@@ -105,6 +114,8 @@ export class Loop {
         const again = await this.#options.mover.run(batch)
         this.#queue.unshift(...again)
         failures = 0
+        this.#told = false
+        this.#unwritable = null
       } catch (error) {
         await this.#failed(batch, error, ++failures)
       }
@@ -129,12 +140,11 @@ export class Loop {
     return batch
   }
 
-  /** The outcome of the batch is unknown: it is run again from what is stored, for as long as it takes. */
+  /** Nothing was stored, or nobody knows: the batch is run again from what is stored, for as long as it takes. */
   async #failed(batch: readonly Job[], error: unknown, failures: number): Promise<void> {
     const { mover, onProblem } = this.#options
     mover.forget(batch.map((job) => job.sagaId))
-    const retryable = error instanceof StoreError && error.code === 'unavailable'
-    if (!retryable) {
+    if (!isRetryable(error)) {
       batch.forEach((job) => job.failed(error))
       return onProblem({
         what: 'a batch failed for a reason that a retry does not help',
@@ -147,15 +157,21 @@ export class Loop {
       const unknown = leftUnknown(error)
       return [...batch, ...this.#queue.splice(0)].forEach((job) => job.failed(unknown))
     }
-    if (failures === 1)
-      onProblem({
-        what: 'the store does not answer; inputs wait and are tried again',
-        needsPerson: false,
-        cause: error,
-      })
-    for (const job of batch) job.uncertain = true
+    if (!this.#told) onProblem(problemOf(error))
+    this.#told = true
     this.#queue.unshift(...batch)
-    if (!this.#stopping) await this.#pause(Math.min(50 * 2 ** (failures - 1), 1000))
+    if (error.code === 'unwritable') this.#refuseOffered(error)
+    for (const job of batch) job.uncertain = true // also of what is not stored a part may be, where the batch was split
+    if (!this.#stopping && this.#queue.length > 0) await this.#pause(Math.min(50 * 2 ** (failures - 1), 1000))
+  }
+
+  /** Whoever can ask again need not wait for room; whoever may have been heard by an earlier commit is not told that he was not. */
+  #refuseOffered(why: StoreError): void {
+    const waiting = this.#queue
+    const isRefused = ({ offered, uncertain }: Job): boolean => offered === true && uncertain !== true
+    this.#queue = waiting.filter((job) => !isRefused(job))
+    this.#unwritable = this.#queue.length > 0 ? why : null // else the next to ask finds out
+    for (const job of waiting.filter(isRefused)) job.failed(why)
   }
 
   async #pause(ms: number): Promise<void> {
@@ -170,6 +186,18 @@ export class Loop {
     })
   }
 }
+
+const isRetryable = (error: unknown): error is StoreError =>
+  error instanceof StoreError && (error.code === 'unavailable' || error.code === 'unwritable')
+
+const problemOf = (error: StoreError): Problem =>
+  error.code === 'unwritable'
+    ? {
+        what: 'nothing can be stored; requests are refused, answers wait and are tried again',
+        needsPerson: true,
+        cause: error,
+      }
+    : { what: 'the store does not answer; inputs wait and are tried again', needsPerson: false, cause: error }
 
 const leftUnknown = (error: StoreError): EngineError =>
   new EngineError(

@@ -49,6 +49,8 @@ export interface Job {
   readonly failed: (error: unknown) => void
   /** Set after a commit of unknown outcome: the history is asked whether it had taken effect. */
   uncertain?: boolean
+  /** Set where who asks waits for the answer and can ask again: refused while nothing can be stored. */
+  offered?: boolean
 }
 
 /** A saga moved by the batch in hand. */

@@ -9,7 +9,7 @@ import type { OnProblem } from '../../problem.ts'
 export interface RetentionOptions {
   readonly store: Store
   readonly clock: Clock
-  /** Ended sagas are kept this many milliseconds after their last move. */
+  /** Ended sagas are kept this many milliseconds after their last move, by the store's clock. */
   readonly retainMs: number
   readonly onProblem: OnProblem
 }
@@ -44,10 +44,10 @@ export class Retention {
   }
 
   async #prune(): Promise<void> {
-    const { store, clock, retainMs, onProblem } = this.#options
+    const { store, retainMs, onProblem } = this.#options
     try {
       while (!this.#stopped) {
-        if ((await store.prune(clock.now() - retainMs, portion)) < portion) return
+        if ((await store.prune(retainMs, portion)) < portion) return
         await this.#pause()
       }
     } catch (cause) {

@@ -24,6 +24,8 @@ import type {
 interface Row {
   saga: StoredSaga
   live: boolean
+  /** By the store's clock. */
+  storedAt: number
   readonly history: HistoryEntry[]
 }
 
@@ -39,7 +41,7 @@ const handedKey = ({ sagaId, inputId }: Omit<HandedInput, 'input'>): string => J
 const has = (versions: readonly DefinitionVersion[], saga: StoredSaga): boolean =>
   versions.some(({ definition, version }) => definition === saga.definition && version === saga.version)
 
-/** @param now the store's own clock, Unix milliseconds, for heartbeats */
+/** @param now the store's own clock, Unix milliseconds, for heartbeats and for the age of ended sagas */
 export function memoryStore(now: () => number = Date.now): Store {
   const identity = randomUUID().replaceAll('-', '')
   const rows = new Map<string, Row>()
@@ -59,7 +61,7 @@ export function memoryStore(now: () => number = Date.now): Store {
   function start({ saga, entry, live }: Start): StartResult {
     const held = rows.get(saga.key === null ? saga.id : (byKey.get(saga.key) ?? saga.id))
     if (held !== undefined) return { kind: 'exists', id: held.saga.id, fingerprint: held.saga.fingerprint }
-    rows.set(saga.id, { saga, live, history: [entry] })
+    rows.set(saga.id, { saga, live, storedAt: now(), history: [entry] })
     if (saga.key !== null) byKey.set(saga.key, saga.id)
     append([entry])
     return { kind: 'started' }
@@ -71,6 +73,7 @@ export function memoryStore(now: () => number = Date.now): Store {
     const { state, businessKey, owner, updatedAt, toSeq } = change
     row.saga = { ...row.saga, seq: toSeq, state, businessKey, owner, updatedAt }
     row.live = change.live
+    row.storedAt = now()
     row.history.push(...change.entries)
     append(change.entries)
     return 'moved'
@@ -190,9 +193,10 @@ export function memoryStore(now: () => number = Date.now): Store {
       }
       return [...counts.values()]
     },
-    async prune(before, limit) {
+    async prune(retainMs, limit) {
+      const latest = now() - retainMs
       const old = [...rows.values()]
-        .filter(({ saga, live }) => !live && hasEnded(saga.state.status) && saga.updatedAt < before)
+        .filter(({ saga, live, storedAt }) => !live && hasEnded(saga.state.status) && storedAt <= latest)
         .slice(0, limit)
       for (const { saga } of old) remove(saga)
       moves = moves.filter(({ entry }) => rows.has(entry.sagaId))

@@ -7,6 +7,8 @@ const refusing = new Set(['22', '23', '54'])
 /** Classes for what no retry mends: wrong login, missing database or table, no rights. */
 const unusable = new Set(['28', '3D', '3F', '42'])
 
+const diskFull = '53100'
+
 const noTransaction = '25P01'
 
 /**
@@ -26,6 +28,12 @@ export function describeError(error: unknown): Error {
     return new StoreError(
       'refused',
       'The connection that was given has no transaction open. Take a client (of a pool: pool.connect()), have it begin one, and hand it in before it commits.',
+      error,
+    )
+  if (code === diskFull)
+    return new StoreError(
+      'unwritable',
+      `The disk of PostgreSQL is full, and nothing of this was stored: ${message}. Make room there.`,
       error,
     )
   if (refusing.has(kind)) return new StoreError('refused', `PostgreSQL refused the data: ${message}`, error)

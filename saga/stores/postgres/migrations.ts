@@ -67,4 +67,7 @@ export const migrations: readonly string[] = [
    alter table S.saga_history alter column xact set default pg_current_xact_id()::text::bigint;
    create index saga_history_old on S.saga_history (saga_id, seq) where xact = 0;
    create index saga_history_xact on S.saga_history (xact) where xact > 0;`,
+  // When the row was written last, by the server's clock: what `prune` goes by. Of older rows only their own times are known.
+  `alter table S.saga add column stored_at bigint;
+   alter table S.saga alter column stored_at set default (extract(epoch from clock_timestamp()) * 1000)::bigint;`,
 ]

@@ -71,7 +71,7 @@ export function postgresStore(options: PostgresStoreOptions): PostgresStore {
 
 const argument = (n: number): string => `$${n}`
 
-const { list, count, ...prepared } = statements
+const { list, count, littleMemory, room, ...prepared } = statements
 
 /** How often a commit that lost a race is run again before the caller is told. */
 const mostRaces = 10
@@ -269,8 +269,8 @@ class SchemaStore implements PostgresStore {
     return this.#query('liveVersions', [])
   }
 
-  async prune(before: number, limit: number): Promise<number> {
-    return (await this.#query<{ count: number }>('prune', [before, limit]))[0]?.count ?? 0
+  async prune(retainMs: number, limit: number): Promise<number> {
+    return (await this.#query<{ count: number }>('prune', [retainMs, limit]))[0]?.count ?? 0
   }
 
   watch(watcher: StoreWatcher): Promise<{ close(): Promise<void> }> {
@@ -290,8 +290,13 @@ class SchemaStore implements PostgresStore {
   }
 
   async ready(): Promise<boolean> {
-    return this.#query<{ writable: boolean }>('writable', []).then(
-      ([row]) => row?.writable === true,
+    const tried = this.#transaction(async (session) => {
+      await session.query(littleMemory)
+      await session.query(room)
+      await this.#run(session, 'write', [])
+    })
+    return tried.then(
+      () => true,
       () => false,
     )
   }

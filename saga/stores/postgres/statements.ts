@@ -29,7 +29,7 @@ export const commit = `
 with moved as (
   update S.saga s
   set seq = i.to_seq, state_seq = case when i.state is null then s.state_seq else i.to_seq end, status = i.status, business_key = i.business_key, owner = i.owner,
-      live = i.live = 1, updated_at = i.updated_at
+      live = i.live = 1, updated_at = i.updated_at, stored_at = default
   from ${rows('i', moveColumns, 1)}
   where s.id = i.id and s.seq = i.from_seq
   returning s.id, i.to_seq, i.at, i.input_id, i.events, i.status, i.state
@@ -224,11 +224,14 @@ select definition, version, count(*)::int as count from (
   select definition, version from S.saga where status = 'PARKED' and not live
 ) s group by definition, version order by definition, version`
 
-/** A saga is never moved before it was made: its age in the index says where to look. */
+const latest = `((extract(epoch from now()) * 1000)::bigint - $1::bigint)`
+
+/** How long they are kept, limit. A saga is never moved before it was made: its age in the index says where to look. */
 export const prune = `
 with old as (
   select id from S.saga
-  where status in ${endedStatuses} and not live and created_at < $1 and updated_at < $1
+  where status in ${endedStatuses} and not live and created_at <= ${latest} and updated_at <= ${latest}
+    and coalesce(stored_at, 0) <= ${latest}
   limit $2 for update skip locked
 ), forgotten as (
   delete from S.saga_history h using old where h.saga_id = old.id
@@ -243,4 +246,13 @@ export const list = (where: string): string => `select ${columns} from S.saga wh
 
 export const count = (where: string): string => `select count(*)::int as n from S.saga where ${where}`
 
-export const writable = `select current_setting('transaction_read_only') = 'off' as writable`
+/** What a database that takes no writes refuses; it changes nothing. */
+export const write = `update S.saga_store set identity = identity where false`
+
+export const littleMemory = `set local work_mem = '64kB'`
+
+/**
+ * Within `littleMemory` some 100 kB beside the tables, gone at once: a full disk refuses that, while it may still take an
+ * update that fits into its page.
+ */
+export const room = `select count(*) from generate_series(1, 5000)`

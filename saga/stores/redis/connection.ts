@@ -188,7 +188,7 @@ export function describeError(error: unknown, { host }: URL, refused: keyof type
   // Not 'refused': it is no fault of these sagas, and the same batch succeeds once there is room.
   if (kind === 'OOM')
     return new StoreError(
-      'unavailable',
+      'unwritable',
       `Redis at ${host} has used up its maxmemory and stored nothing of this. Raise maxmemory, or remove ended sagas sooner.`,
       cause,
     )

@@ -263,13 +263,13 @@ class RedisStore implements Store {
     return [...counts.values()]
   }
 
-  async prune(before: number, limit: number): Promise<number> {
+  async prune(retainMs: number, limit: number): Promise<number> {
     let removed = 0
     while (removed < limit) {
       const portion = Math.min(limit - removed, mostPruned)
-      const args = [String(before), String(portion)]
-      const [now, more] = await this.#run<readonly [number, number]>(scripts.prune, args)
-      removed += now
+      const args = [String(retainMs), String(portion)]
+      const [gone, more] = await this.#run<readonly [number, number]>(scripts.prune, args)
+      removed += gone
       if (more === 0) break
     }
     return removed

@@ -9,7 +9,7 @@
  *   K:keys                        hash, the saga that holds an idempotency key
  *   K:all  K:status:S  K:definition:D  K:status-definition:S:D  K:business:B
  *                                 sorted sets of equal scores, ordered by their members, PLACE_ID: pages and times are ranges
- *   K:ended                       sorted set of ids by last move: what may be pruned
+ *   K:ended                       sorted set of ids by when they were stored last, by the server's clock: what may be pruned
  *   K:live:OWNER  K:owners        sets, an owner's live sagas and the owners that have some
  *   K:beats  K:runs               sorted set of owners by their last heartbeat, Unix milliseconds of the server's clock; hash,
  *                                 the versions that each runs (JSON)
@@ -117,6 +117,7 @@ export const commit = script(
   own,
   append,
   list,
+  now,
   `
 local hint, starts, moves = { ARGV[2] }, {}, {}
 local at = 6
@@ -141,7 +142,7 @@ for n = 1, tonumber(ARGV[3]) do
     call('ZADD', K .. ':status-definition:' .. status .. ':' .. definition, 0, place)
     if business ~= '' then call('ZADD', K .. ':business:' .. business, 0, place) end
     if live == '1' then own(owner, id) end
-    if over == '1' then call('ZADD', K .. ':ended', updated, id) end
+    if over == '1' then call('ZADD', K .. ':ended', now, id) end
   end
 end
 for n = 1, tonumber(ARGV[4]) do
@@ -176,7 +177,7 @@ for n = 1, tonumber(ARGV[4]) do
       if old[5] == '1' then call('SREM', K .. ':live:' .. old[4], id) end
       if live == '1' then own(owner, id) end
     end
-    if over == '1' then call('ZADD', K .. ':ended', updated, id)
+    if over == '1' then call('ZADD', K .. ':ended', now, id)
     elseif old[5] == '0' then call('ZREM', K .. ':ended', id) end
   end
 end
@@ -387,12 +388,13 @@ end
 return ''`,
 )
 
-/** Time, limit. Answers with how many were removed, and 1 where there may be more: moves, too, are removed no more than one run may. */
+/** How long they are kept in milliseconds, limit. Answers with how many were removed, and 1 where there may be more: moves, too, are removed no more than one run may. */
 export const prune = script(
   placeOf,
   dropAll,
+  now,
   `
-local ids = call('ZRANGEBYSCORE', K .. ':ended', '-inf', '(' .. ARGV[2], 'LIMIT', 0, ARGV[3])
+local ids = call('ZRANGEBYSCORE', K .. ':ended', '-inf', now - ARGV[2], 'LIMIT', 0, ARGV[3])
 local removed = 0
 for n, id in ipairs(ids) do
   local row = call('HMGET', K .. ':saga:' .. id, 'definition', 'status', 'business', 'key', 'created', 'version', 'seq')

@@ -1,10 +1,11 @@
 /**
  * One SQLite file in this process: locked for all others, its statements prepared once, its errors in the store's words.
+ * Nothing is done in a file that is gone from its place.
  *
  * The driver is synchronous, so what runs here is alone by itself. Only a transaction of the caller's lasts: while one is
  * open, whatever else is asked of the file waits, since it would become a part of it. So it may last for a while only.
  */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type Libsql from 'libsql'
 import { driver } from '../../driver.ts'
@@ -32,6 +33,8 @@ export class Database {
   readonly #file: string
   readonly #statements = new Map<string, Statement>()
   #raw: Raw | null = null
+  /** Of the file that was opened; null where there is none. */
+  #ino: number | null = null
   /** The caller's transaction that is open, and when it will have ended. */
   #open: { readonly tx: Transaction; readonly ended: Promise<void> } | null = null
 
@@ -50,19 +53,25 @@ export class Database {
         raw.close()
         throw error
       }
+      this.#ino = this.#file === ':memory:' ? null : statSync(this.#file).ino
       this.#raw = raw
     })
   }
 
   async close(): Promise<void> {
-    return this.alone(() => {
+    while (this.#open !== null) await this.#open.ended
+    return this.#described(() => {
       const raw = this.#raw
       this.#statements.clear()
       this.#raw = null
       if (raw === null) return
       // The driver keeps a closed file, and so its lock, until the last statement is garbage: the lock is given up first,
       // which takes leaving the write-ahead log.
-      raw.exec('pragma journal_mode = delete; pragma locking_mode = normal; select 1 from sqlite_master')
+      try {
+        raw.exec('pragma journal_mode = delete; pragma locking_mode = normal; select 1 from sqlite_master')
+      } catch {
+        // The disk is full, or the file is gone: what was committed stays in the log beside it, and is read from there.
+      }
       raw.close()
     })
   }
@@ -70,7 +79,10 @@ export class Database {
   /** Runs synchronous work once no transaction of a caller's is open, and says in our words what SQLite refused. */
   async alone<T>(work: () => T): Promise<T> {
     while (this.#open !== null) await this.#open.ended
-    return this.#described(work)
+    return this.#described(() => {
+      this.#checkThere()
+      return work()
+    })
   }
 
   /** The same as one transaction. */
@@ -79,6 +91,7 @@ export class Database {
       this.sql('begin immediate').run()
       try {
         const result = work()
+        this.#checkThere()
         this.sql('commit').run()
         return result
       } catch (error) {
@@ -92,6 +105,7 @@ export class Database {
   async transaction<T>(work: (tx: SqliteTransaction) => T | Promise<T>, mostMs: number): Promise<T> {
     while (this.#open !== null) await this.#open.ended
     const raw = this.#described(() => {
+      this.#checkThere()
       this.sql('begin immediate').run()
       return this.#raw as Raw
     })
@@ -106,7 +120,10 @@ export class Database {
           'refused',
           'The transaction was ended by a statement of its own. Leave commit and rollback out.',
         )
-      this.#described(() => this.sql('commit').run())
+      this.#described(() => {
+        this.#checkThere()
+        this.sql('commit').run()
+      })
       return result
     } catch (error) {
       tx.end()
@@ -142,11 +159,22 @@ export class Database {
     if (this.#raw?.inTransaction === true) this.sql('rollback').run()
   }
 
+  /** What is written into a file that is gone from its place, nobody would find again. */
+  #checkThere(): void {
+    if (this.#raw === null || this.#ino === null) return
+    if (statSync(this.#file, { throwIfNoEntry: false })?.ino === this.#ino) return
+    throw new StoreError(
+      'unwritable',
+      `${this.#file} was removed while it was in use. Stop this process, put the file back or move its folder away, and start again.`,
+      Object.assign(new Error('there is another file at its place, or none'), { code: 'removed' }),
+    )
+  }
+
   #described<T>(work: () => T): T {
     try {
       return work()
     } catch (error) {
-      throw describe(error, this.#file)
+      throw describe(error, this.#file, this.#raw !== null)
     }
   }
 }
@@ -208,13 +236,15 @@ function prepareFile(database: Raw, file: string): void {
   database.exec('commit')
 }
 
-function describe(error: unknown, file: string): unknown {
+function describe(error: unknown, file: string, isOpen: boolean): unknown {
   if (error instanceof StoreError || error instanceof RangeError) return error
   const { code = '', message = String(error) } = error as { code?: string; message?: string }
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED') || /is locked/.test(message))
     return new StoreError('locked', `${file} is in use by another process. Stop it, or choose another folder.`, error)
   if (code.startsWith('SQLITE_CONSTRAINT') || code === 'SQLITE_TOOBIG' || code === 'SQLITE_MISMATCH')
     return new StoreError('refused', `SQLite refused the row: ${message}`, error)
+  if (code === 'SQLITE_FULL' || (isOpen && code.startsWith('SQLITE_READONLY')))
+    return new StoreError('unwritable', `Nothing can be stored in ${file}, and nothing of this was: ${message}`, error)
   if (
     /^(SQLITE_CANTOPEN|SQLITE_READONLY|SQLITE_NOTADB|SQLITE_CORRUPT|EACCES|EROFS|ENOTDIR|EEXIST|EPERM)/.test(code) ||
     /unable to open/i.test(message)

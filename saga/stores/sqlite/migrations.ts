@@ -69,4 +69,10 @@ export const migrations: readonly string[] = [
      select saga_id, seq, at, input_id, events, state from saga_history order by rowid;
    drop table saga_history;
    alter table saga_moves rename to saga_history;`,
+  // Written to see whether it can be.
+  `create table saga_readiness (id integer primary key, checks integer not null);
+   insert into saga_readiness values (1, 0);`,
+  // When the row was written last, by the store's clock, and how far that had come: what `prune` goes by.
+  `alter table saga add column stored_at integer not null default 0;
+   create table saga_clock (id integer primary key, at integer not null);`,
 ]

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import Libsql from 'libsql'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { at, moveOf, startOf, testVersions } from '../sagas.testkit.ts'
+import type { Problem } from '../../problem.ts'
 import { storeContract } from '../store.contract.ts'
 import { migrations } from './migrations.ts'
 import { sqliteStore } from './sqlite-store.ts'
@@ -14,12 +15,14 @@ const makeFolder = (): string => mkdtempSync(join(tmpdir(), 'ordersaga-store-'))
 
 storeContract('SQLite', { durable: true, shared: false }, () => {
   const folder = makeFolder()
+  let passed = 0
   return Promise.resolve({
     open: async () => {
-      const store = sqliteStore({ file: join(folder, 'sagas.db') })
+      const store = sqliteStore({ file: join(folder, 'sagas.db'), now: () => Date.now() + passed })
       await store.open()
       return store
     },
+    passes: async (ms) => void (passed += ms),
     drop: () => Promise.resolve(rmSync(folder, { recursive: true })),
     damage: (sagaId) => {
       const raw = new Libsql(join(folder, 'sagas.db'))
@@ -185,13 +188,48 @@ describe('a SQLite file', () => {
     await store.close()
   })
 
+  test('makes nothing old because its clock jumps, tells of it once, and forgets that when the clock is right', async () => {
+    const day = 86_400_000
+    const problems: Problem[] = []
+    let ahead = 0
+    const now = (): number => Date.now() + ahead
+    const opened = async () => {
+      const store = sqliteStore({ file, now, onProblem: (problem) => problems.push(problem) })
+      await store.open()
+      return store
+    }
+    const first = await opened()
+    await first.commit({ starts: [startOf({ status: 'COMPLETED', key: 'k' }, false)], moves: [] })
+    expect(await first.prune(30 * day, 10)).toBe(0)
+    ahead = 400 * day
+    for (let run = 0; run < 3; run += 1) expect(await first.prune(30 * day, 10)).toBe(0)
+    expect(problems).toEqual([
+      { what: expect.stringMatching(/^the clock of this machine is 399 days ahead/) as string, needsPerson: true },
+    ])
+    await first.close()
+    // Nor over starts: each makes it a day older at most.
+    for (let start = 0; start < 3; start += 1) {
+      const again = await opened()
+      expect(await again.prune(30 * day, 10)).toBe(0)
+      await again.close()
+    }
+    ahead = 0
+    const last = await opened()
+    const told = problems.length
+    expect(await last.prune(30 * day, 10)).toBe(0)
+    expect(problems).toHaveLength(told)
+    const again = await last.commit({ starts: [startOf({ key: 'k' })], moves: [] })
+    expect(again.starts).toMatchObject([{ kind: 'exists' }])
+    await last.close()
+  })
+
   test('that is vacuumed keeps the places of moves', async () => {
     const store = sqliteStore({ file })
     await store.open()
     const [ended, live] = [startOf({ status: 'COMPLETED' }, false), startOf()]
     await store.commit({ starts: [ended, live], moves: [] })
     const { next } = await store.moves(null)
-    await store.prune(at + 1, 1)
+    await store.prune(0, 1)
     await store.close()
     const raw = new Libsql(file)
     raw.exec('vacuum')
@@ -242,6 +280,68 @@ describe('a SQLite file', () => {
     await store.close()
     expect(await store.ready()).toBe(false)
     await expect(store.load(['x'])).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  test.each([
+    ['removed', (place: string) => rmSync(place, { recursive: true })],
+    ['moved away', (place: string) => renameSync(place, `${place}-moved`)],
+    [
+      'replaced',
+      (place: string) => {
+        renameSync(place, `${place}-moved`)
+        cpSync(`${place}-moved`, place, { recursive: true })
+      },
+    ],
+  ])('whose folder is %s while it is open takes nothing more, and is not ready', async (_how, happens) => {
+    const store = sqliteStore({ file })
+    await store.open()
+    await store.commit({ starts: [startOf()], moves: [] })
+    expect(await store.ready()).toBe(true)
+    happens(dirname(file))
+    const refusal = {
+      code: 'unwritable',
+      message: `${file} was removed while it was in use. Stop this process, put the file back or move its folder away, and start again.`,
+      cause: { code: 'removed' },
+    }
+    await expect(store.commit({ starts: [startOf()], moves: [] })).rejects.toMatchObject(refusal)
+    await expect(store.count({})).rejects.toMatchObject(refusal)
+    await expect(store.transaction(() => undefined)).rejects.toMatchObject(refusal)
+    expect(await store.ready()).toBe(false)
+    await store.close()
+  })
+
+  test('that is gone when a transaction of the caller ends keeps nothing of that; back at its place, all is as it was', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    const start = startOf()
+    const started = store.transaction(async (tx) => {
+      await store.commitIn(tx, start)
+      renameSync(file, `${file}-moved`)
+    })
+    await expect(started).rejects.toMatchObject({ code: 'unwritable' })
+    renameSync(`${file}-moved`, file)
+    expect(await store.ready()).toBe(true)
+    expect(await store.count({})).toBe(0)
+    expect((await store.commit({ starts: [start], moves: [] })).starts).toEqual([{ kind: 'started' }])
+    await store.close()
+  })
+
+  test('that has no room for a batch stores nothing of it, can be read, and takes it when there is room', async () => {
+    const store = sqliteStore({ file })
+    await store.open()
+    const saga = startOf()
+    await store.commit({ starts: [saga], moves: [] })
+    await store.transaction((tx) => tx.exec('pragma max_page_count = 20'))
+    const batch = {
+      starts: [startOf({ key: 'k' }), startOf({ input: 'x'.repeat(200_000) })],
+      moves: [moveOf(saga.saga)],
+    }
+    await expect(store.commit(batch)).rejects.toMatchObject({ code: 'unwritable', cause: { code: 'SQLITE_FULL' } })
+    expect((await store.load([saga.saga.id])).sagas).toEqual([saga.saga])
+    expect(await store.count({})).toBe(1)
+    await store.transaction((tx) => tx.exec('pragma max_page_count = 100000'))
+    expect(await store.commit(batch)).toEqual({ starts: [{ kind: 'started' }, { kind: 'started' }], moves: ['moved'] })
+    await store.close()
   })
 
   test('that refuses a row keeps nothing of its batch', async () => {

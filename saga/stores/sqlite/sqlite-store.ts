@@ -4,6 +4,8 @@
  * The driver is synchronous; a batch is one transaction of prepared statements, so its size bounds how long the event
  * loop is held (256 moves take a few milliseconds).
  */
+import { KeptTime } from '../../kept-time.ts'
+import type { OnProblem } from '../../problem.ts'
 import { conflictOf, differing, without } from '../definitions.ts'
 import { jsonOf } from '../json.ts'
 import { countIn, positionText } from '../moves.ts'
@@ -54,8 +56,10 @@ export type { SqliteTransaction } from './database.ts'
 export interface SqliteStoreOptions {
   /** The file; its folder is made where it is missing. `:memory:` keeps nothing. */
   readonly file: string
-  /** Unix milliseconds; heartbeats of the one process are kept by it. */
+  /** Unix milliseconds; heartbeats of the one process are kept by it, and the age of ended sagas. */
   readonly now?: () => number
+  /** Told where the clock is so far ahead that ended sagas are kept for longer. */
+  readonly onProblem?: OnProblem
   /** How long a transaction of the caller's may be open, during which the store does nothing else; 5,000 where none is given. */
   readonly transactionMs?: number
 }
@@ -75,11 +79,19 @@ export interface SqliteStore extends Store {
 
 /** @throws StoreError `unusable` where an option is wrong */
 export function sqliteStore(options: SqliteStoreOptions): SqliteStore {
-  checkOptions('sqliteStore', options, { file: aText, now: aFunction, transactionMs: milliseconds })
+  checkOptions('sqliteStore', options, {
+    file: aText,
+    now: aFunction,
+    onProblem: aFunction,
+    transactionMs: milliseconds,
+  })
   if ((options as SqliteStoreOptions | undefined)?.file === undefined)
     throw new StoreError('unusable', `sqliteStore needs the file to keep sagas in: sqliteStore({ file: 'sagas.db' }).`)
   return new FileStore(options)
 }
+
+/** So much of the time may be lost with a process: sagas are then kept for as much longer. */
+const rememberedMs = 3_600_000
 
 type Value = string | number | null
 
@@ -97,7 +109,7 @@ const moveValues = valuesIn(moveColumns)
 const entryValues = valuesIn(entryColumns)
 
 // Made once: a text put together for each row would be hashed for each row.
-const insertSaga = `insert into saga (${namesOf(sagaColumns)}) values ${marks(Object.keys(sagaColumns).length)} on conflict do nothing`
+const insertSaga = `insert into saga (${namesOf(sagaColumns)}, stored_at) values ${marks(Object.keys(sagaColumns).length + 1)} on conflict do nothing`
 const entryMarks = marks(Object.keys(entryColumns).length + 1)
 const insertEntry = `insert into saga_history (${namesOf(entryColumns)}, state) values ${entryMarks}`
 /** A call of the driver costs as much as a row: history goes in by several rows a call. */
@@ -111,7 +123,7 @@ const argument = (name: keyof typeof moveColumns): string => `?${Object.keys(mov
 const updateSaga = `update saga set
   seq = ${argument('to_seq')}, state_seq = iif(${argument('state')} is null, state_seq, ${argument('to_seq')}),
   status = ${argument('status')}, business_key = ${argument('business_key')}, owner = ${argument('owner')},
-  live = ${argument('live')}, updated_at = ${argument('updated_at')}
+  live = ${argument('live')}, updated_at = ${argument('updated_at')}, stored_at = ?${Object.keys(moveColumns).length + 1}
   where id = ${argument('id')} and seq = ${argument('from_seq')}`
 
 class FileStore implements SqliteStore {
@@ -119,12 +131,16 @@ class FileStore implements SqliteStore {
   readonly #database: Database
   readonly #transactionMs: number
   readonly #processes: Processes
+  readonly #now: () => number
+  readonly #time: KeptTime
   readonly #watchers = new Set<StoreWatcher>()
 
-  constructor({ file, now = Date.now, transactionMs = 5_000 }: SqliteStoreOptions) {
+  constructor({ file, now = Date.now, transactionMs = 5_000, onProblem }: SqliteStoreOptions) {
     this.#database = new Database(file)
     this.#transactionMs = transactionMs
     this.#processes = new Processes(now)
+    this.#now = now
+    this.#time = new KeptTime({ now, onProblem })
   }
 
   open(): Promise<void> {
@@ -323,14 +339,15 @@ class FileStore implements SqliteStore {
     )
   }
 
-  prune(before: number, limit: number): Promise<number> {
+  prune(retainMs: number, limit: number): Promise<number> {
     return this.#database.atomically(() => {
+      const latest = this.#oldBy() - retainMs
       const ids = this.#all<{ id: string }>(
         // A saga is never moved before it was made: its age in the index says where to look.
         `select id from saga
-         where status in ${endedStatuses} and created_at < ?1 and live = 0 and updated_at < ?1
+         where status in ${endedStatuses} and created_at <= ?1 and live = 0 and updated_at <= ?1 and stored_at <= ?1
          limit ?2`,
-        [before, limit],
+        [latest, limit],
       )
       for (const { id } of ids) {
         this.#sql('delete from saga_history where saga_id = ?').run(id)
@@ -348,12 +365,25 @@ class FileStore implements SqliteStore {
   }
 
   ready(): Promise<boolean> {
-    return this.#database.alone(() => this.#sql('select 1').get() !== undefined).catch(() => false)
+    return this.#database
+      .atomically(() => this.#sql('update saga_readiness set checks = checks + 1').run().changes === 1)
+      .catch(() => false)
   }
 
   async close(): Promise<void> {
     await this.#database.close()
     this.#processes.free()
+  }
+
+  /** The time by which sagas are old; remembered for the next process. */
+  #oldBy(): number {
+    const { known, newest } = this.#one(
+      `select (select at from saga_clock) as known, (select max(stored_at, updated_at) from saga order by created_at desc limit 1) as newest`,
+    ) as { readonly known: number | null; readonly newest: number | null }
+    const at = this.#time.next(known ?? newest)
+    if (known === null || Math.abs(at - known) > rememberedMs)
+      this.#sql('insert or replace into saga_clock values (1, ?)').run(at)
+    return at
   }
 
   #identity(): string {
@@ -395,7 +425,7 @@ class FileStore implements SqliteStore {
 
   #start(start: Start, written: Value[][]): StartResult {
     const entry = [...entryValues(start.entry), null] // throws before anything is written, which the caller may keep
-    const { changes } = this.#sql(insertSaga).run(sagaValues(start))
+    const { changes } = this.#sql(insertSaga).run([...sagaValues(start), this.#now()])
     if (changes === 0) return this.#holder(start.saga)
     written.push(entry)
     return { kind: 'started' }
@@ -413,7 +443,7 @@ class FileStore implements SqliteStore {
 
   #move(move: Move, written: Value[][]): 'moved' | 'stale' {
     const values = moveValues(move)
-    const { changes } = this.#sql(updateSaga).run(values)
+    const { changes } = this.#sql(updateSaga).run([...values, this.#now()])
     if (changes === 0) return 'stale'
     const state = values.at(-1) ?? null
     for (const entry of move.entries) written.push([...entryValues(entry), entry.seq === move.toSeq ? state : null])

@@ -159,8 +159,9 @@ test.each([
   [{}, 'sqliteStore needs the file'],
   [{ file: '' }, 'file of sqliteStore must be a text'],
   [{ file: 5 }, 'file of sqliteStore must be a text'],
-  [{ path: 'x' }, "sqliteStore has no option 'path': it takes file, now, transactionMs"],
+  [{ path: 'x' }, "sqliteStore has no option 'path': it takes file, now, onProblem, transactionMs"],
   [{ file: 'x', now: 5 }, 'now of sqliteStore must be a function'],
+  [{ file: 'x', onProblem: 5 }, 'onProblem of sqliteStore must be a function'],
   [{ file: 'x', transactionMs: NaN }, 'transactionMs of sqliteStore must be a whole number of milliseconds'],
 ])('options %j are refused', (options, why) => {
   expect(() => sqliteStore(options as unknown as SqliteStoreOptions)).toThrow(

@@ -10,7 +10,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Kysely, Migrator, sql, type Migration } from 'kysely'
 import { DatabaseError, isContention } from './errors.ts'
-import { postgresDialect } from './postgres.ts'
+import { postgresDialect, takeRoom } from './postgres.ts'
 import { sqliteDialect } from './sqlite.ts'
 
 export type DatabaseTarget =
@@ -45,7 +45,7 @@ export async function openDatabase<S>(
   const db = await (target.kind === 'sqlite'
     ? openFile<S>(target.file, migrations)
     : openServer<S>(target.url, target.limitMs ?? statementMs, migrations))
-  return { db, dialect: target.kind, ready: readiness(db), close: () => db.destroy() }
+  return { db, dialect: target.kind, ready: () => isWritable(db, target.kind), close: () => db.destroy() }
 }
 
 const statementMs = 20_000
@@ -83,23 +83,18 @@ async function migrated(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Probes that come within a second share one commit. */
-const readyMs = 1_000
-
 /** A database that can be read tells nothing: it may have become a replica, or its disk may be full. */
-function readiness<S>(db: Kysely<S>): () => Promise<boolean> {
-  let written = -Infinity
-  return async () => {
-    if (performance.now() - written < readyMs) return true
-    try {
-      await sql`insert into readiness (id, checks) values (1, 1) on conflict (id) do update set checks = excluded.checks`.execute(
-        db,
+async function isWritable<S>(db: Kysely<S>, dialect: DatabaseTarget['kind']): Promise<boolean> {
+  try {
+    await db.transaction().execute(async (tx) => {
+      if (dialect === 'postgres') await takeRoom(tx)
+      await sql`insert into readiness (id, checks) values (1, 1) on conflict (id) do update set checks = readiness.checks + 1`.execute(
+        tx,
       )
-      written = performance.now()
-      return true
-    } catch {
-      return false
-    }
+    })
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -40,6 +40,7 @@ export function isContention(error: unknown): boolean {
 
 const awayCodes = new Set([
   'unavailable', // as a saga store says it
+  'unwritable',
   'removed',
   'ECONNREFUSED',
   'ECONNRESET',
@@ -77,9 +78,19 @@ export function isAway(error: unknown): boolean {
 /** Why, in a client's words, and whether what was under way is known not to be stored. */
 export function whyAway(error: unknown): string {
   const code = driverCode(error)
+  // A saga store has said so in its own words, for operators.
+  if (code === 'unwritable')
+    return refusal(causeOf(error)) ?? 'the database can store nothing now, and nothing was changed'
+  return refusal(error) ?? 'the database does not answer, and whether this took effect is not known'
+}
+
+function refusal(error: unknown): string | null {
+  const code = driverCode(error)
   if (code === 'SQLITE_FULL' || code === '53100') return 'the disk of the database is full, and nothing was changed'
   if (code === 'removed') return 'the file of the database was removed, and nothing was changed'
   if (code === '25006' || code.startsWith('SQLITE_READONLY'))
     return 'the database can only be read now, and nothing was changed'
-  return 'the database does not answer, and whether this took effect is not known'
+  return null
 }
+
+const causeOf = (error: unknown): unknown => (error instanceof Error ? error.cause : undefined)

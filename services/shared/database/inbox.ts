@@ -6,7 +6,7 @@
 import { CompiledQuery, type Migration, type Transaction } from 'kysely'
 import type { DurableInbox, StoredReply } from 'ordersaga/inbox'
 import { postgresInboxOver } from 'ordersaga/participant/postgres-inbox'
-import { sqliteInboxOver } from 'ordersaga/participant/sqlite-inbox'
+import { sqliteInboxOver, type SqliteInboxOptions } from 'ordersaga/participant/sqlite-inbox'
 import { isUnavailable, UnavailableError } from 'ordersaga/transport'
 import { retryContention, type Database } from './database.ts'
 import { isAway } from './errors.ts'
@@ -58,7 +58,7 @@ export function inboxAgeMigration(dialect: Database<never>['dialect']): Migratio
  */
 export function kyselyInbox<S extends InboxTables>(
   database: Database<S>,
-  now: () => number = Date.now,
+  options: Omit<SqliteInboxOptions, 'table'> = {},
 ): DurableInbox<Transaction<S>> {
   const inboxOver =
     database.dialect === 'postgres' ? postgresInboxOver<Transaction<S>> : sqliteInboxOver<Transaction<S>>
@@ -75,6 +75,6 @@ export function kyselyInbox<S extends InboxTables>(
       },
       query: async (tx, text, values) => (await tx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
     },
-    { table: 'inbox', now },
+    { table: 'inbox', ...options },
   )
 }

@@ -7,7 +7,7 @@
  *   beyond that is given up, with what was under way on it.
  */
 import pg from 'pg'
-import { PostgresDialect, type PostgresPool } from 'kysely'
+import { PostgresDialect, sql, type PostgresPool, type QueryExecutorProvider } from 'kysely'
 import { DatabaseError, driverCode } from './errors.ts'
 
 const int8 = 20
@@ -85,6 +85,15 @@ function withoutSilent(pool: pg.Pool): PostgresPool {
       return { query: own as Connected['query'], release: () => client.release() }
     },
   }
+}
+
+/**
+ * Some 100 kB beside the tables, gone at once: a full disk refuses that, while it may still take an update that fits into
+ * its page.
+ */
+export async function takeRoom(tx: QueryExecutorProvider): Promise<void> {
+  await sql`set local work_mem = '64kB'`.execute(tx)
+  await sql`select count(*) from generate_series(1, 5000)`.execute(tx)
 }
 
 type Connected = Awaited<ReturnType<PostgresPool['connect']>>

@@ -12,17 +12,15 @@ export interface RetentionOptions {
   readonly inbox: Pick<DurableInbox<never>, 'removeOld'>
   /** Replies are kept this long, in milliseconds: for as long as their commands may come again. */
   readonly retainMs: number
-  /** Unix milliseconds; by `keptTime`, which no clock that jumps can hurry. */
-  readonly now: () => Promise<number>
   readonly onProblem: (error: unknown) => void
 }
 
 /** Looks every hour until it is stopped; gives back what stops it, after the statement in hand. */
 export function startRetention(options: RetentionOptions): () => Promise<void> {
-  const { inbox, retainMs, now, onProblem } = options
+  const { inbox, retainMs, onProblem } = options
   const worker = openWorker({
     // A statement's worth at a time, with a pause for what the service is there for.
-    look: async () => ((await inbox.removeOld((await now()) - retainMs)) > 0 ? pauseMs : everyMs),
+    look: async () => ((await inbox.removeOld(retainMs)) > 0 ? pauseMs : everyMs),
     longestPauseMs: everyMs,
     firstRetryMs: everyMs,
     onProblem,

@@ -23,11 +23,19 @@ import {
   type SqliteDialectConfig,
 } from 'kysely'
 import { DatabaseError, driverCode } from './errors.ts'
+import { turn } from '../turns.ts'
 
 /** Long enough for another process's transaction, short enough that a stuck one is reported and not waited for. */
 const busyTimeoutMs = 2_000
 
 class ImmediateDriver extends SqliteDriver {
+  override async acquireConnection(): Promise<DatabaseConnection> {
+    const connection = await super.acquireConnection()
+    // By then it is this one's turn at the database: whoever waited for that in the queue has had his.
+    await turn()
+    return connection
+  }
+
   override async beginTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('begin immediate'))
   }

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { connectionCame } from '../turns.ts'
 import type { HttpServer } from './server.ts'
 
 export interface ConnectionLimits {
@@ -44,6 +45,7 @@ export class Connections {
   watch(server: HttpServer): void {
     const bySocket = new WeakMap<Socket, Connection>()
     server.server.on('connection', (socket: Socket) => {
+      connectionCame()
       const connection = { socket, server, client: socket.remoteAddress ?? '', requests: new Set<IncomingMessage>() }
       if (!this.#makeRoom(connection)) return void socket.end(tooMany, () => socket.destroy())
       bySocket.set(socket, connection)

@@ -8,6 +8,8 @@ export type Ready = () => Promise<Readonly<Record<string, boolean>>>
 /** A part that takes longer to answer is of no use to a request either. */
 const patienceMs = 2_000
 
+const freshMs = 1_000
+
 const partsSchema = z.record(z.string(), z.boolean())
 const failedSchema = z.array(z.string()).describe('The parts that do not answer')
 
@@ -20,20 +22,25 @@ interface Findings {
 export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => boolean): void {
   let asking: Promise<Findings> | null = null
 
-  /** Requests that come while the parts are being asked share the answer: probes are no way to load a database. */
+  /** Probes are no way to load a database: they share an answer, and one that is good for a second more. */
   const ask = (): Promise<Findings> => {
     if (isClosing()) return Promise.resolve(stopping)
-    asking ??= findings(ready, (err) => server.log.warn({ err }, 'the readiness check failed')).finally(() => {
-      asking = null
+    asking ??= findings(ready, (err) => server.log.warn({ err }, 'the readiness check failed')).then((found) => {
+      const askAgain = (): void => void (asking = null)
+      if (found.failed.length === 0) setTimeout(askAgain, freshMs).unref()
+      else askAgain()
+      return found
     })
     return asking
   }
 
+  const config = { isUrgent: true } as const
   const operations = { tags: ['operations'] }
 
   server.get(
     '/health',
     {
+      config,
       schema: {
         ...operations,
         summary: 'Healthy while every part of the service answers',
@@ -53,6 +60,7 @@ export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => b
   server.get(
     '/health/live',
     {
+      config,
       schema: {
         ...operations,
         summary: 'The process runs',
@@ -65,6 +73,7 @@ export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => b
   server.get(
     '/health/ready',
     {
+      config,
       schema: {
         ...operations,
         summary: 'Whether requests can be served now, part by part',

@@ -28,8 +28,16 @@ import { HttpError } from './http-error.ts'
 import { serveMetrics } from './metrics.ts'
 import { allowOrigins, knownPages } from './origins.ts'
 import { logRequests } from './request-log.ts'
+import { turn } from '../turns.ts'
 
 export type HttpServer = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, Logger, ZodTypeProvider>
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** It costs next to nothing, and is answered before all that waits for its turn. */
+    readonly isUrgent?: true
+  }
+}
 
 export interface HttpServerOptions {
   /** Of the OpenAPI page. */
@@ -94,6 +102,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   const readers = [...(options.allowedOrigins ?? []), ...origins]
   refuseForeignPages(server, { hosts, origins: [...knownPages, ...readers] })
   const isClosing = closeInOrder(server, connections)
+  // Last: what comes before the end of the server has come, however long it waits for its turn.
+  server.addHook('onRequest', async ({ routeOptions }) => {
+    if (routeOptions.config.isUrgent !== true) await turn()
+  })
   if (readers.length > 0) allowOrigins(server, readers)
   await describeRoutes(server, options)
   serveHealth(server, options.ready, isClosing)

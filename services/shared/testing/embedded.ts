@@ -34,6 +34,8 @@ export interface Embedded {
   readonly urls: Readonly<Record<'user' | 'order' | 'payment' | 'timer' | 'sagas' | 'deliveries', string>>
   readonly transport: Transport
   readonly gate: Gate
+  /** Where the files are. */
+  readonly folder: string
   close(): Promise<void>
 }
 
@@ -42,6 +44,8 @@ export interface EmbeddedOptions {
   readonly timerMs?: number
   /** A server on which each service has a database of its own; files where none is given. */
   readonly postgresUrl?: string
+  /** Where the folder of the files is made; among the temporary ones where none is given. */
+  readonly within?: string
   /** Writes what is to be found at the start; the store is open. */
   readonly prepare?: (store: Store) => Promise<void>
 }
@@ -49,8 +53,8 @@ export interface EmbeddedOptions {
 const halfAnHourMs = 30 * 60_000
 
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embedded> {
-  const { timerMs = halfAnHourMs, prepare, postgresUrl } = options
-  const folder = mkdtempSync(join(tmpdir(), 'ordersaga-'))
+  const { timerMs = halfAnHourMs, prepare, postgresUrl, within = tmpdir() } = options
+  const folder = mkdtempSync(join(within, 'ordersaga-'))
   const { transport, gate } = gated(memoryTransport())
   const common = { transport, host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }), now: Date.now }
   const target = (name: string): DatabaseTarget =>
@@ -94,6 +98,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
     },
     transport,
     gate,
+    folder,
     async close() {
       for (const service of services.toReversed()) await service.close()
       await transport.close()
