@@ -19,6 +19,7 @@ import { auditPayments } from './audit.ts'
 import { paymentCommands, type PaymentContext } from './commands.ts'
 import { unknownMs } from './due.ts'
 import type { Gateway } from './gateway.ts'
+import { releaseFunds, releasePayment } from './messages.ts'
 import { moneyMover } from './money-mover.ts'
 import { findByOrder } from './rows.ts'
 import { sandboxGateway } from './sandbox-gateway.ts'
@@ -26,7 +27,14 @@ import { paymentMigrations, type PaymentTables } from './schema.ts'
 import { endOverdue } from './upkeep.ts'
 
 type Verb =
-  'authorise' | 'authorise again' | 'revert' | 'revert again' | 'revert by command' | 'release' | 'release again'
+  | 'authorise'
+  | 'authorise again'
+  | 'revert'
+  | 'revert again'
+  | 'revert by command'
+  | 'release'
+  | 'release again'
+  | 'release by order'
 
 interface Delivery {
   readonly verb: Verb
@@ -69,11 +77,11 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
     async function serve(message: Message, stop: () => Promise<void>): Promise<Message[]> {
       const said: Message[] = []
       const problems: Problem[] = []
-      let handler: BatchHandler | undefined
+      const handlers = new Map<string, BatchHandler>()
       const transport: Transport = {
         publish: async (_channel, messages) => void said.push(...messages),
-        subscribe: async (_channel, _group, given) => {
-          handler = given
+        subscribe: async (channel, _group, handler) => {
+          handlers.set(channel, handler)
           return { close: async () => undefined }
         },
         ready: async () => true,
@@ -95,7 +103,9 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
         handlers: paymentCommands(context(database.db.withPlugin(stopping(stop)), stoppingGateway(database, stop))),
         onProblem: (problem) => problems.push(problem),
       }).attach(transport)
-      const failed = (await handler?.([message])) ?? []
+      const { commandChannel } = message.type === releaseFunds.type ? releaseFunds : releasePayment
+      const failed = await handlers.get(commandChannel)?.([message])
+      if (failed === undefined) throw new Error(`nobody reads ${commandChannel}`)
       if (failed.length > 0) throw new Error(failed[0]?.reason, { cause: problems })
       return said
     }
@@ -122,7 +132,11 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
           // Who asks before there is a payment cannot name it, and is refused for good.
           const payment_id = (await findByOrder(database.db, order))?.payment_id ?? 'not there yet'
           const payload = { payment_id, runner_id: 'runner_1', runner_connect_account_id: 'acct_1' }
-          return { ...envelope, type: 'release_payment', payload }
+          return { ...envelope, type: releasePayment.type, payload }
+        }
+        case 'release by order': {
+          const runnerPaymentInfo = { runner_id: 'runner_1', stripeConnectAccountId: 'acct_1' }
+          return { ...envelope, type: releaseFunds.type, payload: { order_id: order, runnerPaymentInfo } }
         }
       }
     }
@@ -211,7 +225,11 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
     }
 
     test.each([
-      ['order', 'revert', delivery('authorise', 'authorise again', 'revert', 'revert again', 'release')],
+      [
+        'order',
+        'revert',
+        delivery('authorise', 'authorise again', 'revert', 'revert again', 'release', 'release by order'),
+      ],
       ['command', 'revert by command', delivery('authorise', 'revert', 'revert by command', 'release')],
     ] as const)(
       'an undo that names the %s leaves nothing held or taken, whoever came first or died',
@@ -242,7 +260,9 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
         fc.asyncProperty(
           fc.scheduler(),
           fc.constantFrom(...cards),
-          fc.array(delivery('authorise', 'authorise again', 'release', 'release again'), { maxLength: 5 }),
+          fc.array(delivery('authorise', 'authorise again', 'release', 'release again', 'release by order'), {
+            maxLength: 5,
+          }),
           delivery('authorise'),
           async (scheduler, card, others, authorise) => {
             const order = `kept-${(count += 1)}`
@@ -254,7 +274,7 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
             }
             expect(left.money).toBe(1)
             const released = [...answers].some(
-              ([id, said]) => id.includes('release') && [...said][0]?.includes('SUCCEEDED') === true,
+              ([id, said]) => id.includes('release') && /SUCCEEDED|funds_released/.test([...said][0] ?? ''),
             )
             expect(left.transfers).toBe(released ? 1 : 0)
             expect(left.status === 'SUCCEEDED').toBe(released)
@@ -268,7 +288,7 @@ export function paymentRacesContract(name: string, newPlace: NewPlace, runs: num
         fc.asyncProperty(
           fc.scheduler(),
           fc.constantFrom('pm_sandbox_ok', 'pm_sandbox_release_fails'),
-          fc.array(delivery('release', 'release again', 'revert'), { minLength: 1, maxLength: 4 }),
+          fc.array(delivery('release', 'release again', 'release by order', 'revert'), { minLength: 1, maxLength: 4 }),
           delivery('revert'),
           async (scheduler, card, others, revert) => {
             const order = `both-${(count += 1)}`
