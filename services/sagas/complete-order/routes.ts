@@ -63,6 +63,7 @@ export function completeOrderRoutes(shell: Shell, { definition, orders }: Comple
     operationId: 'follow_order_completion',
     tells: 'states',
     presenter,
+    failure: Problem,
     unknown: (sagaId) => ({ error: `There is no saga ${sagaId}.` }),
   })
 }

@@ -30,12 +30,14 @@ export interface UpdatesRoute {
   /** `moves`: every move, the past ones first. `states`: the state now, then the state after what follows. */
   readonly tells: 'moves' | 'states'
   readonly presenter: Presenter
+  /** The shape of a failure, as the service's clients know it; `Failure` where none is given. */
+  readonly failure?: z.ZodType
   /** What is told, with 200, of a saga that is not there; 404 where none is given. */
   readonly unknown?: (sagaId: string) => object
 }
 
 export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRoute): void {
-  const { path, operationId, tells, presenter, unknown } = route
+  const { path, operationId, tells, presenter, unknown, failure = Failure } = route
   server.get(
     path,
     {
@@ -50,8 +52,8 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
         response: {
           200: streamOf(tells === 'moves' ? Move : presenter.view),
           204: z.null().describe('Nothing more is to come'),
-          ...refusedAs(Failure),
-          404: Failure,
+          ...refusedAs(failure),
+          ...(unknown === undefined ? { 404: failure } : {}),
         },
       },
     },
