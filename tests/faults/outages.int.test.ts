@@ -46,7 +46,7 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
 
   /** Lets orders come in while something happens, then checks that nothing was lost, doubled or left behind. */
   async function underLoad(what: string, happening: () => Promise<string>): Promise<void> {
-    const load = new Load(random, system.sagaUrls)
+    const load = new Load(random, system.urls('create-order'))
     const loading = load.run(perSecond)
     await until('orders come in', minute, () => load.acknowledged.length > perSecond, system.tails)
     const happened = await happening()
@@ -134,7 +134,7 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
 
   /** The second orchestrator killed while it has sagas: between a look and the kill they may end, and then it is in vain. */
   async function killedWithSagas(): Promise<{ owner: string; orphans: number; killedAt: number }> {
-    const [, url = ''] = system.sagaUrls
+    const [, url = ''] = system.urls('create-order')
     const killed = { owner: '', orphans: 0, killedAt: 0 }
     await until('it is killed with sagas of its own', 5 * minute, async () => {
       await system.start('create-order-2')
