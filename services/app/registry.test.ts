@@ -14,6 +14,12 @@ test('no two services share a name, a port, a variable or a database', () => {
   expect(new Set(own).size).toBe(own.length)
 })
 
+test('no two orchestrators keep their sagas under the same keys in Redis', () => {
+  const prefixes = services.filter(({ keeps }) => keeps === 'sagas').map(({ redisPrefix }) => redisPrefix)
+  expect(prefixes).not.toContain(undefined)
+  expect(new Set(prefixes).size).toBe(prefixes.length)
+})
+
 test('whoever is commanded reads its commands, and is answered to somebody', () => {
   const read = new Set<string>(services.flatMap(({ reads }) => reads))
   const published = new Set<string>(services.flatMap(({ publishes }) => publishes))

@@ -43,6 +43,8 @@ interface Described<Name extends string> {
   readonly database: string
   /** What it keeps there: rows of its own, or the sagas that it orchestrates, which may also be in Redis. */
   readonly keeps: 'rows' | 'sagas'
+  /** What its keys in Redis begin with, where sagas are kept there: orchestrators may share a server. */
+  readonly redisPrefix?: string
   /** The channels that it reads. */
   readonly reads: readonly string[]
   /** The channels on which it speaks unasked, answers and commands included. */
@@ -145,6 +147,7 @@ export const services = [
     port: { variable: 'CREATE_ORDER_PORT', usual: 3101 },
     url: 'CREATE_ORDER_SAGA_URL',
     database: 'create_order_saga_db',
+    redisPrefix: 'ordersaga',
     ...asOrchestratorOf(['user', 'order', 'payment', 'timer']),
     /** How long a runner has to accept an order. */
     variables: { ORDER_TIMER_MINUTES: minutes(30) },
@@ -158,6 +161,7 @@ export const services = [
     port: { variable: 'COMPLETE_ORDER_PORT', usual: 3104 },
     url: 'COMPLETE_ORDER_SAGA_URL',
     database: 'complete_order_saga_db',
+    redisPrefix: 'complete-order',
     keeps: 'sagas',
     reads: [completeOrderChannels.events],
     publishes: [completeOrderChannels.commands],

@@ -66,7 +66,7 @@ async function start(
   try {
     const targets = chosen.map((service) => ({ service, target: targetOf(service, config, urlOf) }))
     for (const { service, target } of targets)
-      if (service.keeps === 'sagas') stores.set(service.name, sagaStore(target, config, log))
+      if (service.keeps === 'sagas') stores.set(service.name, sagaStore(service, target, config, log))
     // The saga stores first: their lock keeps a second process out before anything is touched.
     for (const store of stores.values()) await store.open()
     for (const { service, target } of targets) {
@@ -109,9 +109,13 @@ function targetOf(service: Service, config: Config, urlOf: UrlOf): DatabaseTarge
 const fileOf = (database: string): string => `${database.replace(/_db$/, '').replaceAll('_', '-')}.db`
 
 /** Redis where it is named, else where the service's rows would be. */
-function sagaStore(target: DatabaseTarget, config: Config, log: Logger): Store {
+function sagaStore({ redisPrefix }: Service, target: DatabaseTarget, config: Config, log: Logger): Store {
   if (config.REDIS_HOST !== undefined)
-    return redisStore({ url: redisUrl(config, config.REDIS_HOST), acceptLoss: config.REDIS_ACCEPT_LOSS })
+    return redisStore({
+      url: redisUrl(config, config.REDIS_HOST),
+      ...(redisPrefix === undefined ? {} : { prefix: redisPrefix }),
+      acceptLoss: config.REDIS_ACCEPT_LOSS,
+    })
   if (target.kind === 'sqlite') return sqliteStore({ file: target.file })
   return postgresStore({ connectionString: target.url, createDatabase: true, onProblem: logProblems(log) })
 }
