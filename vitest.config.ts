@@ -9,7 +9,7 @@ const failingServers = ['**/*-faults.int.test.ts']
 const wholeSystems = ['tests/e2e/**/*.test.ts', 'tests/faults/**/*.test.ts']
 const servers = ['**/*.int.test.ts', 'tests/package/**/*.test.ts']
 /** One short round of a whole system, and of killing it, on the embedded default. */
-const short = ['tests/e2e/orders.test.ts', 'tests/faults/kill.test.ts']
+const short = ['tests/e2e/systems.test.ts', 'tests/faults/kill.test.ts']
 const nothing = ['**/node_modules/**', '**/dist/**']
 
 export default defineConfig({

@@ -1,4 +1,0 @@
-import { ordersContract } from './orders.contract.ts'
-
-ordersContract('embedded')
-ordersContract('SQLite and HTTP')

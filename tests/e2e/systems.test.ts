@@ -1,0 +1,4 @@
+import { systemContract } from './system.contract.ts'
+
+systemContract('embedded')
+systemContract('SQLite and HTTP')
