@@ -6,6 +6,10 @@ import { installedPart, startPrivatePart } from '../kit/private-part.ts'
 suiteOn('PostgreSQL', await installedPart('postgresql'), 'with a PostgreSQL of its own', (part) => {
   killContract('PostgreSQL', async () => {
     const server = await startPrivatePart(part)
-    return { kind: 'postgres', url: server.url, remove: () => server.remove() }
+    return {
+      place: { kind: 'postgres', url: server.url },
+      variables: () => ({ DATABASE_URL: server.url }),
+      remove: () => server.remove(),
+    }
   })
 })

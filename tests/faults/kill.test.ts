@@ -1,9 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { openHost } from '../kit/hosts.ts'
 import { killContract } from './kill.contract.ts'
 
-killContract('SQLite', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'ordersaga-kill-'))
-  return { kind: 'sqlite', folder, remove: async () => rmSync(folder, { recursive: true, force: true }) }
-})
+killContract('SQLite', () => openHost('embedded'))
