@@ -16,7 +16,7 @@ const longer = {
     'all services as processes on six combinations of servers, twenty rounds of kill -9, upgrades, outages',
 }
 /** One short round of a whole system, and of killing it, on the embedded default. */
-const short = ['tests/e2e/orders.test.ts', 'tests/faults/kill.test.ts']
+const short = ['tests/e2e/systems.test.ts', 'tests/faults/kill.test.ts']
 const nothing = ['**/node_modules/**', '**/dist/**']
 
 export default defineConfig({

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { readConfig } from './config.ts'
-import { peers, services } from './registry.ts'
+import { orchestrators, peers, services } from './registry.ts'
 
 test('no two services share a name, a port, a variable or a database', () => {
   const own = [
@@ -8,6 +8,11 @@ test('no two services share a name, a port, a variable or a database', () => {
     ...peers.flatMap(({ url, database }) => [url, database]),
   ]
   expect(new Set(own).size).toBe(own.length)
+})
+
+test('no two orchestrators keep their sagas under the same keys in Redis', () => {
+  const prefixes = orchestrators.map(({ redisPrefix }) => redisPrefix)
+  expect(new Set(prefixes).size).toBe(prefixes.length)
 })
 
 test('whoever is commanded reads its commands, and is answered to somebody', () => {

@@ -61,18 +61,27 @@ interface Found {
   readonly behind: readonly Place[]
   /** Where its data is: a database of this name on PostgreSQL, else a file. */
   readonly database: string
-  /** What the keys of its sagas begin with in Redis; `ordersaga-<name>` where none is given. */
-  readonly redisPrefix?: string
+}
+
+type More<Keeps extends Kept> = (Keeps extends 'nothing' ? unknown : Found) &
+  (Keeps extends 'sagas' ? Orchestrating : unknown)
+
+/** Of an orchestrator. */
+interface Orchestrating {
+  /** What the keys of its sagas begin with in Redis, which several may share. */
+  readonly redisPrefix: string
 }
 
 type Opened<Name extends string, Keeps extends Kept> = Described<Name, Keeps> &
-  (Keeps extends 'nothing' ? unknown : Found) & {
+  More<Keeps> & {
     /** Variables that it alone has. */
     readonly variables: z.ZodRawShape
     /** @param variables those of the environment, checked */
     readonly open: (opening: Openings[Keeps], variables: object) => Promise<OpenService>
   }
 
+/** One that keeps sagas. */
+export type Orchestrator = Opened<string, 'sagas'>
 /** One that keeps something. */
 export type Peer<Name extends string = string> = Opened<Name, 'rows'> | Opened<Name, 'sagas'>
 export type Service<Name extends string = string> = Peer<Name> | Opened<Name, 'nothing'>
@@ -80,7 +89,7 @@ export type Service<Name extends string = string> = Peer<Name> | Opened<Name, 'n
 /** Opens with its own variables as their schemas give them. */
 function service<const Name extends string, Keeps extends Kept, Shape extends z.ZodRawShape>(
   described: Described<Name, Keeps> &
-    (Keeps extends 'nothing' ? unknown : Found) & {
+    More<Keeps> & {
       readonly variables: Shape
       readonly open: (opening: Openings[Keeps], variables: z.infer<z.ZodObject<Shape>>) => Promise<OpenService>
     },
@@ -188,6 +197,7 @@ export const services = [
     port: { variable: 'COMPLETE_ORDER_PORT', usual: 3104 },
     url: 'COMPLETE_ORDER_SAGA_URL',
     database: 'complete_order_saga_db',
+    redisPrefix: 'ordersaga-complete-order',
     keeps: 'sagas',
     reads: [completeOrderChannels.events],
     publishes: [completeOrderChannels.commands],
@@ -216,6 +226,9 @@ export const isServiceName = (name: string): name is ServiceName => (serviceName
 
 /** Those that keep something: others send to them, and they stand behind the front door. */
 export const peers = services.filter((service) => service.keeps !== 'nothing')
+
+/** Those that keep sagas. */
+export const orchestrators = services.filter((service) => service.keeps === 'sagas')
 
 export type PeerName = (typeof peers)[number]['name']
 

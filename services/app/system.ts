@@ -13,7 +13,16 @@ import type { DatabaseTarget } from '../shared/database/database.ts'
 import { logProblems } from '../shared/log/problems.ts'
 import type { OpenService } from '../shared/service.ts'
 import { serverUrl, type Config } from './config.ts'
-import { isPeerName, peers, serviceNamed, services, type Peer, type Service, type ServiceName } from './registry.ts'
+import {
+  isPeerName,
+  peers,
+  serviceNamed,
+  services,
+  type Orchestrator,
+  type Peer,
+  type Service,
+  type ServiceName,
+} from './registry.ts'
 import { connect } from './transport.ts'
 
 export interface System {
@@ -123,12 +132,7 @@ function targetOf(service: Peer, config: Config, urlOf: UrlOf): DatabaseTarget {
 const fileOf = (database: string): string => `${database.replace(/_db$/, '').replaceAll('_', '-')}.db`
 
 /** Redis where it is named, else where the service's rows would be. */
-function sagaStore(
-  { name, redisPrefix: prefix = `ordersaga-${name}` }: Peer,
-  target: DatabaseTarget,
-  config: Config,
-  log: Logger,
-): Store {
+function sagaStore({ redisPrefix: prefix }: Orchestrator, target: DatabaseTarget, config: Config, log: Logger): Store {
   if (config.REDIS_HOST !== undefined)
     return redisStore({ url: redisUrl(config, config.REDIS_HOST), prefix, acceptLoss: config.REDIS_ACCEPT_LOSS })
   if (target.kind === 'sqlite') return sqliteStore({ file: target.file, onProblem: logProblems(log) })

@@ -1,32 +1,24 @@
-/** What the system does for its users, on whatever it stands: the same tests on every host, against real processes. */
+/** What the system does for its customers, on whatever it stands. */
 import { randomUUID } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { auditServices } from '../kit/auditor.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../kit/until.ts'
 import { Client, type Saga } from '../kit/client.ts'
-import { openHost, type Host, type HostName } from '../kit/hosts.ts'
-import { startSystem, type System } from '../kit/system.ts'
+import type { System } from '../kit/system.ts'
+import type { Running } from './system.contract.ts'
 
 const minutes = 60_000
 
-export function ordersContract(name: HostName): void {
-  describe(`orders on ${name}`, () => {
-    let host: Host
+/** @param at once it runs */
+export function ordersContract(at: () => Running): void {
+  describe('orders', () => {
     let system: System
     let client: Client
+    let processOf: Running['processOf']
 
-    beforeAll(async () => {
-      host = await openHost(name)
-      system = await startSystem(host)
-      client = new Client(system)
-    }, 4 * minutes)
-    afterAll(async () => {
-      await system?.destroy()
-      await host?.remove()
-    }, minutes)
+    beforeAll(() => {
+      ;({ system, client, processOf } = at())
+    })
 
-    /** The process that a service runs in. */
-    const processOf = (service: string): string => (host.apart ? service : 'all')
     const expectUndone = async (saga: Saga): Promise<void> => {
       expect(await client.orderOf(saga)).toMatchObject({ orderStatus: 'CANCELLED' })
       expect(['REVERTED', 'FAILED', null]).toContain(await client.paymentOf(saga))
@@ -84,9 +76,6 @@ export function ordersContract(name: HostName): void {
       })
       expect(await client.saga(taken)).toMatchObject({ status: 'COMPLETED' })
       expect(await client.paymentOf(accepted)).toBe('AUTHORIZED')
-      // For the audit below an order is one that nobody has accepted.
-      const { status } = await client.send('POST', `${system.url('order')}/clearRunner`, { orderId: accepted.order_id })
-      expect(status).toBe(200)
     })
 
     test('an order that is cancelled at the Order Service is undone whole', { timeout: 3 * minutes }, async () => {
@@ -143,14 +132,6 @@ export function ordersContract(name: HostName): void {
       expect(sagas.map(({ status }) => status)).toEqual(
         customers.map((customer) => (customer === 'cust_declined' ? 'COMPENSATED' : 'COMPLETED')),
       )
-    })
-
-    test('asked to end, every process ends in order; the auditor finds nothing', { timeout: 3 * minutes }, async () => {
-      const codes = await system.stop()
-      expect(codes, system.tails()).toEqual(codes.map(() => 0))
-      const { problems, statuses } = await auditServices(host.place)
-      expect(problems).toEqual([])
-      expect(Object.keys(statuses)).toContain('COMPLETED')
     })
   })
 }

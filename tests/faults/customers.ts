@@ -1,16 +1,22 @@
 /**
- * Customers who order without end, some at a time, and remember what they were told.
+ * Customers who order without end, some at a time, and remember what they were told; and runners, who deliver some of it.
  *
  * Each has one saga in flight: places an order, perhaps places it again under the same key, perhaps cancels it, and follows
- * it to its end. Where the service dies under them, an order without an answer is placed again under its key later.
+ * it to its end. Where the service dies under them, an order without an answer is placed again under its key later, and a
+ * delivery taken up where it was left.
  */
+import type { System } from '../kit/system.ts'
+import { follow } from './follow.ts'
 import type { Random } from './random.ts'
+import { requestOf, Runners, type Ask } from './runners.ts'
 
 interface Order {
   readonly key: string
-  readonly body: string
+  readonly body: object
   readonly mayCancel: boolean
   readonly repeats: boolean
+  /** Where it completes. */
+  readonly delivers: boolean
 }
 
 const customers = [
@@ -19,9 +25,11 @@ const customers = [
   ['cust_lost_answer', 10],
   ['cust_no_card', 5],
   ['cust_slow', 5],
+  ['cust_release_fails', 10],
 ] as const
 
 export class Customers {
+  readonly runners: Runners
   readonly #random: Random
   /** Sagas by the key under which their start was acknowledged. */
   readonly acknowledged = new Map<string, string>()
@@ -31,44 +39,101 @@ export class Customers {
   readonly complaints: string[] = []
   /** Cancels that were taken. */
   cancels = 0
-  /** Sagas that are followed now. */
-  inFlight = 0
+  readonly #ask: Ask
   #unanswered: Order[] = []
+  /** Sagas whose orders a runner carries, or is to. */
+  #undelivered: string[] = []
   #count = 0
+  #following = 0
 
-  constructor(random: Random) {
+  constructor(random: Random, system: System) {
     this.#random = random
-  }
-
-  /** Orders until the service is gone: as many at a time as said. */
-  async order(url: string, atATime: number): Promise<void> {
-    await Promise.all(Array.from({ length: atATime }, () => this.#orderOn(url)))
-  }
-
-  /** Places the orders again whose answer never came. */
-  async orderAgain(url: string): Promise<void> {
-    for (const order of this.#unanswered.splice(0)) await this.#place(url, order)
-  }
-
-  async #orderOn(url: string): Promise<void> {
-    for (;;) {
-      const order = this.#unanswered.pop() ?? this.#newOrder()
-      let known = 0
-      try {
-        const saga = await this.#place(url, order)
-        known = 1
-        this.inFlight += known
-        if (order.repeats && (await this.#place(url, order)) !== saga) this.complaints.push(`${order.key}: two sagas`)
-        if (order.mayCancel) await this.#cancel(url, saga)
-        await this.#follow(url, saga)
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error // fetch's own: the service is gone
-        if (!this.acknowledged.has(order.key)) this.#unanswered.push(order)
-        return
-      } finally {
-        this.inFlight -= known
-      }
+    this.#ask = async (service, path, asked) => {
+      const response = await fetch(`${system.url(service)}${path}`, requestOf(asked))
+      return { status: response.status, text: await response.text() }
     }
+    this.runners = new Runners(random, this.#ask)
+  }
+
+  /** Sagas that are followed now. */
+  get inFlight(): number {
+    return this.#following + this.runners.inFlight
+  }
+
+  /** Orders that a runner carries, or is to. */
+  get undelivered(): number {
+    return this.#undelivered.length
+  }
+
+  /** Orders, and has runners carry what completes, until the services are gone: as many at a time as said. */
+  async order(atATime: number): Promise<void> {
+    await Promise.all(Array.from({ length: atATime }, () => this.#untilTheyAreGone()))
+  }
+
+  /** Delivers at once what is carried, until all is or the services are gone. */
+  async deliver(): Promise<void> {
+    const delivering = this.#undelivered.splice(0).map((saga) =>
+      this.#orGone(
+        () => this.#deliver(saga),
+        () => this.#undelivered.push(saga),
+      ),
+    )
+    await Promise.all(delivering)
+  }
+
+  /** Places the orders again whose answer never came, and delivers what is left. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#unanswered.splice(0).map((order) => this.#place(order)))
+    await this.deliver()
+  }
+
+  async #untilTheyAreGone(): Promise<void> {
+    for (let there = true; there;) {
+      const order = this.#unanswered.pop() ?? this.#newOrder()
+      there = await this.#orGone(
+        () => this.#order(order),
+        () => this.acknowledged.has(order.key) || this.#unanswered.push(order),
+      )
+    }
+  }
+
+  /** @returns false where the services are gone, after `undone` */
+  async #orGone(work: () => Promise<void>, undone: () => unknown): Promise<boolean> {
+    try {
+      await work()
+      return true
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error // fetch's own: the service is gone
+      undone()
+      return false
+    }
+  }
+
+  async #order(order: Order): Promise<void> {
+    const saga = await this.#place(order)
+    this.#following += 1
+    try {
+      if (order.repeats && (await this.#place(order)) !== saga) this.complaints.push(`${order.key}: two sagas`)
+      if (order.mayCancel) await this.#cancel(saga)
+      await this.#follow(saga)
+    } finally {
+      this.#following -= 1
+    }
+    if (!order.delivers || this.seenEnding.get(saga) !== 'COMPLETED') return
+    try {
+      await this.runners.carry(await this.#orderOf(saga))
+    } finally {
+      this.#undelivered.push(saga) // whoever delivers it goes on from where it is
+    }
+  }
+
+  async #deliver(saga: string): Promise<void> {
+    await this.runners.deliver(await this.#orderOf(saga))
+  }
+
+  async #orderOf(saga: string): Promise<string> {
+    const { text } = await this.#ask('create-order', `/api/sagas/${saga}`)
+    return (JSON.parse(text) as { order_id: string }).order_id
   }
 
   #newOrder(): Order {
@@ -79,22 +144,23 @@ export class Customers {
       deliveryFee: pick([0, 3.99, '2.50']),
       deliveryLocation: 'North Campus',
     }
+    const mayCancel = next() < 0.15
     return {
       key: `order-${(this.#count += 1)}`,
-      body: JSON.stringify({ customer_id: pick([least ?? 'cust_123', ...others]), order_details }),
-      mayCancel: next() < 0.15,
+      body: { customer_id: pick([least ?? 'cust_123', ...others]), order_details },
+      mayCancel,
       repeats: next() < 0.15,
+      delivers: !mayCancel && next() < 0.25,
     }
   }
 
-  async #place(url: string, { key, body }: Order): Promise<string> {
-    const response = await fetch(`${url}/api/orders`, {
+  async #place({ key, body }: Order): Promise<string> {
+    const { status, text } = await this.#ask('create-order', '/api/orders', {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': key },
-      body,
+      headers: { 'idempotency-key': key },
+      json: body,
     })
-    const text = await response.text()
-    if (response.status !== 202) throw new Error(`${key} was answered ${response.status}: ${text}`)
+    if (status !== 202) throw new Error(`${key} was answered ${status}: ${text}`)
     const { saga_id } = JSON.parse(text) as { saga_id: string }
     const before = this.acknowledged.get(key)
     if (before !== undefined && before !== saga_id) this.complaints.push(`${key} was ${before} and is ${saga_id}`)
@@ -102,32 +168,17 @@ export class Customers {
     return saga_id
   }
 
-  async #cancel(url: string, saga: string): Promise<void> {
-    const response = await fetch(`${url}/sagas/${saga}/cancel`, { method: 'POST' })
-    await response.text()
-    if (response.status === 202) this.cancels += 1
-    else if (response.status !== 409) this.complaints.push(`the cancel of ${saga} was answered ${response.status}`)
+  async #cancel(saga: string): Promise<void> {
+    const { status } = await this.#ask('create-order', `/sagas/${saga}/cancel`, { method: 'POST' })
+    if (status === 202) this.cancels += 1
+    else if (status !== 409) this.complaints.push(`the cancel of ${saga} was answered ${status}`)
   }
 
-  /** As an EventSource does: a stream that ended may have been cut off, and only 204 says that nothing more is to come. */
-  async #follow(url: string, saga: string): Promise<void> {
-    let seen = '0'
-    let status = ''
-    for (;;) {
-      const response = await fetch(`${url}/sagas/${saga}/updates`, { headers: { 'last-event-id': seen } })
-      const text = await response.text()
-      if (response.status === 204) {
-        this.seenEnding.set(saga, status)
-        return
-      }
-      if (response.status !== 200) {
-        this.complaints.push(`the updates of ${saga} were answered ${response.status}: ${text.slice(0, 200)}`)
-        return
-      }
-      for (const [, id = '', data = ''] of text.matchAll(/^id: (\d+)\ndata: (.*)\n\n/gm)) {
-        seen = id
-        status = (JSON.parse(data) as { status: string }).status
-      }
-    }
+  async #follow(saga: string): Promise<void> {
+    const told = await follow((seen) =>
+      this.#ask('create-order', `/sagas/${saga}/updates`, { headers: { 'last-event-id': seen } }),
+    )
+    if ('ended' in told) this.seenEnding.set(saga, told.ended)
+    else this.complaints.push(`the updates of ${saga} were answered ${told.answered}`)
   }
 }

@@ -1,118 +1,137 @@
-/** kill -9, again and again, of the process with all services in it, while customers order. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+/** kill -9, again and again, of the process with all services in it, while customers order and runners deliver. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startAllInOne, type AllInOne } from './all-in-one.ts'
+import type { ServiceName } from '../../services/app/registry.ts'
 import { auditServices } from '../kit/auditor.ts'
+import type { Host } from '../kit/hosts.ts'
+import { layOut, type System } from '../kit/system.ts'
+import { until } from '../kit/until.ts'
 import { Customers } from './customers.ts'
 import { newSeed, randomFrom } from './random.ts'
-import type { Place } from '../kit/tables.ts'
-import { until } from '../kit/until.ts'
-
-type Removable = Place & { readonly remove: () => Promise<void> }
 
 const atATime = 64
 /** Of the customers at a time, those whose order is acknowledged: the others wait for that. On a busy machine half of them do. */
 const inFlight = 30
+/** Of those that are ready; few, for they do not take long. */
+const deliveriesInFlight = 5
 const endMs = 120_000
 
-/** The embedded default, in a folder of its own. */
-export async function onSqlite(): Promise<Removable> {
-  const folder = mkdtempSync(join(tmpdir(), 'ordersaga-kill-'))
-  return { kind: 'sqlite', folder, remove: async () => rmSync(folder, { recursive: true, force: true }) }
-}
+type Opened = Pick<Host, 'place' | 'variables' | 'remove'>
 
-export function killContract(name: string, rounds: number, open: () => Promise<Removable>): void {
+export function killContract(name: string, rounds: number, open: () => Promise<Opened>): void {
   describe(`kill -9 under load, on ${name}`, () => {
-    let place: Removable
-    let current: AllInOne | null = null
+    let host: Opened
+    let system: System
 
-    beforeAll(async () => void (place = await open()))
+    beforeAll(async () => {
+      host = await open()
+      system = await layOut({ apart: false, variables: host.variables })
+    })
 
     afterAll(async () => {
-      await current?.kill()
-      await place.remove()
+      await system?.destroy()
+      await host?.remove()
     })
 
     test(
-      'no acknowledged order is lost, every saga ends, and the auditor finds nothing',
+      'nothing acknowledged is lost, every saga ends, nobody is paid twice, and the auditor finds nothing',
       { timeout: 600_000 },
       async () => {
         const random = randomFrom(newSeed(`kill -9 on ${name}`))
-        const customers = new Customers(random)
+        const customers = new Customers(random, system)
+        const { runners } = customers
+        const struck = { sagas: 0, deliveries: 0 }
         let loaded = 0
-        let struck = 0
         for (let round = 1; round <= rounds; round += 1) {
-          current = startAllInOne(place)
+          system.launch('all')
           // A few die while they start and take up what the one before left; the first has something to leave.
           if (round > 1 && random.next() < 0.1) await delay(random.between(500, 3_000))
           else {
-            const url = await current.ready()
-            await expectAllFound(url, customers)
-            const ordering = customers.order(url, atATime)
-            await until(`${inFlight} sagas are in flight`, 120_000, () => customers.inFlight >= inFlight)
-            await delay(random.between(0, 800)) // the random moment
+            await system.ready()
+            await expectAllFound(system, customers)
+            const ordering = customers.order(atATime)
+            await until(`${inFlight} sagas are in flight`, endMs, () => customers.inFlight >= inFlight, system.tails)
+            const begun = Math.min(customers.undelivered, deliveriesInFlight)
+            const delivering = customers.deliver()
+            await until(`${begun} are deliveries`, endMs, () => runners.inFlight >= begun, system.tails)
+            await delay(random.between(0, 200)) // the random moment
             loaded += 1
-            struck += customers.inFlight
-            await current.kill()
-            await ordering
+            struck.sagas += customers.inFlight
+            struck.deliveries += runners.inFlight
+            await system.kill('all')
+            await Promise.all([ordering, delivering])
           }
-          await current.kill()
+          await system.kill('all')
         }
 
-        current = startAllInOne(place)
-        const url = await current.ready()
-        await customers.orderAgain(url)
-        await expectAllFound(url, customers)
-        await until(
-          'every saga ends',
-          endMs,
-          async () => (await unfinished(url)).length === 0,
-          () => url,
-        )
-        const listed = await listAll(url)
-        expect(await current.stop()).toBe(0)
+        await system.start('all')
+        await customers.finish()
+        await until('every saga ends', endMs, async () => (await unfinished(system)).length === 0, system.tails)
+        const listed = await expectAllFound(system, customers)
+        expect(await system.stop()).toEqual([0])
 
-        const { problems, statuses } = await auditServices(place)
+        const { problems, statuses, deliveries } = await auditServices(host.place)
         process.stdout.write(
-          `kill -9 on ${name}: ${rounds} rounds, ${struck} sagas struck, ${customers.acknowledged.size} orders, ` +
-            `${customers.cancels} cancels; ended ${JSON.stringify(statuses)}\n`,
+          `kill -9 on ${name}: ${rounds} rounds, ${struck.sagas} sagas struck, ${struck.deliveries} of them deliveries; ` +
+            `${customers.acknowledged.size} orders, ${customers.cancels} cancels, ended ${JSON.stringify(statuses)}; ` +
+            `${runners.acknowledged.size} deliveries, ended ${JSON.stringify(deliveries)}\n`,
         )
         expect(problems).toEqual([])
-        expect(customers.complaints).toEqual([])
+        expect([...customers.complaints, ...runners.complaints]).toEqual([])
         expect(Object.keys(statuses).toSorted()).toEqual(['CANCELLED', 'COMPENSATED', 'COMPLETED'])
-        expect(struck).toBeGreaterThan(loaded * 20)
-        // What a customer saw as the end is the end.
-        expect([...customers.seenEnding].filter(([id, status]) => listed.get(id) !== status)).toEqual([])
+        expect(Object.keys(deliveries).toSorted()).toEqual(['COMPENSATED', 'COMPLETED'])
+        expect(struck.sagas).toBeGreaterThan(loaded * 20)
+        expect(struck.deliveries).toBeGreaterThan(loaded)
+        // What one saw as the end is the end.
+        const seen = [...customers.seenEnding, ...runners.seenEnding]
+        expect(seen.filter(([id, status]) => listed.get(id) !== status)).toEqual([])
       },
     )
   })
 }
 
-async function expectAllFound(url: string, { acknowledged }: Customers): Promise<void> {
-  const found = await listAll(url)
-  expect([...acknowledged.values()].filter((id) => !found.has(id))).toEqual([])
-}
+const orchestrators = ['create-order', 'complete-order'] as const satisfies readonly ServiceName[]
 
-/** Every saga's status, page by page. */
-async function listAll(url: string): Promise<ReadonlyMap<string, string>> {
-  const found = new Map<string, string>()
-  for (let after: string | null = ''; after !== null;) {
-    const query: string = after === '' ? '' : `&after=${encodeURIComponent(after)}`
-    const response = await fetch(`${url}/api/sagas?limit=1000${query}`)
-    expect(response.status).toBe(200)
-    for (const { id, status } of (await response.json()) as { id: string; status: string }[]) found.set(id, status)
-    after = response.headers.get('x-next')
-  }
+/** Of every saga its status. */
+async function expectAllFound(
+  system: System,
+  { acknowledged, runners }: Customers,
+): Promise<ReadonlyMap<string, string>> {
+  const found = await listAll(system)
+  expect([...acknowledged.values(), ...runners.acknowledged.values()].filter((id) => !found.has(id))).toEqual([])
   return found
 }
 
-async function unfinished(url: string): Promise<readonly unknown[]> {
-  const lists = ['STARTED', 'COMPENSATING', 'CANCELLING'].map(async (status) => {
-    const response = await fetch(`${url}/api/sagas?limit=5&status=${status}`)
-    return (await response.json()) as readonly unknown[]
-  })
-  return (await Promise.all(lists)).flat()
+interface Page {
+  readonly items: readonly { readonly id: string; readonly status: string }[]
+  readonly next: string | null
+}
+
+async function page(system: System, orchestrator: ServiceName, query: string): Promise<Page> {
+  const response = await fetch(`${system.url(orchestrator)}/ops/sagas?${query}`)
+  expect(response.status).toBe(200)
+  return (await response.json()) as Page
+}
+
+/** Every saga's status, page by page. */
+async function listAll(system: System): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>()
+  for (const orchestrator of orchestrators)
+    for (let after: string | null = ''; after !== null;) {
+      const { items, next }: Page = await page(
+        system,
+        orchestrator,
+        `limit=1000${after === '' ? '' : `&after=${after}`}`,
+      )
+      for (const { id, status } of items) found.set(id, status)
+      after = next
+    }
+  return found
+}
+
+async function unfinished(system: System): Promise<readonly unknown[]> {
+  const pages = orchestrators.flatMap((orchestrator) =>
+    ['STARTED', 'COMPENSATING', 'CANCELLING'].map((status) => page(system, orchestrator, `limit=5&status=${status}`)),
+  )
+  return (await Promise.all(pages)).flatMap(({ items }) => items)
 }

@@ -1,18 +1,22 @@
 /**
- * Orders at a steady rate, whatever becomes of the services: an open loop, unlike `customers.ts`.
+ * Orders at a steady rate, some of which are delivered, whatever becomes of the services: an open loop, unlike `customers.ts`.
  *
  * An order that is not acknowledged is placed again under its key until it is, on another orchestrator if need be. What was
  * acknowledged is remembered, for the test to look for.
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ServiceName } from '../../services/app/registry.ts'
+import type { System } from '../kit/system.ts'
 import type { Random } from './random.ts'
+import { requestOf, Runners, type Asked } from './runners.ts'
 
 const customers = [
   ['cust_123', 75],
   ['cust_declined', 15],
   ['cust_lost_answer', 5],
   ['cust_no_card', 5],
+  ['cust_release_fails', 5],
 ] as const
 const shares = customers.flatMap(([id, share]) => Array.from({ length: share }, () => id))
 
@@ -26,14 +30,16 @@ export class Load {
   readonly complaints: string[] = []
   /** Cancels that were taken. */
   cancels = 0
+  readonly runners: Runners
   readonly #random: Random
-  readonly #urls: readonly string[]
+  readonly #system: System
   readonly #under: Set<Promise<void>> = new Set()
   readonly #resting = new AbortController()
 
-  constructor(random: Random, urls: readonly string[]) {
+  constructor(random: Random, system: System) {
     this.#random = random
-    this.#urls = urls
+    this.#system = system
+    this.runners = new Runners(random, (service, path, asked) => this.#insist(service, path, asked))
   }
 
   /** Orders so many times a second until `rest`. */
@@ -47,7 +53,7 @@ export class Load {
     }
   }
 
-  /** Places no more orders, and waits until every one that was placed is acknowledged. */
+  /** Places no more orders, and waits until every one that was placed is acknowledged, and delivered where it shall be. */
   async rest(): Promise<void> {
     this.#resting.abort()
     await Promise.all(this.#under)
@@ -55,33 +61,51 @@ export class Load {
 
   async #place(): Promise<void> {
     const { between, next } = this.#random
-    const [customer, price, mayCancel] = [shares[between(0, shares.length - 1)], between(50, 9_999) / 100, next() < 0.1]
-    const body = JSON.stringify({
-      customer_id: customer,
-      order_details: { foodItems: [{ name: 'Burger', price, quantity: 1 }], deliveryLocation: 'North Campus' },
+    const [customer_id, price] = [shares[between(0, shares.length - 1)], between(50, 9_999) / 100]
+    const [mayCancel, delivers] = [next() < 0.1, next() < 0.1]
+    const order_details = { foodItems: [{ name: 'Burger', price, quantity: 1 }], deliveryLocation: 'North Campus' }
+    const { saga_id } = await this.#told<{ saga_id: string }>('/api/orders', [202], {
+      method: 'POST',
+      headers: { 'idempotency-key': randomUUID() },
+      json: { customer_id, order_details },
     })
-    const headers = { 'content-type': 'application/json', 'idempotency-key': randomUUID() }
-    const { saga_id } = JSON.parse(await this.#insist('/api/orders', [202], { method: 'POST', headers, body })) as {
-      saga_id: string
-    }
     this.acknowledged.push(saga_id)
-    if (!mayCancel) return
-    const answer = await this.#insist(`/sagas/${saga_id}/cancel`, [202, 409], { method: 'POST' })
-    if (!answer.includes('"error"')) this.cancels += 1
+    if (mayCancel) {
+      const { error } = await this.#told<{ error?: string }>(`/sagas/${saga_id}/cancel`, [202, 409], { method: 'POST' })
+      if (error === undefined) this.cancels += 1
+    } else if (delivers) await this.#deliver(saga_id)
   }
 
-  /** Asks one orchestrator after the other until one of them answers. */
-  async #insist(path: string, expected: readonly number[], request: RequestInit): Promise<string> {
-    for (let turn = this.#random.between(0, this.#urls.length - 1); ; turn += 1) {
+  /** Where it completes. */
+  async #deliver(sagaId: string): Promise<void> {
+    for (;;) {
+      const { status, order_id } = await this.#told<{ status: string; order_id: string }>(`/api/sagas/${sagaId}`, [200])
+      if (status === 'COMPLETED')
+        return this.runners.deliver(order_id).catch((error: unknown) => void this.complaints.push(String(error)))
+      if (status !== 'STARTED') return
+      await delay(500)
+    }
+  }
+
+  async #told<Body>(path: string, expected: readonly number[], asked?: Asked): Promise<Body> {
+    const { status, text } = await this.#insist('create-order', path, asked)
+    if (!expected.includes(status)) this.complaints.push(`${path} was answered ${status}: ${text}`)
+    return JSON.parse(text) as Body
+  }
+
+  /** Asks one process of the service after the other until one of them answers. */
+  async #insist(
+    service: ServiceName,
+    path: string,
+    asked?: Asked,
+  ): Promise<{ readonly status: number; readonly text: string }> {
+    const [urls, request] = [this.#system.urls(service), requestOf(asked)]
+    for (let turn = this.#random.between(0, urls.length - 1); ; turn += 1) {
       try {
-        const url = this.#urls[turn % this.#urls.length] ?? ''
+        const url = urls[turn % urls.length] ?? ''
         const response = await fetch(`${url}${path}`, { ...request, signal: AbortSignal.timeout(15_000) })
         const text = await response.text()
-        if (expected.includes(response.status)) return text
-        if (!later.has(response.status)) {
-          this.complaints.push(`${path} was answered ${response.status}: ${text}`)
-          return text
-        }
+        if (!later.has(response.status)) return { status: response.status, text }
       } catch {
         // Nobody there, or no answer in time: what became of it is unknown, so it is asked again under its key.
       }

@@ -4,9 +4,10 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Kafka, logLevel, type IHeaders } from 'kafkajs'
+import { services } from '../../services/app/registry.ts'
 import type { Random } from './random.ts'
 
-const topics = ['order', 'user', 'payment', 'timer'].flatMap((name) => [`${name}_commands`, `${name}_events`])
+const topics = [...new Set(services.flatMap(({ reads, publishes }) => [...reads, ...publishes]))]
 
 export interface Mangler {
   /** Records that were sent again. */

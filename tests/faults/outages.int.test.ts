@@ -1,10 +1,13 @@
 /**
- * Every process and every server of a whole system killed in turn while orders come in: PostgreSQL and Kafka, one process
- * for each service, two orchestrators. `FAULT_ROUNDS=20 FAULT_OUTAGE_S=60` is the long run; without them it is short.
+ * Every process and every server of a whole system killed in turn while orders come in and are delivered: PostgreSQL and
+ * Kafka, one process for each service, two of each orchestrator. `FAULT_ROUNDS=20 FAULT_OUTAGE_S=60` is the long run; without
+ * them it is short, and each is killed once.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { orchestrators, peers, type PeerName } from '../../services/app/registry.ts'
+import { deliveriesOf } from '../../services/sagas/complete-order/delivery.testkit.ts'
 import { openHost, type Host } from '../kit/hosts.ts'
 import { layOut, startSystem, type System } from '../kit/system.ts'
 import { suiteOn } from '../kit/parts.ts'
@@ -15,12 +18,14 @@ import { startMangler } from './mangler.ts'
 import { installedPart, type PartName } from '../kit/private-part.ts'
 import { newSeed, randomFrom, type Random } from './random.ts'
 import { until } from '../kit/until.ts'
+import { urlsOf } from '../kit/urls.ts'
 
 const minute = 60_000
-const rounds = Number(process.env['FAULT_ROUNDS'] ?? 8)
+const mostRounds = process.env['FAULT_ROUNDS']
 const outageMs = Number(process.env['FAULT_OUTAGE_S'] ?? 12) * 1000
 const perSecond = 50
 const takeoverMs = 10_000
+const sagaServices = orchestrators.map(({ name }) => name)
 const parts = (await Promise.all([installedPart('postgresql'), installedPart('kafka')])).includes(null) ? null : true
 
 suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, under load', () => {
@@ -46,7 +51,7 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
 
   /** Lets orders come in while something happens, then checks that nothing was lost, doubled or left behind. */
   async function underLoad(what: string, happening: () => Promise<string>): Promise<void> {
-    const load = new Load(random, system.sagaUrls)
+    const load = new Load(random, system)
     const loading = load.run(perSecond)
     await until('orders come in', minute, () => load.acknowledged.length > perSecond, system.tails)
     const happened = await happening()
@@ -54,22 +59,34 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
     await load.rest()
     await loading
     const restedAt = performance.now()
-    await until('every saga ends', 4 * minute, async () => (await liveSagas()) === 0, system.tails)
+    await until('every saga ends', 4 * minute, noneIsLive, system.tails)
     const seconds = ((performance.now() - restedAt) / 1000).toFixed(1)
-    const { problems, statuses } = await auditServices(host.place)
+    const { problems, statuses, deliveries } = await auditServices(host.place)
+    const { runners } = load
     process.stdout.write(
-      `${what}: ${happened}; ${load.acknowledged.length} orders, ${load.cancels} cancels; all ended ${seconds} s after the ` +
-        `last; in all ${JSON.stringify(statuses)}\n`,
+      `${what}: ${happened}; ${load.acknowledged.length} orders, ${load.cancels} cancels, ${runners.acknowledged.size} ` +
+        `deliveries; all ended ${seconds} s after the last; in all ${JSON.stringify({ statuses, deliveries })}\n`,
     )
-    expect(load.complaints).toEqual([])
+    expect([...load.complaints, ...runners.complaints]).toEqual([])
     expect(problems).toEqual([])
-    expect(await missing(load.acknowledged)).toEqual([])
+    const created = await statusesIn('create-order')
+    expect(load.acknowledged.filter((id) => !created.has(id))).toEqual([])
+    const completed = await statusesIn('complete-order')
+    expect([...runners.acknowledged.values()].filter((id) => !completed.has(id))).toEqual([])
+    // What a runner saw as the end is the end.
+    expect([...runners.seenEnding].filter(([id, status]) => completed.get(id) !== status)).toEqual([])
+    expect(runners.seenEnding.size).toBeGreaterThan(0)
     expect(await deadLetters(server('kafka').url)).toEqual({})
   }
 
-  async function query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<readonly Row[]> {
+  /** Of the sagas that an orchestrator keeps. */
+  async function query<Row extends pg.QueryResultRow>(
+    orchestrator: PeerName,
+    text: string,
+    values: unknown[] = [],
+  ): Promise<readonly Row[]> {
     const url = new URL(server('postgresql').url)
-    url.pathname = '/create_order_saga_db'
+    url.pathname = `/${peers.find(({ name }) => name === orchestrator)?.database ?? ''}`
     const client = new pg.Client({ connectionString: url.href })
     client.on('error', () => undefined)
     await client.connect()
@@ -81,20 +98,23 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
   }
 
   /** A completed saga that keeps its order's time itself, because no timer could be had, is at rest. */
-  const liveSagas = async (): Promise<number> => {
+  async function noneIsLive(): Promise<boolean> {
     const text = "select count(*) as live from ordersaga.saga where live and status <> 'COMPLETED'"
-    return Number((await query<{ live: number }>(text))[0]?.live)
+    const counts = sagaServices.map(async (name) => Number((await query<{ live: number }>(name, text))[0]?.live))
+    return (await Promise.all(counts)).every((live) => live === 0)
   }
-  const missing = async (ids: readonly string[]): Promise<readonly string[]> => {
-    const found = new Set(
-      (await query<{ id: string }>('select id from ordersaga.saga where id = any($1)', [ids])).map(({ id }) => id),
-    )
-    return ids.filter((id) => !found.has(id))
+  const statusesIn = async (orchestrator: PeerName): Promise<ReadonlyMap<string, string>> => {
+    const rows = await query<{ id: string; status: string }>(orchestrator, 'select id, status from ordersaga.saga')
+    return new Map(rows.map(({ id, status }) => [id, status]))
   }
   const ownedBy = async (owner: string): Promise<number> =>
     Number(
       (
-        await query<{ live: number }>('select count(*) as live from ordersaga.saga where live and owner = $1', [owner])
+        await query<{ live: number }>(
+          'create-order',
+          'select count(*) as live from ordersaga.saga where live and owner = $1',
+          [owner],
+        )
       )[0]?.live,
     )
 
@@ -116,12 +136,81 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
     await server(part).start()
   }
 
-  test(`each process and each server is killed in turn, ${rounds} times in all`, { timeout: 40 * minute }, async () => {
+  test(
+    'each process is killed while deliveries wait at each step, also of their undo',
+    { timeout: 20 * minute },
+    async () => {
+      const runner = deliveriesOf({ urls: urlsOf((service) => system.url(service)) })
+      const [paid, unpaid] = await Promise.all(
+        ['cust_123', 'cust_release_fails'].map((customer) =>
+          Promise.all(Array.from({ length: 3 }, () => runner.carried(customer))),
+        ),
+      )
+      const orders = [...(paid ?? []), ...(unpaid ?? [])]
+      /** All wait for these participants to do or undo these steps. */
+      const allWait = (sagas: readonly string[], steps: readonly string[]): Promise<void> =>
+        until(
+          `all wait for ${steps.join(' or ')}`,
+          minute,
+          async () => {
+            const waits = await Promise.all(sagas.map((id) => waitsOf(id)))
+            return steps.length === new Set(waits).size && waits.every((step) => steps.includes(step))
+          },
+          system.tails,
+        )
+      /** Kills every process of the saga's but the one that is waited for, which is killed already. */
+      const killOthers = async (dead: string): Promise<void> => {
+        const others = system.processes.filter(
+          (name) => /^(order|user|payment|complete-order)/.test(name) && name !== dead,
+        )
+        for (const name of others) {
+          await system.kill(name)
+          system.launch(name)
+        }
+        await system.ready()
+      }
+
+      await system.kill('order')
+      const sagas = await Promise.all(orders.map((orderId) => runner.begin(orderId)))
+      await allWait(sagas, ['deliver'])
+      await killOthers('order')
+
+      await system.kill('user')
+      await system.start('order')
+      await allWait(sagas, ['runner'])
+      await killOthers('user')
+
+      await system.kill('payment')
+      await system.start('user')
+      await allWait(sagas, ['release'])
+      await killOthers('payment')
+
+      await system.kill('order')
+      await system.start('payment')
+      await allWait(sagas, ['complete', 'deliver'])
+      await killOthers('order')
+      await system.start('order')
+
+      const ends = await Promise.all(sagas.map(async (id) => (await runner.follow(id)).at(-1)?.data.status))
+      expect(ends).toEqual([...(paid ?? []).map(() => 'COMPLETED'), ...(unpaid ?? []).map(() => 'COMPENSATED')])
+      expect((await auditServices(host.place)).problems).toEqual([])
+      expect(await deadLetters(server('kafka').url)).toEqual({})
+    },
+  )
+
+  /** The step that the saga waits for. */
+  async function waitsOf(sagaId: string): Promise<string> {
+    const response = await fetch(`${system.url('complete-order')}/ops/sagas/${sagaId}`)
+    return ((await response.json()) as { readonly waits: readonly string[] }).waits.join()
+  }
+
+  test('each process and each server is killed in turn', { timeout: 40 * minute }, async () => {
     const targets = [
       ...system.processes.map((name) => () => killProcess(name)),
       () => killServer('postgresql'),
       () => killServer('kafka'),
     ]
+    const rounds = mostRounds === undefined ? targets.length : Number(mostRounds)
     await underLoad('kill -9 in turn', async () => {
       for (let round = 0; round < rounds; round += 1) {
         await delay(random.between(200, 2_000)) // the random moment
@@ -134,7 +223,7 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
 
   /** The second orchestrator killed while it has sagas: between a look and the kill they may end, and then it is in vain. */
   async function killedWithSagas(): Promise<{ owner: string; orphans: number; killedAt: number }> {
-    const [, url = ''] = system.sagaUrls
+    const [, url = ''] = system.urls('create-order')
     const killed = { owner: '', orphans: 0, killedAt: 0 }
     await until('it is killed with sagas of its own', 5 * minute, async () => {
       await system.start('create-order-2')

@@ -9,7 +9,9 @@ import { createLog } from '../../services/shared/log/log.ts'
 import { services } from '../../services/app/registry.ts'
 import { startAll } from '../../services/app/system.ts'
 import { auditServices } from './auditor.ts'
-import { openTables, targetOf } from './tables.ts'
+import { deliveriesOf } from '../../services/sagas/complete-order/delivery.testkit.ts'
+import { openTables, targetOf, type Service } from './tables.ts'
+import { urlsOf } from './urls.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ordersaga-audit-'))
 const healthy = join(root, 'healthy')
@@ -18,25 +20,17 @@ let copies = 0
 beforeAll(async () => {
   const ports = Object.fromEntries(services.map(({ port }) => [port.variable, '0']))
   const system = await startAll(readConfig({ ORDERSAGA_DIR: healthy, ...ports }), createLog('audit', 'silent'))
-  const url = system.url('create-order')
-  for (const customer_id of ['cust_123', 'cust_declined', 'cust_123']) {
-    const response = await fetch(`${url}/orders`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({
-        customer_id,
-        order_details: { foodItems: [{ name: 'Burger', price: 12.99, quantity: 1 }], deliveryLocation: 'North' },
-      }),
-    })
-    const { saga_id } = (await response.json()) as { saga_id: string }
-    await (await fetch(`${url}/sagas/${saga_id}/updates`)).text() // until the saga has ended
-  }
+  const runner = deliveriesOf({ urls: urlsOf((service) => system.url(service)) })
+  await runner.sagaIn('COMPLETED', await runner.start('cust_123'))
+  await runner.sagaIn('COMPENSATED', await runner.start('cust_declined'))
+  await runner.sagaIn('COMPLETED', await runner.start('cust_123'))
+  for (const customer of ['cust_123', 'cust_release_fails'])
+    await runner.follow(await runner.begin(await runner.carried(customer)))
+  await runner.follow(await runner.begin('an-order-that-is-not-there'))
   await system.close()
 })
 
 afterAll(() => rmSync(root, { recursive: true, force: true }))
-
-type Service = Parameters<typeof targetOf>[1]
 
 async function auditAfter(service: Service, ...statements: readonly string[]): Promise<readonly string[]> {
   const folder = join(root, `copy-${(copies += 1)}`)
@@ -49,9 +43,11 @@ async function auditAfter(service: Service, ...statements: readonly string[]): P
 }
 
 test('a healthy system has no problems', async () => {
-  const { problems, statuses } = await auditServices({ kind: 'sqlite', folder: healthy })
-  expect(problems).toEqual([])
-  expect(statuses).toEqual({ COMPLETED: 2, COMPENSATED: 1 })
+  expect(await auditServices({ kind: 'sqlite', folder: healthy })).toEqual({
+    problems: [],
+    statuses: { COMPLETED: 4, COMPENSATED: 1 },
+    deliveries: { COMPLETED: 1, COMPENSATED: 1, FAILED: 1 },
+  })
 })
 
 const completed = `(select id from saga where status = 'COMPLETED' order by id limit 1)`
@@ -165,6 +161,167 @@ test.each<readonly [damage: string, service: Service, statements: readonly strin
   ['a lost timer', 'timer', [`delete from timers`], /is COMPLETED, but its order has 0 timers/],
 ])('%s is found', async (_damage, service, statements, found) => {
   expect(await auditAfter(service, ...statements)).toContainEqual(expect.stringMatching(found))
+})
+
+const paidOut = `(select payment_id from payments where status = 'SUCCEEDED')`
+const unpaid = `(select payment_id from payments where intent_id in
+  (select intent_id from sandbox_intents where card = 'pm_sandbox_release_fails'))`
+/** A posting of so many cents for a payment, beside those that are there. */
+const posted = (payment: string, from: string, to: string, cents = 1299): readonly string[] => [
+  `insert into ledger_transactions select 'planted:' || payment_id, payment_id, 0 from payments where payment_id = ${payment}`,
+  `insert into ledger_entries select 'planted:' || payment_id, '${from}', ${-cents} from payments where payment_id = ${payment}`,
+  `insert into ledger_entries select 'planted:' || payment_id, '${to}', ${cents} from payments where payment_id = ${payment}`,
+]
+const keptState = `saga_history where state is not null and saga_id`
+
+test.each<readonly [damage: string, service: Service, statements: readonly string[], found: RegExp]>([
+  [
+    'that has not ended',
+    'complete-order-saga',
+    [
+      `update saga_history set state = json_set(state, '$.status', 'STARTED') where saga_id = ${completed} and state is not null`,
+      `update saga set status = 'STARTED' where id = ${completed}`,
+    ],
+    /neither ended nor parked/,
+  ],
+  [
+    'with a move that left no history',
+    'complete-order-saga',
+    [`delete from saga_history where seq = 2 and saga_id = ${completed}`],
+    /but its history has 1, 3/,
+  ],
+  [
+    'whose history does not give its state',
+    'complete-order-saga',
+    [
+      `update saga_history set state = json_set(state, '$.seed', -1) where saga_id = ${completed} and state is not null`,
+    ],
+    /does not fold to its state/,
+  ],
+  [
+    'whose order is not completed',
+    'order',
+    [`update orders set status = 'DELIVERED' where status = 'COMPLETED'`],
+    /is COMPLETED, but its order .* is DELIVERED/,
+  ],
+  [
+    'whose order is lost',
+    'order',
+    [`delete from orders where status = 'COMPLETED'`],
+    /is COMPLETED, but there is no order/,
+  ],
+  [
+    'whose payment has not succeeded',
+    'payment',
+    [`update payments set status = 'CAPTURED' where status = 'SUCCEEDED'`],
+    /is COMPLETED, but payment .* is CAPTURED/,
+  ],
+  [
+    "whose payment is another order's",
+    'payment',
+    [`update payments set order_id = 'elsewhere' where status = 'SUCCEEDED'`],
+    /is COMPLETED, but its order has 0 payments/,
+  ],
+  [
+    'that paid another runner',
+    'payment',
+    [`update payments set runner_id = 'runner_456' where status = 'SUCCEEDED'`],
+    /for runner_123 .*, but payment .* is for runner_456/,
+  ],
+  [
+    'that paid to the account of another',
+    'payment',
+    [`update payments set runner_account = 'acct_other' where status = 'SUCCEEDED'`],
+    /with acct_sandbox_runner_123, but payment .* with acct_other/,
+  ],
+  [
+    'whose money the gateway sent to another account',
+    'payment',
+    [`update sandbox_transfers set account = 'acct_other'`],
+    /for 1299 cents to acct_sandbox_runner_123, but the gateway has sent .*acct_other/,
+  ],
+  [
+    'of which the gateway sent a part',
+    'payment',
+    [`update sandbox_transfers set cents = cents - 1`],
+    /for 1299 cents .*, but the gateway has sent .*1298/,
+  ],
+  [
+    'that the gateway paid twice',
+    'payment',
+    [`insert into sandbox_transfers select 'again', intent_id, account, cents, reversed from sandbox_transfers`],
+    /but the gateway has sent \[\{.*\},\{.*\}\]/,
+  ],
+  [
+    'that the books paid twice',
+    'payment',
+    posted(paidOut, 'escrow', 'runner'),
+    /is COMPLETED over 1299 cents, but payment .* has paid: .*"runner":2598/,
+  ],
+  [
+    'that the books never paid',
+    'payment',
+    posted(paidOut, 'runner', 'escrow'),
+    /is COMPLETED over 1299 cents, but payment .* has paid: .*"runner":0/,
+  ],
+  [
+    'that was undone and has paid all the same',
+    'payment',
+    posted(unpaid, 'escrow', 'runner'),
+    /is COMPENSATED, but payment .* has paid: .*"runner":1299/,
+  ],
+  [
+    'that was undone, and the gateway has paid',
+    'payment',
+    [
+      `insert into sandbox_transfers select 'planted', intent_id, 'acct_1', cents, 0 from sandbox_intents
+         where card = 'pm_sandbox_release_fails'`,
+    ],
+    /is COMPENSATED, but payment .* has paid: .*acct_1/,
+  ],
+  [
+    'that was undone, and the money of the order is nowhere',
+    'payment',
+    posted(unpaid, 'escrow', 'customer'),
+    /is COMPLETED, but of the 1299 cents of its order the books hold/,
+  ],
+  [
+    'that was undone and left its order DELIVERED',
+    'order',
+    [`update orders set status = 'DELIVERED' where status = 'ON_THE_WAY'`],
+    /is COMPENSATED, but its order .* is DELIVERED/,
+  ],
+  [
+    'that was undone and left its order COMPLETED',
+    'order',
+    [`update orders set status = 'COMPLETED' where status = 'ON_THE_WAY'`],
+    /is COMPENSATED, but its order .* is COMPLETED/,
+  ],
+  [
+    'that is lost, and has paid',
+    'complete-order-saga',
+    [`delete from saga_history where saga_id = ${completed}`, `delete from saga where id = ${completed}`],
+    /payment .* has paid: .*, but no saga was to complete order/,
+  ],
+  [
+    'that is lost, and has completed its order',
+    'complete-order-saga',
+    [`delete from saga_history where saga_id = ${completed}`, `delete from saga where id = ${completed}`],
+    /order .* is COMPLETED, but no saga has completed it/,
+  ],
+  [
+    'of an order that another has completed',
+    'complete-order-saga',
+    [
+      `update saga_history set state = json_set(state, '$.status', 'COMPLETED', '$.input.order_id',
+         (select json_extract(state, '$.input.order_id') from ${keptState} = ${completed} limit 1))
+         where state is not null and saga_id in (select id from saga where status = 'COMPENSATED')`,
+    ],
+    /was completed by 2 sagas/,
+  ],
+])('a delivery %s is found', async (_damage, service, statements, found) => {
+  const changed = service === 'payment' ? [...appendOnly, ...statements] : statements
+  expect(await auditAfter(service, ...changed)).toContainEqual(expect.stringMatching(found))
 })
 
 test('two orders of one saga are found', async () => {

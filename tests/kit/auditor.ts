@@ -3,31 +3,27 @@
  *
  * A problem is a sentence. Looked for are: a saga that neither ended nor parked; a history with gaps, or one that does not
  * fold to the stored state; an order, a payment or a timer without a saga, or one too many; money that is not where the
- * end of its saga says it is.
+ * end of its saga says it is; and what `deliveries.ts` says of payouts.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { SagaState } from 'ordersaga/state'
 import { redisStore } from 'ordersaga/stores/redis'
+import { orchestrators } from '../../services/app/registry.ts'
 import { openDatabase } from '../../services/shared/database/database.ts'
 import { auditPayments } from '../../services/payment/audit.ts'
-import { balancesByPayment, nothing, type Balances } from '../../services/payment/ledger.ts'
-import { paymentMigrations, type PaymentRow, type PaymentTables } from '../../services/payment/schema.ts'
+import { balancesByPayment, nothing } from '../../services/payment/ledger.ts'
+import { paymentMigrations, type PaymentTables } from '../../services/payment/schema.ts'
+import { costOf, deliveryProblems, mayHavePaid, orderOf, type OrderRow, type Payment } from './deliveries.ts'
+import { groupBy } from './group-by.ts'
 import { historyProblems, readSagas, readStore, type StoredSagas } from './histories.ts'
-import { openTables, targetOf, type Place, type Tables } from './tables.ts'
+import { openTables, targetOf, type Place, type Service, type Tables } from './tables.ts'
 
 export interface Finding {
   readonly problems: readonly string[]
-  /** Sagas by status. */
+  /** Create Order sagas by status. */
   readonly statuses: Readonly<Record<string, number>>
-}
-
-interface OrderRow {
-  readonly order_id: string
-  readonly saga_id: string | null
-  readonly customer_id: string
-  readonly status: string
-  readonly food_cents: number
-  readonly delivery_cents: number
+  /** Complete Order sagas by status. */
+  readonly deliveries: Readonly<Record<string, number>>
 }
 
 interface TimerRow {
@@ -36,8 +32,7 @@ interface TimerRow {
 }
 
 interface Payments {
-  readonly rows: readonly PaymentRow[]
-  readonly balances: ReadonlyMap<string, Balances>
+  readonly all: readonly Payment[]
   /** What the Payment Service's own audit finds: books, payments and gateway against each other. */
   readonly problems: readonly string[]
 }
@@ -45,33 +40,48 @@ interface Payments {
 /** What belongs to one saga. */
 interface Effects {
   readonly orders: readonly OrderRow[]
-  readonly payments: readonly { readonly row: PaymentRow; readonly books: Balances }[]
+  readonly payments: readonly Payment[]
   readonly runningTimers: number
+  /** The Complete Order sagas of its order. */
+  readonly deliveries: readonly SagaState[]
 }
 
 export async function auditServices(place: Place): Promise<Finding> {
-  const sagas = await sagasAt(place)
+  const [sagas, deliveries] = [await sagasOf(place, 'create-order'), await sagasOf(place, 'complete-order')]
   const orders = await reading(place, 'order', (tables) => tables.rows<OrderRow>('select * from orders'))
   const timers = await reading(place, 'timer', (tables) => tables.rows<TimerRow>('select * from timers'))
+  const accounts = await reading(place, 'user', readAccounts)
   const payments = await readPayments(place)
   const known = new Set(sagas.rows.map(({ id }) => id))
-  const effects = effectsBySaga(orders, timers, payments)
-  const statuses: Record<string, number> = {}
-  for (const { state } of sagas.rows) statuses[state.status] = (statuses[state.status] ?? 0) + 1
+  const delivered = statesOf(deliveries)
+  const effects = effectsBySaga(orders, timers, payments, delivered)
   return {
-    statuses,
+    statuses: countByStatus(sagas),
+    deliveries: countByStatus(deliveries),
     problems: [
       ...historyProblems(sagas),
+      ...historyProblems(deliveries),
       ...payments.problems,
       ...strangers(known, orders, timers, payments),
-      ...sagas.rows.flatMap(({ state }) => effectProblems(state, effects(state.id))),
+      ...statesOf(sagas).flatMap((state) => effectProblems(state, effects(state.id))),
+      ...deliveryProblems(delivered, { orders, payments: payments.all, accounts }),
     ],
   }
 }
 
-async function sagasAt(place: Place): Promise<StoredSagas> {
-  if (place.redisUrl === undefined) return reading(place, 'create-order-saga', readSagas)
-  const store = redisStore({ url: place.redisUrl })
+const statesOf = ({ rows }: StoredSagas): readonly SagaState[] => rows.map(({ state }) => state)
+
+const countByStatus = (sagas: StoredSagas): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    [...groupBy(statesOf(sagas), ({ status }) => status)].map(([status, { length }]) => [status, length]),
+  )
+
+async function sagasOf(place: Place, orchestrator: 'create-order' | 'complete-order'): Promise<StoredSagas> {
+  if (place.redisUrl === undefined) return reading(place, `${orchestrator}-saga`, readSagas)
+  const store = redisStore({
+    url: place.redisUrl,
+    prefix: orchestrators.find(({ name }) => name === orchestrator)?.redisPrefix ?? '',
+  })
   await store.open()
   try {
     return await readStore(store)
@@ -80,12 +90,14 @@ async function sagasAt(place: Place): Promise<StoredSagas> {
   }
 }
 
+async function readAccounts(tables: Tables): Promise<ReadonlyMap<string, string | null>> {
+  type Row = { readonly user_id: string; readonly stripe_connect_account_id: string | null }
+  const rows = await tables.rows<Row>('select user_id, stripe_connect_account_id from users')
+  return new Map(rows.map(({ user_id, stripe_connect_account_id }) => [user_id, stripe_connect_account_id]))
+}
+
 /** In one snapshot: late answers may still come, and each of them is a move. */
-async function reading<T>(
-  place: Place,
-  service: Parameters<typeof targetOf>[1],
-  read: (tables: Tables) => Promise<T>,
-): Promise<T> {
+async function reading<T>(place: Place, service: Service, read: (tables: Tables) => Promise<T>): Promise<T> {
   const tables = await openTables(targetOf(place, service))
   try {
     await tables.rows(tables.kind === 'postgres' ? 'begin isolation level repeatable read' : 'begin')
@@ -101,7 +113,22 @@ async function readPayments(place: Place): Promise<Payments> {
   try {
     const { problems } = await auditPayments(database)
     const rows = await database.db.selectFrom('payments').selectAll().execute()
-    return { rows, balances: await balancesByPayment(database.db), problems }
+    const books = await balancesByPayment(database.db)
+    const transfers = groupBy(
+      await database.db
+        .selectFrom('sandbox_transfers')
+        .innerJoin('sandbox_intents', 'sandbox_intents.intent_id', 'sandbox_transfers.intent_id')
+        .select(['payment_id', 'account', 'sandbox_transfers.cents'])
+        .where('reversed', '=', 0)
+        .execute(),
+      ({ payment_id }) => payment_id,
+    )
+    const all = rows.map((row) => ({
+      row,
+      books: books.get(row.payment_id) ?? nothing,
+      transfers: (transfers.get(row.payment_id) ?? []).map(({ account, cents }) => ({ account, cents })),
+    }))
+    return { all, problems }
   } finally {
     await database.close()
   }
@@ -111,9 +138,11 @@ function effectsBySaga(
   orders: readonly OrderRow[],
   timers: readonly TimerRow[],
   payments: Payments,
+  deliveries: readonly SagaState[],
 ): (sagaId: string) => Effects {
   const ordersOf = groupBy(orders, ({ saga_id }) => saga_id ?? '')
-  const paymentsOf = groupBy(payments.rows, ({ saga_id }) => saga_id)
+  const paymentsOf = groupBy(payments.all, ({ row }) => row.saga_id)
+  const deliveriesOf = groupBy(deliveries, orderOf)
   const running = groupBy(
     timers.filter(({ state }) => state === 'RUNNING'),
     ({ order_id }) => order_id,
@@ -122,23 +151,11 @@ function effectsBySaga(
     const made = ordersOf.get(sagaId) ?? []
     return {
       orders: made,
-      payments: (paymentsOf.get(sagaId) ?? []).map((row) => ({
-        row,
-        books: payments.balances.get(row.payment_id) ?? nothing,
-      })),
+      payments: paymentsOf.get(sagaId) ?? [],
       runningTimers: made.flatMap(({ order_id }) => running.get(order_id) ?? []).length,
+      deliveries: made.flatMap(({ order_id }) => deliveriesOf.get(order_id) ?? []),
     }
   }
-}
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): ReadonlyMap<string, readonly T[]> {
-  const groups = new Map<string, T[]>()
-  for (const item of items) {
-    const group = groups.get(keyOf(item))
-    if (group === undefined) groups.set(keyOf(item), [item])
-    else group.push(item)
-  }
-  return groups
 }
 
 /** Rows that no saga accounts for. */
@@ -155,7 +172,7 @@ function strangers(
     order === null || made.has(order) ? [] : [`${what} is for order ${order}, which there is not`]
   return [
     ...orders.flatMap(({ order_id, saga_id }) => strange(`order ${order_id}`, saga_id)),
-    ...payments.rows.flatMap(({ payment_id, saga_id, order_id }) => [
+    ...payments.all.flatMap(({ row: { payment_id, saga_id, order_id } }) => [
       ...strange(`payment ${payment_id}`, saga_id),
       ...unordered(`payment ${payment_id}`, order_id),
     ]),
@@ -179,24 +196,33 @@ function effectProblems(state: SagaState, effects: Effects): readonly string[] {
   }
 }
 
-function completedProblems(saga: string, state: SagaState, { orders, payments, runningTimers }: Effects): string[] {
+function completedProblems(saga: string, state: SagaState, effects: Effects): string[] {
+  const { orders, payments, runningTimers, deliveries } = effects
   const order = orders[0]
   if (order === undefined) return [`${saga}, but has no order`]
   const found: string[] = []
   const { customer_id, amount } = state.input as { readonly customer_id: string; readonly amount: number }
-  const cost = order.food_cents + order.delivery_cents
-  if (order.status !== 'CREATED') found.push(`${saga}, but its order ${order.order_id} is ${order.status}`)
+  const cost = costOf(order)
+  const over = mayHavePaid(deliveries) // what the order and its money must be then is for the deliveries to say
+  if (!over && !standing(order).includes(order.status))
+    found.push(`${saga}, but its order ${order.order_id} is ${order.status}`)
   if (order.customer_id !== customer_id) found.push(`${saga} for ${customer_id}, its order for ${order.customer_id}`)
   if (cost !== amount) found.push(`${saga} over ${amount} cents, but its order costs ${cost}`)
-  const held = { ...nothing, customer: -cost, held: cost }
+  // A transfer to the runner that was refused leaves the money in escrow.
+  const places = deliveries.length === 0 ? ['held'] : ['held', 'escrow']
+  const kept = places.map((place) => ({ ...nothing, customer: -cost, [place]: cost }))
   const [payment] = payments
-  if (payments.length !== 1 || !isDeepStrictEqual(payment?.books, held))
+  if (payments.length !== 1 || (!over && !kept.some((books) => isDeepStrictEqual(payment?.books, books))))
     found.push(`${saga}, but of the ${cost} cents of its order the books hold ${JSON.stringify(payments)}`)
   if (payment !== undefined && payment.row.order_id !== order.order_id)
     found.push(`${saga} with order ${order.order_id}, but paid for order ${payment.row.order_id}`)
   if (state.expiresAt === null && runningTimers !== 1) found.push(`${saga}, but its order has ${runningTimers} timers`)
   return found
 }
+
+/** What an order may be that was created and not completed. */
+const standing = ({ runner_id }: OrderRow): readonly string[] =>
+  runner_id === null ? ['CREATED'] : ['ACCEPTED', 'PLACED', 'ON_THE_WAY', 'DELIVERED']
 
 function undoneProblems(saga: string, { orders, payments, runningTimers }: Effects): string[] {
   const found: string[] = []

@@ -3,16 +3,13 @@
  * environment alone. A test asks them over HTTP, kills them and starts them again.
  */
 import { fileURLToPath } from 'node:url'
-import { byName, peers, serviceNamed, services, type PeerName, type ServiceName } from '../../services/app/registry.ts'
+import { byName, peers, services, type PeerName, type ServiceName } from '../../services/app/registry.ts'
 import { startChild, type Child } from './child.ts'
 import { isFree } from './free-port.ts'
 import { until } from './until.ts'
 
 const main = fileURLToPath(import.meta.resolve('../../services/app/main.ts'))
 const startMs = 120_000
-
-/** The orchestrator of which a setting may want several. */
-const replicated: PeerName = 'create-order'
 
 type Variables = Readonly<Record<string, string>>
 
@@ -22,16 +19,16 @@ export interface Setting {
   readonly apart: boolean
   /** What the environment of a service says besides ports and addresses. */
   readonly variables: (service: PeerName) => Variables
-  /** Processes of the orchestrator; one where none is given. */
+  /** Processes of each orchestrator, where every service is one of its own; one where none is given. */
   readonly orchestrators?: number
 }
 
 export interface System {
-  /** Where a service listens; of several orchestrators the first. */
+  /** Where a service listens; of several processes the first. */
   url(service: ServiceName): string
-  /** Where each orchestrator listens. */
-  readonly sagaUrls: readonly string[]
-  /** `user`, …, `create-order`, `create-order-2`, or `all`. */
+  /** Where each process of a service listens. */
+  urls(service: ServiceName): readonly string[]
+  /** `user`, …, `create-order`, `create-order-2`, …, or `all`. */
   readonly processes: readonly string[]
   /** SIGKILL, and gone. */
   kill(process: string): Promise<void>
@@ -69,27 +66,41 @@ export async function startSystem(setting: Setting): Promise<System> {
 
 /** The system with its ports chosen and nothing running yet. */
 export async function layOut({ apart, variables, orchestrators = 1 }: Setting): Promise<System> {
-  const ports = await freePorts(services.length + orchestrators - 1)
-  const urlAt = (index: number): string => `http://127.0.0.1:${ports[index] ?? 0}`
-  const urls = byName(services, (service) => urlAt(services.indexOf(service)))
-  const sagaUrls = [urls[replicated], ...ports.slice(services.length).map((port) => `http://127.0.0.1:${port}`)]
-  const shared: Variables = {
-    LOG_LEVEL: 'warn',
-    ...Object.fromEntries([
-      ...peers.map(({ name, url }) => [url, urls[name]]),
-      ...services.map(({ name, port }) => [port.variable, new URL(urls[name]).port]),
-    ]),
-  }
+  const seats = services.flatMap((service) =>
+    Array.from({ length: apart && service.keeps === 'sagas' ? orchestrators : 1 }, (_none, index) => ({
+      service,
+      process: index === 0 ? service.name : `${service.name}-${index + 1}`,
+    })),
+  )
+  const ports = await freePorts(seats.length)
+  const places = seats.map((seat, index) => ({ ...seat, url: `http://127.0.0.1:${ports[index] ?? 0}` }))
+  const urls = byName(services, ({ name }) =>
+    places.filter(({ service }) => service.name === name).map(({ url }) => url),
+  )
+  const portAt = ({ port }: (typeof services)[number], url: string): Variables => ({
+    [port.variable]: new URL(url).port,
+  })
+  const shared: Variables = Object.assign(
+    { LOG_LEVEL: 'warn' },
+    ...peers.map(({ name, url }) => ({ [url]: first(urls[name]) })),
+    ...services.map((service) => portAt(service, first(urls[service.name]))),
+  ) as Variables
   const processes = new Map<string, Process>()
   if (apart) {
-    for (const { name } of peers) processes.set(name, alone(name, { ...shared, ...variables(name) }, [urls[name]]))
-    sagaUrls.slice(1).forEach((url, index) => {
-      const own = { ...shared, ...variables(replicated), [serviceNamed(replicated).port.variable]: new URL(url).port }
-      processes.set(`${replicated}-${index + 2}`, alone(replicated, own, [url]))
-    })
-  } else processes.set('all', alone('all', { ...shared, ...variables(replicated) }, Object.values(urls)))
-  return running(processes, urls, sagaUrls)
+    for (const { service, process, url } of places)
+      if (service.keeps !== 'nothing') {
+        const own = { ...shared, ...variables(service.name), ...portAt(service, url) }
+        processes.set(process, alone(service.name, own, [url]))
+      }
+  } else {
+    // What one of them is told, all are.
+    const told = Object.assign({}, ...peers.map(({ name }) => variables(name))) as Variables
+    processes.set('all', alone('all', { ...shared, ...told }, Object.values(urls).flat()))
+  }
+  return running(processes, urls)
 }
+
+const first = ([url = '']: readonly string[]): string => url
 
 const alone = (command: string, variables: Variables, urls: readonly string[]): Process => ({
   command,
@@ -100,8 +111,7 @@ const alone = (command: string, variables: Variables, urls: readonly string[]): 
 
 function running(
   processes: ReadonlyMap<string, Process>,
-  urls: Readonly<Record<ServiceName, string>>,
-  sagaUrls: readonly string[],
+  urls: Readonly<Record<ServiceName, readonly string[]>>,
 ): System {
   const all = (): readonly Process[] => [...processes.values()]
   const find = (name: string): Process => {
@@ -111,8 +121,8 @@ function running(
     return found
   }
   const system: System = {
-    url: (service) => urls[service],
-    sagaUrls,
+    url: (service) => first(urls[service]),
+    urls: (service) => urls[service],
     processes: [...processes.keys()],
     async kill(name) {
       const process = find(name)

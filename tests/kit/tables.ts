@@ -15,7 +15,7 @@ export interface Tables {
   close(): Promise<void>
 }
 
-type Service = 'create-order-saga' | 'order' | 'payment' | 'timer'
+export type Service = 'create-order-saga' | 'complete-order-saga' | 'user' | 'order' | 'payment' | 'timer'
 
 /** The database of one service, as `services/app/system.ts` names it where all run in one process. */
 export function targetOf(place: Place, service: Service): DatabaseTarget {

@@ -1,5 +1,5 @@
 /** For tests of the Create Order saga: a customer's view of the running services. */
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { call, type Answered } from '../../shared/testing/call.ts'
 import type { Embedded } from '../../shared/testing/embedded.ts'
 
@@ -57,7 +57,7 @@ export function shopOf({ urls }: Pick<Embedded, 'urls'>): Shop {
     },
     saga,
     async sagaIn(status, id) {
-      await expect.poll(async () => (await saga(id)).status, patience).toBe(status)
+      await vi.waitFor(async () => expect((await saga(id)).status).toBe(status), patience) // also where no test runs yet
       return saga(id)
     },
     async orderStatus(orderId) {

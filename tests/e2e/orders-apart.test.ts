@@ -1,3 +1,0 @@
-import { ordersContract } from './orders.contract.ts'
-
-ordersContract('SQLite and HTTP')

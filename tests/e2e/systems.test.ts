@@ -1,0 +1,3 @@
+import { systemContract } from './system.contract.ts'
+
+systemContract('embedded')
