@@ -2,6 +2,7 @@
 import type { Engine, StoredAnswer } from 'ordersaga/engine'
 import { z } from 'zod'
 import { HttpError } from '../../shared/http/http-error.ts'
+import { act } from './acting.ts'
 import { Failure, operation, refusedAs, SagaId, type Shell } from './shell.ts'
 
 /** How long a cancel waits for who decides it, in milliseconds. */
@@ -81,8 +82,8 @@ const OperatorAction = z.discriminatedUnion('kind', [
 /** Who does it and why: kept with the saga. */
 const Because = { by: z.string().min(1).max(100), reason: z.string().min(1).max(1000) }
 
-export function addActions({ server, engine, ask }: Shell, prefix: string): void {
-  server.post(
+export function addActions(shell: Shell, prefix: string): void {
+  shell.server.post(
     `${prefix}/sagas/:saga_id/actions`,
     {
       schema: {
@@ -97,11 +98,9 @@ export function addActions({ server, engine, ask }: Shell, prefix: string): void
       },
     },
     async (request, reply) => {
-      const { action, by, reason } = request.body
-      const chosen = action.kind === 'resolve' ? { kind: action.kind, reply: action.reply } : action
-      const answer = await ask(() => engine.act(request.params.saga_id, chosen, by, reason))
-      if (!answer.accepted) throw new HttpError(409, answer.reason ?? 'refused')
-      return reply.code(202).send({ message: `Done; the saga is ${answer.saga.state.status}.` })
+      const { accepted, refused, saga } = await act(shell, request.params.saga_id, request.body)
+      if (!accepted) throw new HttpError(409, refused ?? 'refused')
+      return reply.code(202).send({ message: `Done; the saga is ${saga.state.status}.` })
     },
   )
 }

@@ -1,8 +1,9 @@
 /** What an operator does with one saga: looked at first, then done, on the record. */
 import { HttpError } from '../../../shared/http/http-error.ts'
+import { act, requestOf } from '../acting.ts'
 import { SagaId } from '../shell.ts'
 import type { Ops } from './ops.ts'
-import { Asked, Done, opsRoute, PreviewView, refusalsOfOne, tags, type Action } from './schemas.ts'
+import { Asked, Done, opsRoute, PreviewView, refusalsOfOne, tags } from './schemas.ts'
 
 export function addOpsActions(ops: Ops): void {
   const { server, engine, ask, view } = ops
@@ -42,24 +43,3 @@ export function addOpsActions(ops: Ops): void {
     },
   )
 }
-
-export interface AskedFor {
-  readonly action: Action
-  readonly by: string
-  readonly reason: string
-}
-
-/** Carries an action out, and writes a line of who asked for it, refused or not. */
-export async function act({ engine, ask, log }: Ops, sagaId: string, { action, by, reason }: AskedFor) {
-  const request = requestOf(action)
-  const answer = await ask(() =>
-    request.kind === 'cancel' ? engine.cancel(sagaId, by, reason) : engine.act(sagaId, request, by, reason),
-  )
-  const { accepted, reason: refused, saga } = answer
-  log.info({ sagaId, action: action.kind, by, reason, accepted, refused }, 'an operator acted on a saga')
-  return { accepted, refused, saga }
-}
-
-/** As the engine takes it: a reply that is left out is one that is undefined. */
-export const requestOf = (action: Action) =>
-  action.kind === 'resolve' ? ({ kind: 'resolve', reply: action.reply } as const) : action

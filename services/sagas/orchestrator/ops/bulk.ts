@@ -4,7 +4,7 @@
  */
 import { HttpError } from '../../../shared/http/http-error.ts'
 import type { Ops } from './ops.ts'
-import { act, requestOf, type AskedFor } from './actions.ts'
+import { act, requestOf, type AskedFor } from '../acting.ts'
 import { Asked, Many, ManyDone, ManyPreviews, opsRoute, refusals, tags, toFilter } from './schemas.ts'
 
 /** Sagas that are acted on at once: their moves share commits. */

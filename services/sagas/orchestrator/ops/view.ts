@@ -96,7 +96,8 @@ export function auditOf({ seq, at, inputId, events }: HistoryEntry): z.infer<typ
       return { ...record, by: event.by, why: event.reason }
     if (event.type === 'SagaFailed') return { ...record, ...gaveUp(event.reason ?? '') }
     if (event.type === 'CancelRefused') return { ...record, by: event.by, accepted: false, refused: event.reason }
-    if (event.type === 'RequestRefused') return { ...record, accepted: false, refused: event.why }
+    if (event.type === 'RequestRefused')
+      return { ...record, by: event.by ?? null, why: event.reason ?? null, accepted: false, refused: event.why }
   }
   return record
 }
