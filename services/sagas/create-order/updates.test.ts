@@ -3,6 +3,7 @@ import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import { pino } from 'pino'
 import type { Engine } from 'ordersaga/engine'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { errorAlone } from '../../shared/http/error-shapes.ts'
 import { call } from '../../shared/testing/call.ts'
 import { listen } from '../../shared/http/listen.ts'
 import { createHttpServer } from '../../shared/http/server.ts'
@@ -182,7 +183,7 @@ test('a client that goes while its saga is looked up is not followed', async () 
     description: 'A slow store',
     log: pino({ level: 'silent' }),
     ready: async () => ({}),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
   })
   const shell = {
     server,

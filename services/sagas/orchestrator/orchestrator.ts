@@ -5,6 +5,7 @@
 import type { SagaDefinition } from 'ordersaga/definition'
 import { startEngine, type Engine } from 'ordersaga/engine'
 import type { Store } from 'ordersaga/store'
+import type { ErrorShape } from '../../shared/http/error-shapes.ts'
 import { listen } from '../../shared/http/listen.ts'
 import { mountMessages } from '../../shared/http/messages.ts'
 import { knownPages } from '../../shared/http/origins.ts'
@@ -37,7 +38,7 @@ export interface SagaService {
   readonly portVariable: string
   /** Steps whose answers are for the saga alone, also where an operator looks. */
   readonly secretSteps?: readonly string[]
-  readonly errorBody: (status: number, error: string) => unknown
+  readonly errors: ErrorShape
   readonly routes: (shell: Shell) => void
 }
 
@@ -71,7 +72,7 @@ export async function openOrchestrator(options: OrchestratorOptions, service: Sa
     version: apiVersion,
     log,
     ready: async () => ({ store: await store.ready(), transport: await transport.ready() }),
-    errorBody: service.errorBody,
+    errors: service.errors,
     allowedOrigins: knownPages,
     ...(options.callers === undefined ? {} : { callers: options.callers }),
     metrics: metrics.registry,

@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { pino } from 'pino'
 import { afterEach, expect, test } from 'vitest'
+import { errorAlone } from '../../shared/http/error-shapes.ts'
 import { listen } from '../../shared/http/listen.ts'
 import { createHttpServer, type HttpServer } from '../../shared/http/server.ts'
 import { Streams, type EventStream, type StreamOptions } from './streams.ts'
@@ -18,7 +19,7 @@ async function serve(options: StreamOptions, work: (stream: EventStream) => Prom
     description: 'One stream',
     log: pino({ level: 'silent' }),
     ready: async () => ({}),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
   })
   const streams = new Streams(server, options)
   server.get('/', (_request, reply) => streams.run(reply, work))

@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
+import { errorAlone } from './error-shapes.ts'
 import { Connections, limitsFor } from './connections.ts'
 import { listen } from './listen.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
@@ -22,7 +23,7 @@ async function serverWith(options: Partial<HttpServerOptions>, routes: (server: 
     description: 'A server for tests',
     log: pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line) as (typeof lines)[0]) }),
     ready: async () => ({ database: true }),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
     ...options,
   })
   servers.push(server)

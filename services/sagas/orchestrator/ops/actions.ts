@@ -3,21 +3,21 @@ import { HttpError } from '../../../shared/http/http-error.ts'
 import { act, requestOf } from '../acting.ts'
 import { SagaId } from '../shell.ts'
 import type { Ops } from './ops.ts'
-import { Asked, Done, opsRoute, PreviewView, refusalsOfOne, tags } from './schemas.ts'
+import { Asked, Done, opsRoute, PreviewView, tags } from './schemas.ts'
 
 export function addOpsActions(ops: Ops): void {
   const { server, engine, ask, view } = ops
   server.post(
     '/ops/sagas/:saga_id/preview',
     {
-      ...opsRoute,
+      ...opsRoute(404, 409),
       schema: {
         operationId: 'ops_preview_action',
         tags,
         summary: 'What an action would do to the saga as it stands; changes nothing',
         params: SagaId,
         body: Asked,
-        response: { 200: PreviewView, ...refusalsOfOne },
+        response: { 200: PreviewView },
       },
     },
     async ({ params, body }) =>
@@ -26,14 +26,14 @@ export function addOpsActions(ops: Ops): void {
   server.post(
     '/ops/sagas/:saga_id/actions',
     {
-      ...opsRoute,
+      ...opsRoute(404, 409),
       schema: {
         operationId: 'ops_act',
         tags,
         summary: 'Does it, and keeps who, when, what and why with the saga',
         params: SagaId,
         body: Asked,
-        response: { 202: Done, ...refusalsOfOne },
+        response: { 202: Done },
       },
     },
     async ({ params, body }, reply) => {

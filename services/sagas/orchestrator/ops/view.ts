@@ -5,7 +5,8 @@ import type { Event } from 'ordersaga/events'
 import type { SagaState } from 'ordersaga/state'
 import type { HistoryEntry, StoredSaga } from 'ordersaga/store'
 import type { z } from 'zod'
-import type { AuditView, Detail, EventView, MoveView, PlanView, PreviewView, Summary } from './schemas.ts'
+import type { EventView } from '../presenter.ts'
+import type { AuditView, Detail, MoveView, PlanView, PreviewView, Summary } from './schemas.ts'
 
 export interface OpsView {
   readonly move: (entry: HistoryEntry) => z.infer<typeof MoveView>
