@@ -17,12 +17,13 @@ import { sagaMetrics } from './metrics.ts'
 import { moveLog } from './move-log.ts'
 import { addOps } from './ops/ops.ts'
 import type { Shell } from './shell.ts'
-import { Streams } from './streams.ts'
+import { Streams, type StreamOptions } from './streams.ts'
 
 export interface OrchestratorOptions extends Omit<ServiceOptions, 'database' | 'now'> {
   readonly store: Store
   /** Ended sagas are kept this long after their last move, in milliseconds; for ever where none is given. */
   readonly retainMs?: number
+  readonly streams?: StreamOptions
 }
 
 export interface SagaService {
@@ -77,7 +78,7 @@ export async function openOrchestrator(options: OrchestratorOptions, service: Sa
     ...(options.callers === undefined ? {} : { callers: options.callers }),
     metrics: metrics.registry,
   })
-  const shell = { server, engine, ask: askingFor(defaultPatienceMs), streams: new Streams(server) }
+  const shell = { server, engine, ask: askingFor(defaultPatienceMs), streams: new Streams(server, options.streams) }
   service.routes(shell)
   addOps(shell, { store, log, secretSteps: service.secretSteps ?? [] })
   if (options.receiver !== undefined) mountMessages(server, options.receiver)

@@ -25,7 +25,7 @@ async function serve(options: StreamOptions, work: (stream: EventStream) => Prom
   server.get('/', (_request, reply) => streams.run(reply, work))
   const url = new URL(await listen(server, '127.0.0.1', 0))
   opened.push(() => server.close())
-  return { url, streams }
+  return { server, url, streams }
 }
 
 /** Resolves when the stream is over. */
@@ -85,4 +85,25 @@ test('streams end with their server', async () => {
   const answer = await fetch(url)
   for (const close of opened.splice(0)) await close()
   expect(await answer.text()).toBe('')
+})
+
+test('a client that has as many as it may is refused one more, and no other client is', async () => {
+  let begun = 0
+  const { server, url, streams } = await serve({ perClient: 2 }, async (stream) => {
+    begun += 1
+    if (begun <= 2) await over(stream)
+  })
+  const [first] = [await fetch(url), await fetch(url)]
+  const refused = await fetch(url)
+  expect([refused.status, refused.headers.get('retry-after'), await refused.json()]).toEqual([
+    429,
+    '5',
+    {
+      error: '2 streams are open from 127.0.0.1, the most for one client: close some, or set STREAMS_PER_CLIENT higher',
+    },
+  ])
+  expect((await server.inject({ url: '/', remoteAddress: '10.0.0.7' })).statusCode).toBe(200)
+  await first.body?.cancel()
+  await expect.poll(() => streams.open).toBe(1)
+  expect((await fetch(url)).status).toBe(200)
 })

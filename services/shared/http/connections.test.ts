@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { errorAlone } from './error-shapes.ts'
-import { Connections, limitsFor } from './connections.ts'
+import { Connections, limitsFor, type ConnectionLimits } from './connections.ts'
 import { listen } from './listen.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
 
@@ -84,29 +84,58 @@ test('of two servers of a process the idle connections of one make room at the o
   expect((await first.open()) + (await second.open())).toBeLessThanOrEqual(10)
 })
 
-test('where each connection has a request in hand, a further one is turned away and one warning tells of it', async () => {
+/** A server whose `/slow` answers only once it is told to. */
+async function slowServer(limits: ConnectionLimits) {
   let finish = (): void => undefined
   const finished = new Promise<void>((resolve) => (finish = resolve))
   let inHand = 0
-  const { url, lines } = await serverWith({ connections: new Connections({ most: 10, perClient: 3 }) }, (server) => {
+  const running = await serverWith({ connections: new Connections(limits) }, (server) => {
     server.get('/slow', async () => {
       inHand += 1
       await finished
       return { done: true }
     })
   })
-  const slow = [1, 2, 3].map(() => fetch(`${url}/slow`))
+  const slow = [1, 2, 3].map(() => fetch(`${running.url}/slow`))
   await expect.poll(() => inHand).toBe(3)
+  return { ...running, slow, finish }
+}
+
+test.each([
+  [
+    429,
+    '3 connections with requests in hand are open from 127.0.0.1, the most for one client',
+    { most: 10, perClient: 3 },
+  ],
+  [503, '3 connections with requests in hand are open, the most for this process', { most: 3, perClient: 10 }],
+])('where each connection has a request in hand, a further one is answered %d: %s', async (status, why, limits) => {
+  const { url, lines, slow, finish, open } = await slowServer(limits)
   for (let count = 0; count < 2; count++) {
-    const refused = await stubborn(url, '')
-    const [text] = (await once(refused, 'data')) as [Buffer]
-    expect(text.toString()).toMatch(/^HTTP\/1\.1 503 Service Unavailable\r\nRetry-After: 1\r\n/)
+    const refused = await fetch(`${url}/slow`)
+    expect([refused.status, refused.headers.get('retry-after'), await refused.json()]).toEqual([
+      status,
+      '1',
+      { error: why },
+    ])
+    expect(refused.headers.get('connection')).toBe('close')
   }
+  await expect.poll(open).toBe(3)
   finish()
-  expect((await Promise.all(slow)).map(({ status }) => status)).toEqual([200, 200, 200])
-  expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
-    [40, '127.0.0.1 has 3 connections with requests in hand, the most for one client: further ones are turned away'],
-  ])
+  expect((await Promise.all(slow)).map((answer) => answer.status)).toEqual([200, 200, 200])
+  expect(lines.map(({ level, msg }) => [level, msg])).toEqual([[40, `${why}: further ones are turned away`]])
+})
+
+test('of those that are turned away few are heard, and none stays', async () => {
+  const { url, slow, finish, open } = await slowServer({ most: 10, perClient: 3 })
+  let unheard = 0
+  for (let count = 0; count < 100; count++)
+    (await stubborn(url, '')).once('data', (text: Buffer) => {
+      if (text.toString().startsWith('HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n')) unheard += 1
+    })
+  await expect.poll(() => unheard).toBeGreaterThanOrEqual(50)
+  await expect.poll(open, { timeout: 10_000 }).toBe(3)
+  finish()
+  await Promise.all(slow)
 })
 
 test('a client that does not read its answer loses its connection', async () => {

@@ -2,18 +2,21 @@
  * Keeps the connections of this process few enough that it never runs out of file descriptors, which its databases need too.
  *
  * Where there is no room for a new one, one that asks for nothing makes it: idle, or with a request that has not come whole,
- * the one that was used longest ago. Where each has a request in hand, the new one is turned away.
+ * the one that was used longest ago. Where each has a request in hand, the new one may ask once, and is told why it gets no
+ * more.
  */
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { connectionCame } from '../turns.ts'
+import { clientOf } from './client.ts'
+import { HttpError } from './http-error.ts'
 import type { HttpServer } from './server.ts'
 
 export interface ConnectionLimits {
   /** Of all clients together. */
   readonly most: number
-  /** Of one address, so that nobody alone can keep all others out. */
+  /** Of one client, so that nobody alone can keep all others out. */
   readonly perClient: number
 }
 
@@ -28,6 +31,10 @@ interface Connection {
 /** How often it is said that connections are turned away, at most. */
 const warningMs = 10_000
 
+/** Those that are turned away may stay for so long, and so many of them at once, to hear why. */
+const hearingMs = 1_000
+const mostHearing = 16
+
 const tooMany = 'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
 
 export class Connections {
@@ -35,6 +42,8 @@ export class Connections {
   /** Least recently used first. */
   readonly #open = new Set<Connection>()
   readonly #perClient = new Map<string, number>()
+  /** Those that are turned away, and why. */
+  readonly #refused = new Map<Socket, HttpError>()
   #warned = -Infinity
 
   constructor(limits: ConnectionLimits) {
@@ -46,10 +55,22 @@ export class Connections {
     const bySocket = new WeakMap<Socket, Connection>()
     server.server.on('connection', (socket: Socket) => {
       connectionCame()
-      const connection = { socket, server, client: socket.remoteAddress ?? '', requests: new Set<IncomingMessage>() }
-      if (!this.#makeRoom(connection)) return void socket.end(tooMany, () => socket.destroy())
+      const connection = {
+        socket,
+        server,
+        client: clientOf(socket.remoteAddress),
+        requests: new Set<IncomingMessage>(),
+      }
+      const refusal = this.#makeRoom(connection)
+      if (refusal !== null) return this.#refuse(connection, refusal)
       bySocket.set(socket, connection)
       this.#add(connection)
+    })
+    server.addHook('onRequest', async ({ socket }, reply) => {
+      const refusal = this.#refused.get(socket)
+      if (refusal === undefined) return
+      void reply.header('connection', 'close')
+      throw refusal
     })
     server.server.on('request', (request, response) => {
       const connection = bySocket.get(request.socket)
@@ -98,17 +119,30 @@ export class Connections {
     if (this.#open.delete(connection)) this.#open.add(connection)
   }
 
-  #makeRoom({ client, server }: Connection): boolean {
+  #refuse({ server, socket }: Connection, refusal: HttpError): void {
+    this.#warn(server, refusal.message)
+    if (this.#refused.size >= mostHearing) return void socket.end(tooMany, () => socket.destroy())
+    this.#refused.set(socket, refusal)
+    socket.on('close', () => this.#refused.delete(socket))
+    setTimeout(() => socket.destroy(), hearingMs).unref()
+  }
+
+  #warn(server: HttpServer, why: string): void {
+    const now = performance.now()
+    if (now - this.#warned < warningMs) return
+    this.#warned = now
+    server.log.warn(`${why}: further ones are turned away`)
+  }
+
+  /** Null where there is room, or some could be made. */
+  #makeRoom({ client }: Connection): HttpError | null {
     const { most, perClient } = this.limits
-    if (this.#of(client) >= perClient && !this.#evict((one) => one.client === client)) {
-      this.#warn(server, `${client} has ${perClient} connections with requests in hand, the most for one client`)
-      return false
-    }
-    if (this.#open.size >= most && !this.#evict(() => true)) {
-      this.#warn(server, `${most} connections with requests in hand are open, the most for this process`)
-      return false
-    }
-    return true
+    const open = 'connections with requests in hand are open'
+    if (this.#of(client) >= perClient && !this.#evict((one) => one.client === client))
+      return new HttpError(429, `${perClient} ${open} from ${client}, the most for one client`, 1)
+    if (this.#open.size >= most && !this.#evict(() => true))
+      return new HttpError(503, `${most} ${open}, the most for this process`, 1)
+    return null
   }
 
   #evict(may: (connection: Connection) => boolean): boolean {
@@ -119,13 +153,6 @@ export class Connections {
     this.#forget(evicted.client)
     evicted.socket.destroy()
     return true
-  }
-
-  #warn(server: HttpServer, why: string): void {
-    const now = performance.now()
-    if (now - this.#warned < warningMs) return
-    this.#warned = now
-    server.log.warn(`${why}: further ones are turned away`)
   }
 }
 
