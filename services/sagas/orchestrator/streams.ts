@@ -3,13 +3,14 @@
  *
  * Invariants:
  * - the headers go out at once, and a comment now and then while nothing happens, so that proxies and clients know it lives;
- * - what a client does not read is not kept here: who reads too slowly is waited for, and then dropped; he resumes by
- *   `Last-Event-ID`;
+ * - what a client does not read is not kept here: who reads too slowly is waited for, and then dropped, at once where many
+ *   do so; he resumes by `Last-Event-ID`;
  * - a stream ends with its client, and with the server;
  * - no client can have all streams that a server keeps open.
  */
 import type { FastifyReply } from 'fastify'
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import type { z } from 'zod'
 import { clientOf } from '../../shared/http/client.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
@@ -28,6 +29,8 @@ export interface StreamOptions {
   readonly heartbeatMs?: number
   /** How long a client may leave what it was sent unread, in milliseconds. */
   readonly slowMs?: number
+  /** What all clients together may leave unread, in bytes; beyond it whoever has not read for longest is dropped. */
+  readonly unreadBytes?: number
 }
 
 export interface EventStream {
@@ -42,14 +45,19 @@ export class Streams {
   readonly #most: number
   readonly #heartbeatMs: number
   readonly #slowMs: number
+  readonly #unreadBytes: number
   readonly #ending = new AbortController()
   readonly #open = new Map<string, number>()
+  /** Who has something unread, and how many bytes; whoever has not read for longest first. */
+  readonly #unread = new Map<ServerResponse, number>()
 
-  constructor(server: HttpServer, { perClient = 1_000, heartbeatMs = 15_000, slowMs = 30_000 }: StreamOptions = {}) {
+  constructor(server: HttpServer, options: StreamOptions = {}) {
+    const { perClient = 1_000, heartbeatMs = 15_000, slowMs = 30_000, unreadBytes = 64 * 1024 * 1024 } = options
     this.#perClient = perClient
     this.#most = 2 * perClient
     this.#heartbeatMs = heartbeatMs
     this.#slowMs = slowMs
+    this.#unreadBytes = unreadBytes
     server.addHook('preClose', () => this.#ending.abort())
   }
 
@@ -105,10 +113,24 @@ export class Streams {
   async #send({ raw }: FastifyReply, signal: AbortSignal, id: string | number | null, data: object): Promise<void> {
     if (signal.aborted) return
     if (raw.write(`${id === null ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`)) return
+    this.#unread.set(raw, raw.writableLength)
+    this.#relieve()
     const patience = AbortSignal.timeout(this.#slowMs)
-    await once(raw, 'drain', { signal: AbortSignal.any([signal, patience]) }).catch(() => {
-      if (patience.aborted) raw.destroy()
-    })
+    await once(raw, 'drain', { signal: AbortSignal.any([signal, patience]) })
+      .catch(() => {
+        if (patience.aborted) raw.destroy()
+      })
+      .finally(() => this.#unread.delete(raw))
+  }
+
+  #relieve(): void {
+    let total = [...this.#unread.values()].reduce((sum, bytes) => sum + bytes, 0)
+    for (const [raw, bytes] of this.#unread) {
+      if (total <= this.#unreadBytes) return
+      raw.destroy()
+      this.#unread.delete(raw)
+      total -= bytes
+    }
   }
 }
 
