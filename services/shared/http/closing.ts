@@ -18,8 +18,11 @@ const graceMs = 10_000
 const quietTurns = { open: 10, none: 3 }
 const turnMs = 5
 
-/** Whoever goes on sending has had this long to notice. */
-const drainMs = 2_000
+/**
+ * Whoever goes on sending has had this long to notice. The loop takes in one waiting connection in a turn, and a turn is long
+ * under load.
+ */
+const drainMs = 5_000
 
 /** @returns whether the server is closing */
 export function closeInOrder(server: HttpServer, connections: Connections): () => boolean {
