@@ -6,6 +6,7 @@ import type { Outbox } from '../../shared/database/outbox.ts'
 import { errorAlone, failureWithError, type ErrorShape } from '../../shared/http/error-shapes.ts'
 import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
+import { IdempotencyKey, keyOf } from '../../shared/http/idempotency-key.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
 import { OrderRequest, readOrderDetails, type OrderContent } from '../../shared/order-details.ts'
 import { orderEvent } from '../events.ts'
@@ -50,7 +51,7 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
         description:
           'The header Idempotency-Key makes a repeated request safe: the same key and body give the same order.',
         body: OrderRequest,
-        headers: z.object({ 'idempotency-key': z.string().min(1).max(200).optional().meta({ example: 'order-42' }) }),
+        headers: z.object({ 'idempotency-key': IdempotencyKey }),
         response: { 201: Created, ...ours },
       },
     },
@@ -97,7 +98,8 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
   )
 }
 
-function newOrder({ customer_id, order_details }: Body, key: string | undefined): OrderOfRequest {
+function newOrder({ customer_id, order_details }: Body, sent: string | undefined): OrderOfRequest {
+  const key = sent === undefined ? undefined : keyOf(customer_id, sent)
   return {
     customerId: customer_id,
     content: contentOf(order_details),

@@ -1,10 +1,10 @@
 /** Starts a saga, once however often it is asked for under one key, or for one thing. */
-import { createHash } from 'node:crypto'
 import type { SagaDefinition } from 'ordersaga/definition'
 import type { Engine } from 'ordersaga/engine'
 import type { SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
+import { IdempotencyKey, keyOf } from '../../shared/http/idempotency-key.ts'
 import type { Shell } from './shell.ts'
 
 interface Route<Body extends z.ZodType, Input, Answer extends z.ZodType> {
@@ -79,13 +79,8 @@ export function addStart<Body extends z.ZodType, Input, Answer extends z.ZodType
   )
 }
 
-const Keyed = z.object({
-  'idempotency-key': z.string().min(1).max(200).optional().meta({ example: 'order-42' }),
-})
+const Keyed = z.object({ 'idempotency-key': IdempotencyKey })
 const keyed = 'The header Idempotency-Key makes a repeated request safe: the same key and body give the same saga.'
-
-/** Of any length and alphabet that who asks and his key have, it is one that every store keeps. */
-const keyOf = (...parts: readonly string[]): string => createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 
 const nothingCameOf: ReadonlySet<SagaStatus> = new Set(['FAILED', 'COMPENSATED', 'CANCELLED'])
 
