@@ -31,11 +31,9 @@ interface Connection {
 /** How often it is said that connections are turned away, at most. */
 const warningMs = 10_000
 
-/** Those that are turned away may stay for so long, and so many of them at once, to hear why. */
+/** One that must go may stay for so long, and so many of them at once, to hear why: it may have asked already. */
 const hearingMs = 1_000
 const mostHearing = 16
-
-const tooMany = 'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
 
 export class Connections {
   readonly limits: ConnectionLimits
@@ -62,7 +60,10 @@ export class Connections {
         requests: new Set<IncomingMessage>(),
       }
       const refusal = this.#makeRoom(connection)
-      if (refusal !== null) return this.#refuse(connection, refusal)
+      if (refusal !== null) {
+        this.#warn(server, refusal.message)
+        return this.#refuse(connection, refusal)
+      }
       bySocket.set(socket, connection)
       this.#add(connection)
     })
@@ -119,9 +120,13 @@ export class Connections {
     if (this.#open.delete(connection)) this.#open.add(connection)
   }
 
-  #refuse({ server, socket }: Connection, refusal: HttpError): void {
-    this.#warn(server, refusal.message)
-    if (this.#refused.size >= mostHearing) return void socket.end(tooMany, () => socket.destroy())
+  /** Answers what comes over it with why there is no room, and ends it. */
+  #refuse({ socket }: Connection, refusal: HttpError): void {
+    const [oldest] = this.#refused.keys()
+    if (oldest !== undefined && this.#refused.size >= mostHearing) {
+      oldest.destroy()
+      this.#refused.delete(oldest)
+    }
     this.#refused.set(socket, refusal)
     socket.on('close', () => this.#refused.delete(socket))
     setTimeout(() => socket.destroy(), hearingMs).unref()
@@ -131,27 +136,27 @@ export class Connections {
     const now = performance.now()
     if (now - this.#warned < warningMs) return
     this.#warned = now
-    server.log.warn(`${why}: further ones are turned away`)
+    server.log.warn(`${why}, each with a request in hand: further ones are turned away`)
   }
 
   /** Null where there is room, or some could be made. */
   #makeRoom({ client }: Connection): HttpError | null {
     const { most, perClient } = this.limits
-    const open = 'connections with requests in hand are open'
-    if (this.#of(client) >= perClient && !this.#evict((one) => one.client === client))
-      return new HttpError(429, `${perClient} ${open} from ${client}, the most for one client`, 1)
-    if (this.#open.size >= most && !this.#evict(() => true))
-      return new HttpError(503, `${most} ${open}, the most for this process`, 1)
+    const ofClient = new HttpError(429, `${perClient} connections are open from ${client}, the most for one client`, 1)
+    if (this.#of(client) >= perClient && !this.#evict((one) => one.client === client, ofClient)) return ofClient
+    const ofAll = new HttpError(503, `${most} connections are open, the most for this process`, 1)
+    if (this.#open.size >= most && !this.#evict(() => true, ofAll)) return ofAll
     return null
   }
 
-  #evict(may: (connection: Connection) => boolean): boolean {
+  #evict(may: (connection: Connection) => boolean, refusal: HttpError): boolean {
     const candidates = [...this.#open].filter(may)
     const evicted = candidates.find(isIdle) ?? candidates.find(isHalfSent)
     if (evicted === undefined) return false
     this.#open.delete(evicted)
     this.#forget(evicted.client)
-    evicted.socket.destroy()
+    if (isIdle(evicted)) this.#refuse(evicted, refusal)
+    else evicted.socket.destroy()
     return true
   }
 }
