@@ -22,9 +22,10 @@ export const actionKinds: readonly Action['kind'][] = ['retry', 'skip', 'resolve
 
 export function act(turn: Turn, action: Action, by: string, reason: string): void {
   const { parked } = turn.state
-  if (!actionKinds.includes(action?.kind))
-    return refuse(turn, action, `there is no such action; use ${actionKinds.join(', ')}`)
-  if (parked === null) return refuse(turn, action, `it is not parked but ${turn.state.status}`)
+  const refuse = (why: string): void =>
+    turn.emit({ type: 'RequestRefused', request: String(action?.kind), why, by, reason })
+  if (!actionKinds.includes(action?.kind)) return refuse(`there is no such action; use ${actionKinds.join(', ')}`)
+  if (parked === null) return refuse(`it is not parked but ${turn.state.status}`)
   if (action.kind === 'giveUp')
     return turn.emit({
       type: 'SagaFailed',
@@ -33,14 +34,16 @@ export function act(turn: Turn, action: Action, by: string, reason: string): voi
       reason: `${by} gave up: ${reason}`,
     })
   const step = turn.definition.byName.get(parked.step) as StepDefinition // a saga parks at a step of its own
-  if (action.kind === 'resolve') return resolve(turn, step, action.reply, by, reason)
+  if (action.kind === 'resolve') {
+    const answer = answerIn(turn, step, action.reply)
+    if (!answer.ok) return refuse(answer.why)
+    turn.emit({ type: 'SagaResumed', by, reason })
+    return turn.emit({ type: 'StepDone', step: step.name, reply: answer.value })
+  }
   turn.emit({ type: 'SagaResumed', by, reason })
   if (action.kind === 'retry') retry(turn, step)
   else skip(turn, step, by, reason)
 }
-
-const refuse = (turn: Turn, action: Action, why: string): void =>
-  turn.emit({ type: 'RequestRefused', request: String(action?.kind), why })
 
 function retry(turn: Turn, step: StepDefinition): void {
   const { phase, round = 1 } = turn.step(step)
@@ -68,14 +71,10 @@ function effectOf(turn: Turn, step: StepDefinition): 'none' | 'possible' | 'deni
   return step.place === 'after' ? 'possible' : 'denied'
 }
 
-function resolve(turn: Turn, step: StepDefinition, reply: unknown, by: string, reason: string): void {
-  const action = { kind: 'resolve', reply } as const
+/** What the saga keeps of an operator's answer; why not, where it cannot be the answer. */
+function answerIn(turn: Turn, step: StepDefinition, reply: unknown): ReturnType<typeof check> {
   if (step.do === null || turn.step(step).phase !== 'unknown')
-    return refuse(turn, action, 'only a command whose outcome is unknown can be resolved; retry or skip this one')
+    return { ok: false, why: 'only a command whose outcome is unknown can be resolved; retry or skip this one' }
   const data = check(step.do.done.data, reply)
-  if (!data.ok) return refuse(turn, action, `the answer does not fit its contract: ${data.why}`)
-  const kept = keptOf(step, data.value)
-  if (!kept.ok) return refuse(turn, action, kept.why)
-  turn.emit({ type: 'SagaResumed', by, reason })
-  turn.emit({ type: 'StepDone', step: step.name, reply: kept.value })
+  return data.ok ? keptOf(step, data.value) : { ok: false, why: `the answer does not fit its contract: ${data.why}` }
 }

@@ -126,7 +126,7 @@ function respond(turn: Turn, input: Input): void {
 function cancel(turn: Turn, by: string, reason: string): void {
   const { state } = turn
   if (state.status !== 'STARTED' && state.status !== 'COMPLETED')
-    return turn.emit({ type: 'RequestRefused', request: 'cancel', why: whyNotNow(state) })
+    return turn.emit({ type: 'RequestRefused', request: 'cancel', why: whyNotNow(state), by, reason })
   if (state.cancel === null) beginCancel(turn, by, reason)
 }
 

@@ -117,4 +117,11 @@ export type Event =
       readonly contradicts?: string
     }
   /** A request by a person or a clock that changed nothing. */
-  | { readonly type: 'RequestRefused'; readonly request: string; readonly why: string }
+  | {
+      readonly type: 'RequestRefused'
+      readonly request: string
+      readonly why: string
+      /** Who asked for it, and with what reason; absent where an earlier build wrote the history. */
+      readonly by?: string
+      readonly reason?: string
+    }

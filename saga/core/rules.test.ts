@@ -188,7 +188,7 @@ describe('the pivot', () => {
   test('its unknown outcome blocks both ways until it is settled', () => {
     const run = new Run(pivoted).done('a').wake(5)
     expect(run.state.parked).toMatchObject({ step: 'p', from: 'STARTED' })
-    expect(run.cancel()).toMatchObject([{ type: 'RequestRefused' }])
+    expect(run.cancel()).toMatchObject([{ type: 'RequestRefused', by: 'customer', reason: 'changed my mind' }])
     expect(run.done('p').open).toEqual(['S:z:do'])
   })
 
@@ -764,7 +764,7 @@ describe('an operator at a parked saga', () => {
 
   test('resolve takes the answer that the operator knows, where it fits the contract', () => {
     const run = parked()
-    expect(run.act({ kind: 'resolve', reply: 'x' })).toMatchObject([{ type: 'RequestRefused' }])
+    expect(run.act({ kind: 'resolve', reply: 'x' })).toMatchObject([{ type: 'RequestRefused', by: 'ann' }])
     run.act({ kind: 'resolve', reply: { id: 'found' } })
     expect([run.status, stepOf(run.state, 'b').reply]).toEqual(['COMPLETED', { id: 'found' }])
     const stuck = new Run(two).done('a').refused('b').wake(5)
@@ -800,7 +800,9 @@ describe('an operator at a parked saga', () => {
   })
 
   test('is refused where nothing is parked', () => {
-    expect(new Run(two).act({ kind: 'retry' })).toMatchObject([{ type: 'RequestRefused', request: 'retry' }])
+    expect(new Run(two).act({ kind: 'retry' })).toMatchObject([
+      { type: 'RequestRefused', request: 'retry', by: 'ann', reason: 'looked' },
+    ])
   })
 })
 

@@ -30,6 +30,7 @@ describe('a variable that cannot be used is refused with its name and what it mu
       'must be origins such as https://shop.example, without a path, several parted by commas',
     ],
     ['ALLOWED_ORIGINS', '*', 'must be origins such as https://shop.example, without a path, several parted by commas'],
+    ['STREAMS_PER_CLIENT', '0', 'must be a whole number from 1 to 100000'],
     ['SAGA_RETENTION_DAYS', '29', 'must be a number of days from 30 to 3650'],
   ])('%s=%s', (name, value, why) => {
     expect(() => readConfig({ [name]: value })).toThrow(`${name}: ${why}`)

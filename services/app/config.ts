@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { byName, peers, services, type PeerName, type ServiceName } from './registry.ts'
 import {
   brokers,
+  count,
   databaseNumber,
   days,
   flag,
@@ -39,6 +40,8 @@ const shared = {
   ALLOWED_HOSTS: hostNames,
   /** Origins of browser pages that may call the services. */
   ALLOWED_ORIGINS: webOrigins,
+  /** Event streams that one address may have open at an orchestrator. A proxy in front is one address for all behind it. */
+  STREAMS_PER_CLIENT: count(1_000),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).optional(),
   /** How long ended sagas, their idempotency keys and what participants answered are kept; 30 days at least. */
   SAGA_RETENTION_DAYS: days(365),

@@ -31,7 +31,7 @@ interface Openings {
   /** Rows of its own, in its database. */
   readonly rows: Opening & Pick<ServiceOptions, 'database'>
   /** The sagas that it orchestrates, which may also be in Redis. Their store is open already. */
-  readonly sagas: Opening & { readonly store: Store }
+  readonly sagas: Opening & { readonly store: Store; readonly streams: { readonly perClient: number } }
   /** Nothing: it passes requests on to the others. */
   readonly nothing: ServerOptions & { readonly upstreams: readonly Upstream[] }
 }

@@ -88,7 +88,10 @@ async function start(
       case 'rows':
         return service.open({ ...work, database: targetOf(service, config, urlOf) }, config)
       case 'sagas':
-        return service.open({ ...work, store: storeOf(service.name) }, config)
+        return service.open(
+          { ...work, store: storeOf(service.name), streams: { perClient: config.STREAMS_PER_CLIENT } },
+          config,
+        )
       case 'nothing':
         return service.open({ ...server, upstreams: upstreams() }, config)
     }

@@ -66,3 +66,7 @@ const databaseError = 'must be the number of a database, from 0'
 export const databaseNumber = z.coerce.number(databaseError).int(databaseError).min(0, databaseError).default(0)
 
 export const secret = z.string().min(1).optional()
+
+const countError = 'must be a whole number from 1 to 100000'
+export const count = (value: number): z.ZodType<number> =>
+  z.coerce.number(countError).int(countError).min(1, countError).max(100_000, countError).default(value)

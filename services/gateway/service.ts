@@ -1,7 +1,9 @@
 /** The front door, on 3000: one origin for browsers and for whoever types curl lines, with all services behind it. */
+import { z } from 'zod'
 import { connectionsOfProcess } from '../shared/http/connections.ts'
 import { listen } from '../shared/http/listen.ts'
-import { problemBody } from '../shared/http/problem.ts'
+import { errorShape } from '../shared/http/error-shapes.ts'
+import { Problem, problemBody } from '../shared/http/problem.ts'
 import { createHttpServer } from '../shared/http/server.ts'
 import type { OpenService, ServerOptions } from '../shared/service.ts'
 import { InHand } from './in-hand.ts'
@@ -16,6 +18,14 @@ export interface GatewayOptions extends ServerOptions, Pick<ProxyOptions, 'answe
   readonly inHand?: InHand
 }
 
+const body = (status: number, text: string) => ({ ...problemBody(status, text), error: text })
+
+/** Clients of the services behind read `error`, whatever else is there. */
+const errors = errorShape(
+  Problem.extend({ error: z.string() }).meta({ example: body(404, 'there is no GET /nowhere here') }),
+  body,
+)
+
 export async function openGateway({ upstreams, ...options }: GatewayOptions): Promise<OpenService> {
   const { log, host, port, answerMs, callers } = options
   const survey = surveyOf(upstreams)
@@ -25,8 +35,7 @@ export async function openGateway({ upstreams, ...options }: GatewayOptions): Pr
     description: 'Passes requests on to the services behind it, and tells how each of them is.',
     version: '1.0.0',
     log,
-    // Clients of the services behind read `error`, whatever else is there.
-    errorBody: (status, text) => ({ ...problemBody(status, text), error: text }),
+    errors,
     signpost: `behind this front door are ${prefixes.join(', ')}; / shows them`,
     ready: async () => Object.fromEntries(Object.entries(await survey()).map(([name, { ready }]) => [name, ready])),
     ...(callers === undefined ? {} : { callers }),

@@ -85,9 +85,19 @@ export function orderRoutesContract(name: string, newPlace: NewPlace): void {
       answers.push(await createAs('key-1', { order_details, customer_id: 'cust_123' }))
       expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201])
       expect(new Set(answers.map(({ body: { order_id } }) => order_id)).size).toBe(1)
-      const other = await createAs('key-1', { ...body, customer_id: 'cust_456' })
+      const other = await createAs('key-1', { ...body, order_details: { ...order_details, deliveryFee: 1 } })
       expect(other).toEqual({ status: 422, body: { error: expect.stringContaining('Idempotency-Key') } })
       expect((await createAs('key-2', body)).status).toBe(201)
+      expect(await total()).toBe(2)
+    })
+
+    test("a key is its customer's alone: another's order under it is another order", async () => {
+      const [one, another] = [
+        await createAs('key-1', { customer_id: 'cust_123', order_details }),
+        await createAs('key-1', { customer_id: 'cust_456', order_details }),
+      ]
+      expect([one.status, another.status]).toEqual([201, 201])
+      expect(another.body.order_id).not.toBe(one.body.order_id)
       expect(await total()).toBe(2)
     })
 

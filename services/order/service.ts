@@ -1,4 +1,5 @@
 /** The Order Service: keeps orders, obeys the sagas, serves people over HTTP and tells of what they do. */
+import { errorAlone } from '../shared/http/error-shapes.ts'
 import { openOutbox } from '../shared/database/outbox.ts'
 import { openParticipantService } from '../shared/participant-service.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
@@ -23,7 +24,7 @@ export function openOrderService(options: OrderServiceOptions): Promise<OpenServ
     title: 'Order Service',
     description: 'Keeps orders and their status.',
     migrations: orderMigrations(options.database.kind),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
     parts(database) {
       const outbox = openOutbox({
         database,

@@ -1,7 +1,8 @@
 /** An order as it is shown: one object in reads, answers and events alike. */
 import { z } from 'zod'
+import { exampleIds } from '../shared/http/examples.ts'
 import { decimalOf } from '../shared/money/money.ts'
-import { utcText } from '../shared/time/utc.ts'
+import { UtcText, utcText } from '../shared/time/utc.ts'
 import { orderStatuses, paymentOnceOrderIs } from './domain.ts'
 import type { OrderRow } from './schema.ts'
 
@@ -9,24 +10,29 @@ const payments = Object.entries(paymentOnceOrderIs)
   .map(([status, payment]) => `${payment.join(' or ')} once it is ${status}`)
   .join(', ')
 
-const time = z.string().describe('ISO 8601 in UTC, without an offset')
-const moment = (what: string) => z.string().nullable().describe(`When ${what}; otherwise as createdAt`)
+const moment = (what: string) => UtcText.nullable().describe(`When ${what}; otherwise as createdAt`)
 
 export const OrderView = z.object({
-  orderId: z.string(),
-  custId: z.string(),
-  runnerId: z.string().nullable(),
-  orderDescription: z.string().describe('The foodItems as they were ordered, as JSON text'),
-  foodFee: z.number().describe('Decimal SGD'),
-  deliveryFee: z.number().describe('Decimal SGD'),
-  storeLocation: z.string().nullable(),
-  deliveryLocation: z.string().describe('Empty where none was given'),
+  orderId: z.string().meta({ example: exampleIds.order }),
+  custId: z.string().meta({ example: exampleIds.customer }),
+  runnerId: z.string().nullable().meta({ example: exampleIds.runner }),
+  orderDescription: z.string().meta({
+    description: 'The foodItems as they were ordered, as JSON text',
+    example: '[{"name":"Burger","price":12.99,"quantity":1}]',
+  }),
+  foodFee: z.number().meta({ description: 'Decimal SGD', example: 12.99 }),
+  deliveryFee: z.number().meta({ description: 'Decimal SGD', example: 0 }),
+  storeLocation: z.string().nullable().meta({ example: 'Canteen 2' }),
+  deliveryLocation: z.string().meta({ description: 'Empty where none was given', example: 'North Campus' }),
   orderStatus: z
     .enum(orderStatuses)
     .describe(`The payment of an order that a saga made is ${payments}; the Payment Service shows it`),
-  sagaId: z.string().nullable().describe('The saga that made the order; null where none did'),
-  createdAt: time,
-  updatedAt: time,
+  sagaId: z.string().nullable().meta({
+    description: 'The saga that made the order; null where none did',
+    example: exampleIds.saga,
+  }),
+  createdAt: UtcText,
+  updatedAt: UtcText,
   acceptedAt: moment('its runner accepted it'),
   placedAt: moment('it became PLACED'),
   pickedUpAt: moment('it became ON_THE_WAY'),

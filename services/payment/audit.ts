@@ -7,16 +7,25 @@
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
+import { z } from 'zod'
 import type { Database } from '../shared/database/database.ts'
 import { balancesByPayment, nothing, within, type Account, type Balances, type PaymentRange } from './ledger.ts'
 import type { PaymentRow, PaymentStatus, PaymentTables } from './schema.ts'
 
-export interface Audit {
-  readonly ok: boolean
-  /** A sentence for each. */
-  readonly problems: readonly string[]
-  readonly totals: { readonly payments: number; readonly cents: Balances }
-}
+const cents = z.int().meta({ example: 1299 })
+
+export const AuditView = z.object({
+  ok: z.boolean(),
+  problems: z.array(z.string()).readonly().meta({ description: 'A sentence for each', example: [] }),
+  totals: z.object({
+    payments: z.int().meta({ example: 1 }),
+    cents: z
+      .object({ customer: z.int().meta({ example: -1299 }), held: cents, escrow: cents, runner: cents })
+      .readonly(),
+  }),
+})
+
+export type Audit = z.infer<typeof AuditView>
 
 /** Where a payment's money may be, by its status; `none` means that it never left the customer. */
 const places: Readonly<Record<PaymentStatus, readonly (Account | 'none')[]>> = {

@@ -6,7 +6,7 @@ import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { paymentCommands, refusePayment, type PaymentContext } from './commands.ts'
 import { namesOf } from './gateways.ts'
 import { moneyMover } from './money-mover.ts'
-import { paymentErrorBody, paymentRoutes } from './routes.ts'
+import { paymentErrors, paymentRoutes } from './routes.ts'
 import { countElsewhere } from './rows.ts'
 import { sandboxGateway } from './sandbox-gateway.ts'
 import { paymentMigrations, type PaymentTables } from './schema.ts'
@@ -32,7 +32,7 @@ export function openPaymentService(options: PaymentServiceOptions): Promise<Open
     title: 'Payment Service',
     description: 'Authorises, releases and reverts payments, and keeps double-entry books.',
     migrations: paymentMigrations(options.database.kind),
-    errorBody: paymentErrorBody,
+    errors: paymentErrors,
     parts(database) {
       const { db } = database
       const gateways = {

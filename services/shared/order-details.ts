@@ -3,6 +3,7 @@
  * refused by nobody later for what it says. Pure.
  */
 import { z } from 'zod'
+import { exampleIds } from './http/examples.ts'
 import { centsOf, decimalOf, MoneyError, mostCents } from './money/money.ts'
 
 type Details = Readonly<Record<string, unknown>>
@@ -29,6 +30,7 @@ const details = z
       deliveryLocation: { type: ['string', 'null'] },
     },
     required: ['foodItems'],
+    example: { foodItems: [{ name: 'Burger', price: 12.99, quantity: 1 }], deliveryLocation: 'North Campus' },
   })
 
 /** The body of a request for an order. */
@@ -36,7 +38,8 @@ export const OrderRequest = z.object({
   customer_id: z
     .string('send customer_id, a text')
     .min(1, 'must not be empty')
-    .max(255, 'must have at most 255 characters'),
+    .max(255, 'must have at most 255 characters')
+    .meta({ example: exampleIds.customer }),
   order_details: details,
 })
 

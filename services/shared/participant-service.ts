@@ -17,6 +17,7 @@ import { kyselyInbox, type InboxTables } from './database/inbox.ts'
 import { startRetention } from './database/retention.ts'
 import { listen } from './http/listen.ts'
 import { mountMessages } from './http/messages.ts'
+import type { ErrorShape } from './http/error-shapes.ts'
 import { createHttpServer, type HttpServer } from './http/server.ts'
 import { logCommands } from './log/command-log.ts'
 import { logProblems } from './log/problems.ts'
@@ -28,7 +29,7 @@ interface ParticipantService<S extends InboxTables> {
   readonly title: string
   readonly description: string
   readonly migrations: Record<string, Migration>
-  readonly errorBody: (status: number, text: string) => unknown
+  readonly errors: ErrorShape
   /** Called once, with the database open. */
   readonly parts: (database: Database<S>) => ParticipantParts<S>
 }
@@ -90,7 +91,7 @@ export async function openParticipantService<S extends InboxTables>(
       description: service.description,
       version: apiVersion,
       log,
-      errorBody: service.errorBody,
+      errors: service.errors,
       ...(options.callers === undefined ? {} : { callers: options.callers }),
       ready: async () => ({ database: await database.ready(), transport: await transport.ready() }),
     })

@@ -3,6 +3,7 @@ import { get } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
+import { errorAlone } from './http/error-shapes.ts'
 import { openDatabase } from './database/database.ts'
 import { listen } from './http/listen.ts'
 import { createHttpServer } from './http/server.ts'
@@ -74,7 +75,7 @@ test('health is asked over a new connection and answered before the requests of 
     description: 'A server for tests',
     log: pino({ level: 'silent' }),
     ready: async () => ({}),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
   })
   onTestFinished(() => server.close())
   server.get('/slow', async () => work(10))

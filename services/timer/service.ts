@@ -1,4 +1,5 @@
 /** The Timer Service: durable timers that tell when an order has waited too long for a runner. */
+import { failureWithMessage } from '../shared/http/error-shapes.ts'
 import { openParticipantService } from '../shared/participant-service.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import type { Sleep } from '../shared/worker.ts'
@@ -19,7 +20,7 @@ export function openTimerService(options: TimerServiceOptions): Promise<OpenServ
     title: 'Timer Service',
     description: 'Durable timers; an expired one is told of as ORDER_TIMEOUT on timer_events.',
     migrations: timerMigrations(options.database.kind),
-    errorBody: (_status, message) => ({ success: false, message }),
+    errors: failureWithMessage,
     parts({ db }) {
       const expiry = openExpiry({
         db,

@@ -1,8 +1,20 @@
 /** A timer as docs/wire-contract.md shows it. */
-import { utcText } from '../shared/time/utc.ts'
+import { z } from 'zod'
+import { exampleIds } from '../shared/http/examples.ts'
+import { UtcText, utcText } from '../shared/time/utc.ts'
 import type { TimerRow } from './schema.ts'
 
-export function timerJson(row: TimerRow) {
+export const TimerView = z.object({
+  timerId: z.string().meta({ example: exampleIds.timer }),
+  customerId: z.string().meta({ example: exampleIds.customer }),
+  runnerId: z.string().nullable().meta({ example: exampleIds.runner }),
+  orderId: z.string().meta({ example: exampleIds.order }),
+  runnerAccepted: z.boolean(),
+  createdAt: UtcText,
+  expiresAt: UtcText,
+})
+
+export function timerJson(row: TimerRow): z.infer<typeof TimerView> {
   return {
     timerId: row.timer_id,
     customerId: row.customer_id,

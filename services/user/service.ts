@@ -1,5 +1,6 @@
 /** The User Service: customers, runners, and what payments need to know of them. */
 import type { OrderReader } from '../order/reader.ts'
+import { failureWithMessage } from '../shared/http/error-shapes.ts'
 import { openParticipantService } from '../shared/participant-service.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { userCommands } from './commands.ts'
@@ -17,7 +18,7 @@ export function openUserService(options: UserServiceOptions): Promise<OpenServic
     title: 'User Service',
     description: 'Keeps customers and runners with their payment methods and accounts.',
     migrations: userMigrations(options.database.kind),
-    errorBody: (_status, message) => ({ success: false, message }),
+    errors: failureWithMessage,
     parts: ({ db }) => ({
       handlers: userCommands(options.orders),
       routes: (server) => userRoutes(server, db, options.now),

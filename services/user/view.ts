@@ -1,8 +1,53 @@
 /** A user as docs/wire-contract.md shows it. */
-import { utcText } from '../shared/time/utc.ts'
+import { z } from 'zod'
+import { exampleIds } from '../shared/http/examples.ts'
+import { UtcText, utcText } from '../shared/time/utc.ts'
 import type { UserRow } from './schema.ts'
 
-export function userJson(row: UserRow, withCard: boolean) {
+/** A text that is perhaps not known. */
+const maybe = (example: string) => z.string().nullable().meta({ example })
+
+const CardView = z.object({
+  payment_method_id: z.string().meta({ example: 'pm_card_visa' }),
+  last4: maybe('4242'),
+  brand: maybe('visa'),
+  exp_month: z.int().nullable().meta({ example: 12 }),
+  exp_year: z.int().nullable().meta({ example: 2030 }),
+  updated_at: UtcText.nullable(),
+})
+
+export const UserView = z.object({
+  clerkUserId: z.string().meta({ example: exampleIds.customer }),
+  username: maybe('ada'),
+  email: z.string().meta({ example: 'ada@example.com' }),
+  firstName: maybe('Ada'),
+  lastName: maybe('Lovelace'),
+  phoneNumber: maybe('+6591234567'),
+  customerRating: z.number().meta({ example: 4.5 }),
+  runnerRating: z.number().meta({ example: 5 }),
+  stripeCustomerId: maybe('cus_123'),
+  stripeConnectAccountId: maybe('acct_123'),
+  createdAt: UtcText,
+  updatedAt: UtcText,
+  userStripeCard: CardView.optional().describe('The card that pays, where there is one'),
+})
+
+export const NamesView = z.object({
+  email: UserView.shape.email,
+  first_name: maybe('Ada'),
+  last_name: maybe('Lovelace'),
+  stripe_customer_id: maybe('cus_123'),
+})
+
+export const PaymentInfoView = z.object({
+  payment_method_id: maybe('pm_card_visa'),
+  last_four: maybe('4242'),
+  card_type: maybe('visa'),
+  expiry_month: z.int().nullable().meta({ example: 12 }),
+  expiry_year: z.int().nullable().meta({ example: 2030 }),
+})
+
+export function userJson(row: UserRow, withCard: boolean): z.infer<typeof UserView> {
   return {
     clerkUserId: row.user_id,
     username: row.username,
@@ -20,7 +65,7 @@ export function userJson(row: UserRow, withCard: boolean) {
   }
 }
 
-function cardJson(row: UserRow, paymentMethodId: string) {
+function cardJson(row: UserRow, paymentMethodId: string): z.infer<typeof CardView> {
   return {
     payment_method_id: paymentMethodId,
     last4: row.card_last4,
@@ -31,7 +76,7 @@ function cardJson(row: UserRow, paymentMethodId: string) {
   }
 }
 
-export function names(user: UserRow) {
+export function names(user: UserRow): z.infer<typeof NamesView> {
   return {
     email: user.email,
     first_name: user.first_name,
@@ -40,7 +85,7 @@ export function names(user: UserRow) {
   }
 }
 
-export function paymentInfo(user: UserRow) {
+export function paymentInfo(user: UserRow): z.infer<typeof PaymentInfoView> {
   return {
     payment_method_id: user.payment_method_id,
     last_four: user.card_last4,

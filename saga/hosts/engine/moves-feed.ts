@@ -5,8 +5,8 @@
 import type { Clock } from '../../clock.ts'
 import type { MovePage, Store } from '../../stores/store.ts'
 
-/** Moves read at once. */
-const portion = 500
+/** Moves read at once: each follower holds so many, and each may hold what a saga was started with. */
+const portion = 100
 
 /** A store may show a move only when older transactions have ended: it is looked for again after so long, in milliseconds. */
 const againMs = 50

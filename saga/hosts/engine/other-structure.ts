@@ -13,8 +13,10 @@ import { named } from './registry.ts'
 /** What an input causes; it is not written to the history. */
 export function refusalOf(state: SagaState, input: Input): readonly Event[] {
   const why = `the saga has ended ${state.status}, and ${named(state)} is declared with other steps since: it cannot be moved any more`
-  if (input.type === 'cancel') return [{ type: 'RequestRefused', request: 'cancel', why }]
-  if (input.type === 'act') return [{ type: 'RequestRefused', request: input.action.kind, why }]
+  if (input.type === 'cancel' || input.type === 'act') {
+    const { by, reason } = input
+    return [{ type: 'RequestRefused', request: input.type === 'act' ? input.action.kind : input.type, why, by, reason }]
+  }
   if (input.type === 'reply') return [{ type: 'ReplyIgnored', reply: input.reply.type, why }]
   return []
 }

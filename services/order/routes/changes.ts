@@ -12,22 +12,27 @@ import type { Transaction } from 'kysely'
 import { z } from 'zod'
 import type { Outbox } from '../../shared/database/outbox.ts'
 import { storableText } from '../../shared/database/text.ts'
+import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
 import { cancellable, orderStatuses, whyNot, whyNotCancelled, type OrderStatus } from '../domain.ts'
 import { orderEvent } from '../events.ts'
 import type { Happening } from '../messages.ts'
 import { accept, cancel, giveBack, setStatus, type Change } from '../rows.ts'
-import { noOrder, Problem } from './reads.ts'
+import { noOrder } from './reads.ts'
 import type { OrderRow, OrderTables } from '../schema.ts'
 import { OrderView, viewOf } from '../view.ts'
 
 const tags = ['orders']
 
-const named = { orderId: storableText }
-const Changed = z.object({ message: z.string(), order: OrderView })
-const Accepted = z.object({ success: z.literal(true), message: z.string(), order_id: z.string() })
-const refusals = { 400: Problem, 404: Problem }
+const named = { orderId: storableText.meta({ example: exampleIds.order }) }
+const Changed = z.object({ message: z.string().meta({ example: 'Order is CREATED' }), order: OrderView })
+const Accepted = z.object({
+  success: z.literal(true),
+  message: z.string().meta({ example: 'Order accepted' }),
+  order_id: z.string().meta({ example: exampleIds.order }),
+})
+const config = { refuses: [404] } as const
 
 export interface ChangeOptions {
   readonly outbox: Outbox<OrderTables>
@@ -51,8 +56,18 @@ export function orderChanges(server: HttpServer, { outbox, now }: ChangeOptions)
     })
   addStatus(server, make)
   addAcceptance(server, make)
-  addGivingBack(server, make, '/cancelAcceptance', 'acceptanceCancelled', 'A runner gives an order back')
-  addGivingBack(server, make, '/clearRunner', 'runnerCleared', 'Takes an order from its runner')
+  addGivingBack(server, make, {
+    path: '/cancelAcceptance',
+    operationId: 'cancel_acceptance',
+    happening: 'acceptanceCancelled',
+    summary: 'A runner gives an order back',
+  })
+  addGivingBack(server, make, {
+    path: '/clearRunner',
+    operationId: 'clear_runner',
+    happening: 'runnerCleared',
+    summary: 'Takes an order from its runner',
+  })
   addCancel(server, make)
   addCompletion(server, make)
 }
@@ -61,11 +76,13 @@ function addStatus(server: HttpServer, make: Make): void {
   server.post(
     '/updateOrderStatus',
     {
+      config,
       schema: {
+        operationId: 'update_order_status',
         tags,
         summary: 'Moves an order to the status that comes next',
-        body: z.object({ ...named, status: z.enum(orderStatuses) }),
-        response: { 200: Changed, ...refusals },
+        body: z.object({ ...named, status: z.enum(orderStatuses).meta({ example: 'ACCEPTED' }) }),
+        response: { 200: Changed },
       },
     },
     async ({ body: { orderId, status } }) => {
@@ -80,11 +97,13 @@ function addAcceptance(server: HttpServer, make: Make): void {
   server.post(
     '/verifyAndAcceptOrder',
     {
+      config,
       schema: {
+        operationId: 'accept_order',
         tags,
         summary: 'A runner takes an order; of several at once exactly one gets it',
-        body: z.object({ ...named, runner_id: storableText }),
-        response: { 200: Accepted, ...refusals },
+        body: z.object({ ...named, runner_id: storableText.meta({ example: exampleIds.runner }) }),
+        response: { 200: Accepted },
       },
     },
     async ({ body: { orderId, runner_id } }) => {
@@ -100,10 +119,18 @@ function whyNotAccepted({ status, runner_id }: OrderRow, runnerId: string): stri
   return `the order is ${status}: only one that is CREATED can be accepted`
 }
 
-function addGivingBack(server: HttpServer, make: Make, path: string, happening: Happening, summary: string): void {
+interface GivingBack {
+  readonly path: string
+  readonly operationId: string
+  readonly happening: Happening
+  readonly summary: string
+}
+
+function addGivingBack(server: HttpServer, make: Make, route: GivingBack): void {
+  const { path, operationId, happening, summary } = route
   server.post(
     path,
-    { schema: { tags, summary, body: z.object(named), response: { 200: Changed, ...refusals } } },
+    { config, schema: { operationId, tags, summary, body: z.object(named), response: { 200: Changed } } },
     async ({ body: { orderId } }) => {
       const { order, changed } = await make(orderId, happening, (tx, now) => giveBack(tx, orderId, now))
       if (changed) return { message: 'Order is CREATED, without a runner', order: viewOf(order) }
@@ -116,11 +143,13 @@ function addCancel(server: HttpServer, make: Make): void {
   server.post(
     '/cancelOrder',
     {
+      config,
       schema: {
+        operationId: 'cancel_order',
         tags,
         summary: 'Cancels an order that waits for a runner',
-        body: z.object({ ...named, reason: storableText.nullish() }),
-        response: { 200: Changed, ...refusals },
+        body: z.object({ ...named, reason: storableText.nullish().meta({ example: 'changed my mind' }) }),
+        response: { 200: Changed },
       },
     },
     async ({ body: { orderId, reason = null } }) => {
@@ -137,11 +166,13 @@ function addCompletion(server: HttpServer, make: Make): void {
   server.post(
     '/completeOrder',
     {
+      config,
       schema: {
+        operationId: 'complete_order',
         tags,
         summary: 'Completes an order that was delivered',
         body: z.object(named),
-        response: { 200: Changed, ...refusals },
+        response: { 200: Changed },
       },
     },
     async ({ body: { orderId } }) => {

@@ -3,12 +3,14 @@ import { fingerprintOf } from 'ordersaga/engine/fingerprint'
 import { eventChannel } from 'ordersaga/transport'
 import { z } from 'zod'
 import type { Outbox } from '../../shared/database/outbox.ts'
+import { errorAlone, failureWithError, type ErrorShape } from '../../shared/http/error-shapes.ts'
+import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
+import { IdempotencyKey, keyOf } from '../../shared/http/idempotency-key.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
 import { OrderRequest, readOrderDetails, type OrderContent } from '../../shared/order-details.ts'
 import { orderEvent } from '../events.ts'
 import { insertOrderOfRequest, type OrderOfRequest } from '../rows.ts'
-import { Problem } from './reads.ts'
 import type { OrderTables } from '../schema.ts'
 
 export interface CreationOptions {
@@ -22,13 +24,18 @@ const tags = ['orders']
 
 type Body = z.infer<typeof OrderRequest>
 
-const Created = z.object({ success: z.literal(true), order_id: z.string(), message: z.string() })
-const Refused = z.object({ success: z.literal(false), error: z.string() })
+const Created = z.object({
+  success: z.literal(true),
+  order_id: z.string().meta({ example: exampleIds.order }),
+  message: z.string().meta({ example: 'Order created' }),
+})
 
 /** What is our fault has another shape here (docs/wire-contract.md). */
-const config = {
-  errorBody: (status: number, error: string) => (status < 500 ? { error } : { success: false, error }),
+const errors: ErrorShape = {
+  schema: errorAlone.schema,
+  body: (status, error) => (status < 500 ? errorAlone : failureWithError).body(status, error),
 }
+const ours = { 500: failureWithError.schema, 503: failureWithError.schema }
 
 export function orderCreation(server: HttpServer, options: CreationOptions): void {
   const { outbox, now } = options
@@ -36,15 +43,16 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
   server.post(
     '/createOrder',
     {
-      config,
+      config: { errors, refuses: [422] },
       schema: {
+        operationId: 'create_order',
         tags,
         summary: 'Makes a PENDING order without a saga',
         description:
           'The header Idempotency-Key makes a repeated request safe: the same key and body give the same order.',
         body: OrderRequest,
-        headers: z.object({ 'idempotency-key': z.string().min(1).max(200).optional() }),
-        response: { 201: Created, 400: Problem, 422: Problem, 500: Refused },
+        headers: z.object({ 'idempotency-key': IdempotencyKey }),
+        response: { 201: Created, ...ours },
       },
     },
     async (request, reply) => {
@@ -67,13 +75,14 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
   server.post(
     '/testCreateOrder',
     {
-      config,
+      config: { errors, refuses: [404] },
       schema: {
+        operationId: 'create_test_order',
         tags,
         summary: 'Makes a PENDING order of which nobody is told, for tests',
         hide: !options.testRoutes,
         body: OrderRequest,
-        response: { 201: Created, 400: Problem, 404: Problem, 500: Refused },
+        response: { 201: Created, ...ours },
       },
       // Before the body is looked at: where it is off, no body is right.
       onRequest: async () => {
@@ -89,7 +98,8 @@ export function orderCreation(server: HttpServer, options: CreationOptions): voi
   )
 }
 
-function newOrder({ customer_id, order_details }: Body, key: string | undefined): OrderOfRequest {
+function newOrder({ customer_id, order_details }: Body, sent: string | undefined): OrderOfRequest {
+  const key = sent === undefined ? undefined : keyOf(customer_id, sent)
   return {
     customerId: customer_id,
     content: contentOf(order_details),

@@ -2,6 +2,7 @@
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { storableText } from '../../shared/database/text.ts'
+import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
 import { isOrderStatus, orderStatuses, type OrderStatus } from '../domain.ts'
@@ -19,29 +20,37 @@ const perPageBelowOne = 20
 
 /** Known clients send anything here; what is no number counts as not sent. */
 const paging = {
-  page: z.coerce.number().int().catch(1).describe('From 1'),
-  limit: z.coerce.number().int().catch(defaultPerPage).describe(`Orders on a page, at most ${mostPerPage}`),
+  page: z.coerce.number().int().catch(1).meta({ description: 'From 1', example: 1 }),
+  limit: z.coerce
+    .number()
+    .int()
+    .catch(defaultPerPage)
+    .meta({
+      description: `Orders on a page, at most ${mostPerPage}`,
+      example: defaultPerPage,
+    }),
 }
 
 const Page = z.object({
   items: z.array(OrderView),
-  total: z.int().describe('Of all pages'),
-  pages: z.int(),
-  page: z.int().describe('The page asked for; one past the end is empty'),
+  total: z.int().meta({ description: 'Of all pages', example: 1 }),
+  pages: z.int().meta({ example: 1 }),
+  page: z.int().meta({ description: 'The page asked for; one past the end is empty', example: 1 }),
 })
-export const Problem = z.object({ error: z.string() })
 
-const sent = storableText.optional().or(z.literal(''))
+const sent = z.union([storableText, z.literal('')]).optional()
 
 export function orderReads(server: HttpServer, db: Kysely<OrderTables>): void {
   server.get(
     '/getOrderDetails',
     {
+      config: { refuses: [404] },
       schema: {
+        operationId: 'get_order',
         tags,
         summary: 'One order',
-        querystring: z.object({ orderId: storableText }),
-        response: { 200: OrderView, 400: Problem, 404: Problem },
+        querystring: z.object({ orderId: storableText.meta({ example: exampleIds.order }) }),
+        response: { 200: OrderView },
       },
     },
     async ({ query: { orderId } }) => {
@@ -55,6 +64,7 @@ export function orderReads(server: HttpServer, db: Kysely<OrderTables>): void {
     '/orders',
     {
       schema: {
+        operationId: 'list_orders',
         tags,
         summary: 'Orders, newest first',
         querystring: z.object({
@@ -62,11 +72,11 @@ export function orderReads(server: HttpServer, db: Kysely<OrderTables>): void {
           status: z
             .string()
             .optional()
-            .describe(`${orderStatuses.join(', ')}, in any letter case`),
-          runnerId: sent,
-          sagaId: sent,
+            .meta({ description: `${orderStatuses.join(', ')}, in any letter case`, example: 'CREATED' }),
+          runnerId: sent.meta({ example: exampleIds.runner }),
+          sagaId: sent.meta({ example: exampleIds.saga }),
         }),
-        response: { 200: Page, 400: Problem },
+        response: { 200: Page },
       },
     },
     ({ query: { page, limit, status, runnerId, sagaId } }) =>
@@ -77,11 +87,12 @@ export function orderReads(server: HttpServer, db: Kysely<OrderTables>): void {
     '/orders/customer/:customer_id',
     {
       schema: {
+        operationId: 'list_orders_of_customer',
         tags,
         summary: 'Orders of one customer, newest first',
-        params: z.object({ customer_id: storableText }),
+        params: z.object({ customer_id: storableText.meta({ example: exampleIds.customer }) }),
         querystring: z.object(paging),
-        response: { 200: Page, 400: Problem },
+        response: { 200: Page },
       },
     },
     ({ params, query: { page, limit } }) => pageOf(db, { customerId: params.customer_id }, page, limit),

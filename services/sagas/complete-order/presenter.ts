@@ -4,7 +4,8 @@ import { openSteps } from 'ordersaga/core'
 import type { SagaState } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
-import { utcText } from '../../shared/time/utc.ts'
+import { exampleIds } from '../../shared/http/examples.ts'
+import { UtcText, utcText } from '../../shared/time/utc.ts'
 import type { Presenter } from '../orchestrator/presenter.ts'
 import { Status } from '../orchestrator/reads.ts'
 import { CompleteOrderInput } from './saga.ts'
@@ -20,12 +21,18 @@ const steps: Readonly<Record<string, { readonly name: string; readonly failed: s
 const order = Object.keys(steps)
 
 const SagaView = z.object({
-  sagaId: z.string(),
-  orderId: z.string(),
+  sagaId: z.string().meta({ example: exampleIds.saga }),
+  orderId: z.string().meta({ example: exampleIds.order }),
   status: Status,
-  currentStep: z.string().nullable().describe('The step that is under way, or was last'),
-  updatedAt: z.string(),
-  error: z.string().optional().describe('Why it failed, where it did'),
+  currentStep: z
+    .string()
+    .nullable()
+    .meta({ description: 'The step that is under way, or was last', example: 'RELEASE_FUNDS' }),
+  updatedAt: UtcText,
+  error: z
+    .string()
+    .optional()
+    .meta({ description: 'Why it failed, where it did', example: 'The runner could not be paid: no account' }),
 })
 
 function viewOf({ id, state, updatedAt }: StoredSaga): z.infer<typeof SagaView> {

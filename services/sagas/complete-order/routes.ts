@@ -3,8 +3,9 @@ import type { SagaDefinition } from 'ordersaga/definition'
 import { z } from 'zod'
 import type { OrderReader } from '../../order/reader.ts'
 import { storableText } from '../../shared/database/text.ts'
+import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
-import { utcText } from '../../shared/time/utc.ts'
+import { UtcText, utcText } from '../../shared/time/utc.ts'
 import { Status } from '../orchestrator/reads.ts'
 import type { Shell } from '../orchestrator/shell.ts'
 import { addStart } from '../orchestrator/starting.ts'
@@ -14,19 +15,21 @@ import type { CompleteOrderInput } from './saga.ts'
 
 const prefix = '/saga/complete'
 
-const Problem = z.object({ error: z.string() })
-
 const Delivered = z.object({
-  orderId: storableText.describe('The order that its runner has delivered'),
-  runnerId: storableText.optional().describe('Who says so: an order of another runner is refused'),
+  orderId: storableText.meta({ description: 'The order that its runner has delivered', example: exampleIds.order }),
+  runnerId: storableText
+    .optional()
+    .meta({ description: 'Who says so: an order of another runner is refused', example: exampleIds.runner }),
 })
 
 const Started = z.object({
-  message: z.string(),
-  orderId: z.string(),
-  sagaId: z.string(),
+  message: z
+    .string()
+    .meta({ example: `The order is being completed; follow it at ${prefix}/orderUpdateStream/${exampleIds.saga}` }),
+  orderId: z.string().meta({ example: exampleIds.order }),
+  sagaId: z.string().meta({ example: exampleIds.saga }),
   status: Status,
-  timestamp: z.string(),
+  timestamp: UtcText,
 })
 
 export interface CompleteOrderParts {
@@ -56,14 +59,13 @@ export function completeOrderRoutes(shell: Shell, { definition, orders }: Comple
       status: state.status,
       timestamp: utcText(createdAt),
     }),
-    failure: Problem,
+    refuses: [404],
   })
   addUpdates(shell, {
     path: `${prefix}/orderUpdateStream/:saga_id`,
     operationId: 'follow_order_completion',
     tells: 'states',
     presenter,
-    failure: Problem,
     unknown: (sagaId) => ({ error: `There is no saga ${sagaId}.` }),
   })
 }

@@ -1,5 +1,6 @@
 /** The Complete Order saga's service, on 3104. */
 import type { OrderReader } from '../../order/reader.ts'
+import { errorAlone } from '../../shared/http/error-shapes.ts'
 import { openOrchestrator, type OpenOrchestrator, type OrchestratorOptions } from '../orchestrator/orchestrator.ts'
 import { completeOrderPresenter } from './presenter.ts'
 import { completeOrderRoutes } from './routes.ts'
@@ -21,7 +22,7 @@ export function openCompleteOrderService(options: CompleteOrderServiceOptions): 
     group: 'complete-order-saga-orchestrator',
     portVariable: 'COMPLETE_ORDER_PORT',
     secretSteps: completeOrderPresenter.secretSteps,
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
     routes: (shell) => completeOrderRoutes(shell, { definition, orders: options.orders }),
   })
 }

@@ -260,7 +260,8 @@ describe('reads', () => {
     ['%ff', 400],
     ['%zz', 400],
     ['a%00b', 400],
-    ['x'.repeat(101), 414],
+    ['x'.repeat(101), 400],
+    ['x'.repeat(5_000), 400],
   ])('the saga %s is answered %d, wherever it is asked for', async (id, status) => {
     for (const [method, path] of [
       ['GET', ''],
@@ -400,7 +401,7 @@ describe('generated', () => {
         const list = await call('GET', `${sagas}/api/sagas?${text}`)
         expect([200, 400]).toContain(list.status)
         const one = await call('GET', `${sagas}/sagas/${encodeURIComponent(id)}`)
-        expect([200, 400, 404, 414]).toContain(one.status)
+        expect([200, 400, 404]).toContain(one.status)
       }),
       { numRuns: 300 },
     )

@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import type { Engine } from 'ordersaga/engine'
 import { StoreError } from 'ordersaga/store'
 import { afterEach, expect, test } from 'vitest'
+import { failureWithError } from '../../shared/http/error-shapes.ts'
 import { createHttpServer, type HttpServer } from '../../shared/http/server.ts'
 import { askingFor } from '../orchestrator/asking.ts'
 import { Streams } from '../orchestrator/streams.ts'
@@ -22,7 +23,7 @@ async function serverOn(engine: Partial<Engine>): Promise<HttpServer> {
     description: 'Over a store that is away',
     log: pino({ level: 'silent' }),
     ready: async () => ({}),
-    errorBody: (_status, error) => ({ success: false, error }),
+    errors: failureWithError,
   })
   running.push(server)
   const shell = { server, engine: engine as Engine, ask: askingFor(20), streams: new Streams(server) }

@@ -4,8 +4,10 @@ import { stepOf } from 'ordersaga/core'
 import type { SagaState } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
+import { exampleIds } from '../../shared/http/examples.ts'
 import { decimalOf } from '../../shared/money/money.ts'
-import { utcText } from '../../shared/time/utc.ts'
+import { OrderRequest } from '../../shared/order-details.ts'
+import { UtcText, utcText } from '../../shared/time/utc.ts'
 import type { Presenter } from '../orchestrator/presenter.ts'
 import { Status } from '../orchestrator/reads.ts'
 import { CreateOrderInput } from './saga.ts'
@@ -25,25 +27,34 @@ const order = Object.keys(steps)
 const secretSteps = ['payer']
 
 const SagaSummary = z.object({
-  id: z.string(),
-  customer_id: z.string(),
-  order_id: z.string().nullable(),
+  id: z.string().meta({ example: exampleIds.saga }),
+  customer_id: z.string().meta({ example: exampleIds.customer }),
+  order_id: z.string().nullable().meta({ example: exampleIds.order }),
   status: Status,
-  current_step: z.string().nullable(),
-  created_at: z.string(),
-  updated_at: z.string(),
+  current_step: z.string().nullable().meta({ example: 'AUTHORIZE_PAYMENT' }),
+  created_at: UtcText,
+  updated_at: UtcText,
 })
 
 const SagaView = SagaSummary.extend({
-  error: z.string().nullable(),
-  completed_at: z.string().nullable(),
-  payment_id: z.string().nullable(),
-  payment_amount: z.number(),
-  order_details: z.record(z.string(), z.unknown()),
-  /** Who asked for the cancel and why; not an error. */
-  cancel: z.object({ by: z.string(), reason: z.string() }).nullable(),
-  /** Each step that has begun, with its phase and attempts. */
-  steps: z.array(z.object({ step: z.string(), phase: z.string(), attempts: z.number() })),
+  error: z.string().nullable().meta({ example: 'Payment authorization failed: Your card was declined.' }),
+  completed_at: UtcText.nullable(),
+  payment_id: z.string().nullable().meta({ example: exampleIds.payment }),
+  payment_amount: z.number().meta({ description: 'Decimal SGD', example: 12.99 }),
+  order_details: OrderRequest.shape.order_details,
+  cancel: z
+    .object({ by: z.string().meta({ example: 'customer' }), reason: z.string().meta({ example: 'changed my mind' }) })
+    .nullable()
+    .describe('Who asked for the cancel and why; not an error'),
+  steps: z
+    .array(
+      z.object({
+        step: z.string().meta({ example: 'AUTHORIZE_PAYMENT' }),
+        phase: z.string().meta({ example: 'done' }),
+        attempts: z.int().meta({ example: 1 }),
+      }),
+    )
+    .describe('Those that have begun'),
 })
 
 function summaryOf(saga: StoredSaga): z.infer<typeof SagaSummary> {

@@ -4,12 +4,13 @@
  */
 import type { SagaDefinition } from 'ordersaga/definition'
 import { z } from 'zod'
+import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { decimalOf, leastChargeCents } from '../../shared/money/money.ts'
 import { OrderRequest, readOrderDetails } from '../../shared/order-details.ts'
 import { addReads, Status } from '../orchestrator/reads.ts'
 import { addActions, addCancel, cancelAndWait } from '../orchestrator/requests.ts'
-import { Failure, operation, refusedAs, type Shell } from '../orchestrator/shell.ts'
+import { operation, type Shell } from '../orchestrator/shell.ts'
 import { addStart } from '../orchestrator/starting.ts'
 import { addUpdates } from '../orchestrator/updates.ts'
 import { createOrderPresenter as presenter } from './presenter.ts'
@@ -17,9 +18,9 @@ import { byTimer, type CreateOrderInput } from './saga.ts'
 
 const Started = z.object({
   success: z.literal(true),
-  saga_id: z.string(),
+  saga_id: z.string().meta({ example: exampleIds.saga }),
   status: Status,
-  message: z.string(),
+  message: z.string().meta({ example: `Order creation started; follow it at /api/sagas/${exampleIds.saga}` }),
 })
 
 /** As a cancel is told of. */
@@ -43,7 +44,6 @@ export function createOrderRoutes(shell: Shell, definition: SagaDefinition<Creat
         status: state.status,
         message: `Order creation started; follow it at /api/sagas/${id}`,
       }),
-      failure: Failure,
     })
     addReads(shell, { prefix, definition: definition.name, keyName: 'customer_id', presenter })
     addUpdates(shell, {
@@ -86,16 +86,18 @@ function addTimerCallback({ server, engine, ask }: Shell, prefix: string): void 
         tags: ['sagas'],
         summary: 'A timer has expired',
         body: z.object({
-          saga_id: z.string('send saga_id, a text').min(1).max(100),
-          order_id: z.string().optional(),
-          timer_id: z.string().optional(),
+          saga_id: z.string('send saga_id, a text').min(1).max(100).meta({ example: exampleIds.saga }),
+          order_id: z.string().optional().meta({ example: exampleIds.order }),
+          timer_id: z.string().optional().meta({ example: exampleIds.timer }),
         }),
         response: {
-          200: z.object({ success: z.literal(true), message: z.string() }),
-          ...refusedAs(Failure),
-          404: Failure,
+          200: z.object({
+            success: z.literal(true),
+            message: z.string().meta({ example: 'Timeout taken in; the order is being cancelled.' }),
+          }),
         },
       },
+      config: { refuses: [404] },
     },
     async (request) => {
       request.sagaId = request.body.saga_id

@@ -1,4 +1,5 @@
 /** The Create Order saga's service, on 3101. */
+import { failureWithError } from '../../shared/http/error-shapes.ts'
 import { openOrchestrator, type OpenOrchestrator, type OrchestratorOptions } from '../orchestrator/orchestrator.ts'
 import { createOrderPresenter } from './presenter.ts'
 import { createOrderRoutes } from './routes.ts'
@@ -16,7 +17,7 @@ export function openCreateOrderService(options: CreateOrderServiceOptions): Prom
     group: 'create-order-saga-orchestrator',
     portVariable: 'CREATE_ORDER_PORT',
     secretSteps: createOrderPresenter.secretSteps,
-    errorBody: (_status, error) => ({ success: false, error }),
+    errors: failureWithError,
     routes: (shell) => createOrderRoutes(shell, definition),
   })
 }

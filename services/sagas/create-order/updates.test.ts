@@ -3,6 +3,7 @@ import { request, type ClientRequest, type IncomingMessage } from 'node:http'
 import { pino } from 'pino'
 import type { Engine } from 'ordersaga/engine'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { errorAlone } from '../../shared/http/error-shapes.ts'
 import { call } from '../../shared/testing/call.ts'
 import { listen } from '../../shared/http/listen.ts'
 import { createHttpServer } from '../../shared/http/server.ts'
@@ -16,7 +17,7 @@ let system: Embedded
 let shop: Shop
 
 beforeAll(async () => {
-  system = await startEmbedded()
+  system = await startEmbedded({ streamsPerClient: 1000 })
   shop = shopOf(system)
 })
 afterAll(() => system.close())
@@ -132,7 +133,7 @@ test('a number that is none is answered 400 with what it must be', async () => {
   }
 })
 
-test('of 1,000 streams that are open, none keeps its place once its client has gone', async () => {
+test('of 1,000 streams that one client may have open, none keeps its place once its client has gone', async () => {
   system.gate.hold('create_order')
   const id = await shop.start('cust_123')
   const streams: Stream[] = []
@@ -140,9 +141,13 @@ test('of 1,000 streams that are open, none keeps its place once its client has g
   expect(streams.map(({ answer }) => answer.statusCode)).toEqual(streams.map(() => 200))
   const tooMany = await call('GET', pathOf(id))
   expect([tooMany.status, tooMany.headers.get('retry-after'), tooMany.body]).toEqual([
-    503,
+    429,
     '5',
-    { success: false, error: '1000 streams are open already. Try again in a while.' },
+    {
+      success: false,
+      error:
+        '1000 streams are open from 127.0.0.1, the most for one client: close some, or set STREAMS_PER_CLIENT higher',
+    },
   ])
   for (const stream of streams) stream.request.destroy()
   const again: Stream[] = []
@@ -182,7 +187,7 @@ test('a client that goes while its saga is looked up is not followed', async () 
     description: 'A slow store',
     log: pino({ level: 'silent' }),
     ready: async () => ({}),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
   })
   const shell = {
     server,

@@ -5,6 +5,7 @@
 import type { SagaDefinition } from 'ordersaga/definition'
 import { startEngine, type Engine } from 'ordersaga/engine'
 import type { Store } from 'ordersaga/store'
+import type { ErrorShape } from '../../shared/http/error-shapes.ts'
 import { listen } from '../../shared/http/listen.ts'
 import { mountMessages } from '../../shared/http/messages.ts'
 import { knownPages } from '../../shared/http/origins.ts'
@@ -16,12 +17,13 @@ import { sagaMetrics } from './metrics.ts'
 import { moveLog } from './move-log.ts'
 import { addOps } from './ops/ops.ts'
 import type { Shell } from './shell.ts'
-import { Streams } from './streams.ts'
+import { Streams, type StreamOptions } from './streams.ts'
 
 export interface OrchestratorOptions extends Omit<ServiceOptions, 'database' | 'now'> {
   readonly store: Store
   /** Ended sagas are kept this long after their last move, in milliseconds; for ever where none is given. */
   readonly retainMs?: number
+  readonly streams?: StreamOptions
 }
 
 export interface SagaService {
@@ -37,7 +39,7 @@ export interface SagaService {
   readonly portVariable: string
   /** Steps whose answers are for the saga alone, also where an operator looks. */
   readonly secretSteps?: readonly string[]
-  readonly errorBody: (status: number, error: string) => unknown
+  readonly errors: ErrorShape
   readonly routes: (shell: Shell) => void
 }
 
@@ -71,12 +73,12 @@ export async function openOrchestrator(options: OrchestratorOptions, service: Sa
     version: apiVersion,
     log,
     ready: async () => ({ store: await store.ready(), transport: await transport.ready() }),
-    errorBody: service.errorBody,
+    errors: service.errors,
     allowedOrigins: knownPages,
     ...(options.callers === undefined ? {} : { callers: options.callers }),
     metrics: metrics.registry,
   })
-  const shell = { server, engine, ask: askingFor(defaultPatienceMs), streams: new Streams(server) }
+  const shell = { server, engine, ask: askingFor(defaultPatienceMs), streams: new Streams(server, options.streams) }
   service.routes(shell)
   addOps(shell, { store, log, secretSteps: service.secretSteps ?? [] })
   if (options.receiver !== undefined) mountMessages(server, options.receiver)

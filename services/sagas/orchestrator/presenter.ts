@@ -1,7 +1,10 @@
 /** How the clients of one orchestrator know its sagas: the one thing that the routes of the shell cannot know. */
 import type { Event } from 'ordersaga/events'
 import type { StoredSaga } from 'ordersaga/store'
-import type { z } from 'zod'
+import { z } from 'zod'
+
+/** An event, whatever it holds besides. */
+export const EventView = z.looseObject({ type: z.string().meta({ example: 'StepDone' }) })
 
 export interface Presenter<Summary = object, View = object> {
   readonly summary: z.ZodType<Summary>

@@ -1,9 +1,10 @@
 /** Shows sagas to the clients of an orchestrator: lists, one, its history. */
 import type { SagaStatus } from 'ordersaga/state'
 import { z } from 'zod'
-import { utcText } from '../../shared/time/utc.ts'
-import type { Presenter } from './presenter.ts'
-import { Failure, found, operation, refusedAs, SagaId, type Shell } from './shell.ts'
+import { exampleIds } from '../../shared/http/examples.ts'
+import { UtcText, utcText } from '../../shared/time/utc.ts'
+import { EventView, type Presenter } from './presenter.ts'
+import { found, operation, SagaId, type Shell } from './shell.ts'
 
 export const statuses = [
   'STARTED',
@@ -22,12 +23,16 @@ export const Status = z.enum(statuses, {
 
 /** Where a page of sagas goes on. */
 export const Page = {
-  limit: z.coerce.number().int().min(1).max(1000).optional(),
+  limit: z.coerce.number().int().min(1).max(1000).optional().meta({ example: 100 }),
   after: z
     .string()
     .regex(/^\d{1,16}_[^\0]+$/, "is not the 'X-Next' of an earlier page")
-    .optional(),
+    .optional()
+    .meta({ example: `1769860800000_${exampleIds.saga}` }),
 }
+
+/** The number of the last move that is known. */
+export const AfterMove = z.coerce.number().int().min(0).optional().meta({ example: 0 })
 
 export interface ReadRoutes<Key extends string> {
   /** Before `/sagas`: `/api`, or nothing. */
@@ -56,8 +61,12 @@ function addList<Key extends string>({ server, engine }: Shell, routes: ReadRout
         summary: 'List sagas, newest first',
         description:
           'At most 100 unless a limit is given. The header X-Next, where present, is the `after` of the next page.',
-        querystring: z.object({ status: Status.optional(), [keyName]: z.string().optional(), ...Page }),
-        response: { 200: z.array(presenter.summary), ...refusedAs(Failure) },
+        querystring: z.object({
+          status: Status.optional(),
+          [keyName]: z.string().optional().meta({ example: exampleIds.customer }),
+          ...Page,
+        }),
+        response: { 200: z.array(presenter.summary) },
       },
     },
     async (request, reply) => {
@@ -79,15 +88,26 @@ function addOne({ server, engine }: Shell, { prefix, presenter }: ReadRoutes<str
         tags: ['sagas'],
         summary: 'The saga',
         params: SagaId,
-        response: { 200: presenter.view, ...refusedAs(Failure), 404: Failure },
+        response: { 200: presenter.view },
       },
+      config: { refuses: [404] },
     },
     async (request) => presenter.viewOf(await found(engine, request.params.saga_id)),
   )
 }
 
+export const Cause = z.string().meta({
+  description: 'The message, request or wake-up that caused it',
+  example: `start:${exampleIds.saga}`,
+})
+
 const Moves = z.array(
-  z.object({ seq: z.int(), at: z.string(), cause: z.string(), events: z.array(z.looseObject({ type: z.string() })) }),
+  z.object({
+    seq: z.int().meta({ example: 3 }),
+    at: UtcText,
+    cause: Cause,
+    events: z.array(EventView),
+  }),
 )
 
 function addHistory({ server, engine }: Shell, { prefix, presenter }: ReadRoutes<string>): void {
@@ -100,9 +120,10 @@ function addHistory({ server, engine }: Shell, { prefix, presenter }: ReadRoutes
         summary: 'Every move of the saga, oldest first',
         description: 'At most 1000. The header X-Next, where present, is the `after` of those that follow.',
         params: SagaId,
-        querystring: z.object({ after: z.coerce.number().int().min(0).optional() }),
-        response: { 200: Moves, ...refusedAs(Failure), 404: Failure },
+        querystring: z.object({ after: AfterMove }),
+        response: { 200: Moves },
       },
+      config: { refuses: [404] },
     },
     async (request, reply) => {
       const saga = await found(engine, request.params.saga_id)

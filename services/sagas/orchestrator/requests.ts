@@ -1,14 +1,15 @@
 /** What a client asks of a saga that runs: a cancel, an operator's action. */
 import type { Engine, StoredAnswer } from 'ordersaga/engine'
 import { z } from 'zod'
+import { errorAlone } from '../../shared/http/error-shapes.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
-import { Failure, operation, refusedAs, SagaId, type Shell } from './shell.ts'
+import { act } from './acting.ts'
+import { operation, SagaId, type Shell } from './shell.ts'
 
 /** How long a cancel waits for who decides it, in milliseconds. */
 const decisionMs = 10_000
 
-const Problem = z.object({ error: z.string() })
-const Message = z.object({ message: z.string() })
+const Message = z.object({ message: z.string().meta({ example: 'Done; the saga is COMPENSATED.' }) })
 
 export interface CancelRoute {
   readonly prefix: string
@@ -32,9 +33,9 @@ export function addCancel({ server, engine, ask }: Shell, route: CancelRoute): v
         summary,
         description,
         params: SagaId,
-        response: { 202: Message, ...refusedAs(Problem), 404: Problem, 409: Problem },
+        response: { 202: Message },
       },
-      config: { errorBody: (_status, error) => ({ error }) },
+      config: { errors: errorAlone, refuses: [404, 409] },
     },
     async (request, reply) => {
       const refused = await ask(() => cancelAndWait(engine, request.params.saga_id, route))
@@ -79,10 +80,13 @@ const OperatorAction = z.discriminatedUnion('kind', [
 ])
 
 /** Who does it and why: kept with the saga. */
-const Because = { by: z.string().min(1).max(100), reason: z.string().min(1).max(1000) }
+const Because = {
+  by: z.string().min(1).max(100).meta({ example: 'jane' }),
+  reason: z.string().min(1).max(1000).meta({ example: 'the gateway is mended' }),
+}
 
-export function addActions({ server, engine, ask }: Shell, prefix: string): void {
-  server.post(
+export function addActions(shell: Shell, prefix: string): void {
+  shell.server.post(
     `${prefix}/sagas/:saga_id/actions`,
     {
       schema: {
@@ -92,16 +96,15 @@ export function addActions({ server, engine, ask }: Shell, prefix: string): void
         description:
           'retry: try again; skip: the operator made sure that the step has no effect; resolve: it was done, with this reply; giveUp: end it as FAILED.',
         params: SagaId,
-        body: z.object({ action: OperatorAction, ...Because }),
-        response: { 202: Message, ...refusedAs(Failure), 404: Failure, 409: Failure },
+        body: z.object({ action: OperatorAction.meta({ example: { kind: 'retry' } }), ...Because }),
+        response: { 202: Message },
       },
+      config: { refuses: [404, 409] },
     },
     async (request, reply) => {
-      const { action, by, reason } = request.body
-      const chosen = action.kind === 'resolve' ? { kind: action.kind, reply: action.reply } : action
-      const answer = await ask(() => engine.act(request.params.saga_id, chosen, by, reason))
-      if (!answer.accepted) throw new HttpError(409, answer.reason ?? 'refused')
-      return reply.code(202).send({ message: `Done; the saga is ${answer.saga.state.status}.` })
+      const { accepted, refused, saga } = await act(shell, request.params.saga_id, request.body)
+      if (!accepted) throw new HttpError(409, refused ?? 'refused')
+      return reply.code(202).send({ message: `Done; the saga is ${saga.state.status}.` })
     },
   )
 }

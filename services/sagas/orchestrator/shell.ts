@@ -2,6 +2,7 @@
 import type { Engine } from 'ordersaga/engine'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
+import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
 import type { Ask } from './asking.ts'
@@ -14,22 +15,7 @@ export interface Shell {
   readonly streams: Streams
 }
 
-export const SagaId = z.object({ saga_id: z.string().max(100) })
-
-/** A failure as the clients of an orchestrator know it, unless it has a shape of its own. */
-export const Failure = z.object({ success: z.literal(false), error: z.string() })
-
-/** What any route may answer beside its own: a page or name that is not ours, a request that cannot be read, a store that is away. */
-export const refusedAs = <Shape extends z.ZodType>(shape: Shape) => ({
-  400: shape,
-  403: shape,
-  413: shape,
-  414: shape,
-  415: shape,
-  421: shape,
-  500: shape,
-  503: shape,
-})
+export const SagaId = z.object({ saga_id: z.string().max(100).meta({ example: exampleIds.saga }) })
 
 export async function found(engine: Engine, sagaId: string): Promise<StoredSaga> {
   const saga = await engine.get(sagaId)

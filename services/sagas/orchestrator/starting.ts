@@ -1,11 +1,11 @@
 /** Starts a saga, once however often it is asked for under one key, or for one thing. */
-import { createHash } from 'node:crypto'
 import type { SagaDefinition } from 'ordersaga/definition'
 import type { Engine } from 'ordersaga/engine'
 import type { SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
-import { refusedAs, type Shell } from './shell.ts'
+import { IdempotencyKey, keyOf } from '../../shared/http/idempotency-key.ts'
+import type { Shell } from './shell.ts'
 
 interface Route<Body extends z.ZodType, Input, Answer extends z.ZodType> {
   readonly path: string
@@ -14,6 +14,8 @@ interface Route<Body extends z.ZodType, Input, Answer extends z.ZodType> {
   readonly description?: string
   readonly definition: SagaDefinition<Input>
   readonly body: Body
+  /** Statuses with which `admit` and `input` refuse, besides 400. */
+  readonly refuses?: readonly (404 | 409)[]
   /** Whether he who asks may. @throws HttpError where he may not */
   readonly admit?: (body: z.output<Body>) => Promise<void>
   /** @throws HttpError where no saga should begin with this */
@@ -22,8 +24,6 @@ interface Route<Body extends z.ZodType, Input, Answer extends z.ZodType> {
   readonly status: 200 | 201 | 202
   readonly answer: Answer
   readonly answerOf: (saga: StoredSaga, body: z.output<Body>) => z.input<Answer>
-  /** The shape of a failure, as the service's clients know it. */
-  readonly failure: z.ZodType
 }
 
 export type StartRoute<Body extends z.ZodType, Input, Answer extends z.ZodType> = Route<Body, Input, Answer> &
@@ -47,9 +47,7 @@ export function addStart<Body extends z.ZodType, Input, Answer extends z.ZodType
   { server, engine, ask }: Shell,
   route: StartRoute<Body, Input, Answer>,
 ): void {
-  const { failure } = route
-  const response: Record<number, z.ZodType> = { ...refusedAs(failure), 422: failure }
-  response[route.status] = route.answer
+  const response: Record<number, z.ZodType> = { [route.status]: route.answer }
   server.post(
     route.path,
     {
@@ -62,6 +60,7 @@ export function addStart<Body extends z.ZodType, Input, Answer extends z.ZodType
         ...(route.oneFor === undefined ? { headers: Keyed } : {}),
         response,
       },
+      config: { refuses: [...(route.oneFor === undefined ? ([422] as const) : []), ...(route.refuses ?? [])] },
     },
     async (request, reply) => {
       const body = request.body as z.output<Body>
@@ -80,11 +79,8 @@ export function addStart<Body extends z.ZodType, Input, Answer extends z.ZodType
   )
 }
 
-const Keyed = z.object({ 'idempotency-key': z.string().min(1).max(200).optional() })
+const Keyed = z.object({ 'idempotency-key': IdempotencyKey })
 const keyed = 'The header Idempotency-Key makes a repeated request safe: the same key and body give the same saga.'
-
-/** Of any length and alphabet that who asks and his key have, it is one that every store keeps. */
-const keyOf = (...parts: readonly string[]): string => createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 
 const nothingCameOf: ReadonlySet<SagaStatus> = new Set(['FAILED', 'COMPENSATED', 'CANCELLED'])
 

@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { pino } from 'pino'
 import { afterEach, expect, test } from 'vitest'
+import { errorAlone } from '../../shared/http/error-shapes.ts'
 import { listen } from '../../shared/http/listen.ts'
 import { createHttpServer, type HttpServer } from '../../shared/http/server.ts'
 import { Streams, type EventStream, type StreamOptions } from './streams.ts'
@@ -18,13 +19,13 @@ async function serve(options: StreamOptions, work: (stream: EventStream) => Prom
     description: 'One stream',
     log: pino({ level: 'silent' }),
     ready: async () => ({}),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
   })
   const streams = new Streams(server, options)
   server.get('/', (_request, reply) => streams.run(reply, work))
   const url = new URL(await listen(server, '127.0.0.1', 0))
   opened.push(() => server.close())
-  return { url, streams }
+  return { server, url, streams }
 }
 
 /** Resolves when the stream is over. */
@@ -70,6 +71,34 @@ test('who does not read is dropped, and little is kept for them meanwhile', asyn
   expect(sent).toBeLessThan(400)
 })
 
+test('where many do not read, those who have not for longest are dropped at once, and who reads goes on', async () => {
+  const block = 'x'.repeat(256 * 1024)
+  let begun = 0
+  const { url, streams } = await serve({ slowMs: 600_000, unreadBytes: 2 * 1024 * 1024 }, async ({ send, signal }) => {
+    begun += 1
+    for (let id = 1; !signal.aborted; id++) await send(id, { block })
+  })
+  const reader = (await fetch(url)).body?.getReader()
+  for (let count = 0; count < 30; count++) {
+    const deaf = connect(Number(url.port), url.hostname)
+    opened.push(() => deaf.destroy())
+    deaf.on('error', () => undefined).pause()
+    deaf.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  }
+  let read = 0
+  // Until the kernel takes no more for the deaf, who reads is sent much.
+  const open = async (): Promise<number> => {
+    for (let count = 0; count < 50; count++) read += (await reader?.read())?.value?.length ?? 0
+    return streams.open
+  }
+  await expect.poll(() => begun).toBe(31)
+  await expect.poll(open, { timeout: 30_000, interval: 1 }).toBeLessThanOrEqual(9)
+  const before = read
+  await open()
+  expect(read).toBeGreaterThan(before)
+  await reader?.cancel()
+})
+
 test('a stream that fails ends, so that its client comes again', async () => {
   const { url, streams } = await serve({}, async ({ send }) => {
     await send(1, {})
@@ -84,4 +113,25 @@ test('streams end with their server', async () => {
   const answer = await fetch(url)
   for (const close of opened.splice(0)) await close()
   expect(await answer.text()).toBe('')
+})
+
+test('a client that has as many as it may is refused one more, and no other client is', async () => {
+  let begun = 0
+  const { server, url, streams } = await serve({ perClient: 2 }, async (stream) => {
+    begun += 1
+    if (begun <= 2) await over(stream)
+  })
+  const [first] = [await fetch(url), await fetch(url)]
+  const refused = await fetch(url)
+  expect([refused.status, refused.headers.get('retry-after'), await refused.json()]).toEqual([
+    429,
+    '5',
+    {
+      error: '2 streams are open from 127.0.0.1, the most for one client: close some, or set STREAMS_PER_CLIENT higher',
+    },
+  ])
+  expect((await server.inject({ url: '/', remoteAddress: '10.0.0.7' })).statusCode).toBe(200)
+  await first.body?.cancel()
+  await expect.poll(() => streams.open).toBe(1)
+  expect((await fetch(url)).status).toBe(200)
 })

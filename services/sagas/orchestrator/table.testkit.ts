@@ -7,11 +7,12 @@ import { participantContract } from 'ordersaga/contract'
 import { stepOf } from 'ordersaga/core'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
+import { failureWithError } from '../../shared/http/error-shapes.ts'
 import { openOrchestrator, type OpenOrchestrator, type OrchestratorOptions } from './orchestrator.ts'
 import type { Presenter } from './presenter.ts'
 import { addReads, Status } from './reads.ts'
 import { addActions, addCancel } from './requests.ts'
-import { Failure, type Shell } from './shell.ts'
+import type { Shell } from './shell.ts'
 import { addStart } from './starting.ts'
 import { addUpdates } from './updates.ts'
 
@@ -86,7 +87,6 @@ function tableRoutes(shell: Shell): void {
     status: 201,
     answer: z.object({ id: z.string() }),
     answerOf: ({ id }) => ({ id }),
-    failure: Failure,
   })
   addReads(shell, { prefix: '', definition: tableSaga.name, keyName: 'guest', presenter })
   addUpdates(shell, {
@@ -117,6 +117,6 @@ export const openTableService = (options: OrchestratorOptions): Promise<OpenOrch
     group: 'table-saga',
     portVariable: 'TABLE_PORT',
     secretSteps: ['tell'],
-    errorBody: (_status, error) => ({ success: false, error }),
+    errors: failureWithError,
     routes: tableRoutes,
   })

@@ -10,17 +10,17 @@ import type { Engine } from 'ordersaga/engine'
 import { isSettled, type SagaState } from 'ordersaga/state'
 import type { HistoryEntry, StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
-import { utcText } from '../../shared/time/utc.ts'
-import type { Presenter } from './presenter.ts'
-import { Status } from './reads.ts'
-import { Failure, found, refusedAs, SagaId, type Shell } from './shell.ts'
+import { UtcText, utcText } from '../../shared/time/utc.ts'
+import { EventView, type Presenter } from './presenter.ts'
+import { AfterMove, Status } from './reads.ts'
+import { found, SagaId, type Shell } from './shell.ts'
 import { streamOf, type EventStream } from './streams.ts'
 
 const Move = z.object({
-  seq: z.int(),
-  at: z.string(),
+  seq: z.int().meta({ example: 3 }),
+  at: UtcText,
   status: Status,
-  events: z.array(z.looseObject({ type: z.string() })),
+  events: z.array(EventView),
 })
 
 export interface UpdatesRoute {
@@ -30,14 +30,12 @@ export interface UpdatesRoute {
   /** `moves`: every move, the past ones first. `states`: the state now, then the state after what follows. */
   readonly tells: 'moves' | 'states'
   readonly presenter: Presenter
-  /** The shape of a failure, as the service's clients know it; `Failure` where none is given. */
-  readonly failure?: z.ZodType
   /** What is told, with 200, of a saga that is not there; 404 where none is given. */
   readonly unknown?: (sagaId: string) => object
 }
 
 export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRoute): void {
-  const { path, operationId, tells, presenter, unknown, failure = Failure } = route
+  const { path, operationId, tells, presenter, unknown } = route
   server.get(
     path,
     {
@@ -48,14 +46,13 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
         summary: 'Follow a saga as an event stream',
         description: `Each event has an id and JSON as its data: ${tells === 'moves' ? 'a move of the saga, from its first' : 'the saga as it is now, then as it becomes'}. It ends when the saga has ended or needs an operator.`,
         params: SagaId,
-        headers: z.object({ 'last-event-id': z.coerce.number().int().min(0).optional() }),
+        headers: z.object({ 'last-event-id': AfterMove }),
         response: {
           200: streamOf(tells === 'moves' ? Move : presenter.view),
           204: z.null().describe('Nothing more is to come'),
-          ...refusedAs(failure),
-          ...(unknown === undefined ? { 404: failure } : {}),
         },
       },
+      config: { refuses: unknown === undefined ? [404] : [] },
     },
     async (request, reply) => {
       const { saga_id } = request.params

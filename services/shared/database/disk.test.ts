@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { sql, type Migration } from 'kysely'
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
+import { errorAlone } from '../http/error-shapes.ts'
 import { createHttpServer } from '../http/server.ts'
 import { newFolder } from '../testing/ask.ts'
 import { openDatabase, type Database } from './database.ts'
@@ -40,7 +41,7 @@ async function serverOf(database: Database<Tables>) {
     description: 'A server for tests',
     log: pino({ level: 'silent' }),
     ready: async () => ({ database: await database.ready() }),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
   })
   onTestFinished(() => server.close())
   server.post<{ Params: { id: string } }>('/things/:id', async ({ params }) => {

@@ -2,6 +2,7 @@
 import { pino } from 'pino'
 import { get } from 'node:http'
 import { afterAll, expect, test } from 'vitest'
+import { errorAlone } from './error-shapes.ts'
 import { listen } from './listen.ts'
 import { createHttpServer } from './server.ts'
 
@@ -11,7 +12,7 @@ const server = await createHttpServer({
   description: 'A server for tests',
   log: pino({ level: 'silent' }),
   ready: async () => ({ database: true }),
-  errorBody: (_status, error) => ({ error }),
+  errors: errorAlone,
   callers: { hosts: ['shop.example'], origins: ['https://pages.example'] },
 })
 afterAll(() => server.close())

@@ -3,7 +3,7 @@
  * new connections; then the requests in hand are finished. Waits for nothing else: not for connections that are kept after
  * their last answer, and not for those that have never asked anything (browsers and load balancers open some in advance).
  */
-import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Connections } from './connections.ts'
 import { HttpError } from './http-error.ts'
 import type { HttpServer } from './server.ts'
@@ -11,16 +11,25 @@ import type { HttpServer } from './server.ts'
 /** How long requests in hand may go on once the server is closing. */
 const graceMs = 10_000
 
-/** So long no further request must have come. */
-const quietMs = 50
+/**
+ * In so many turns of the event loop nothing further must have come: time alone says nothing on a busy machine, where what
+ * was sent long ago is not seen yet. Where connections are open, more may follow over them.
+ */
+const quietTurns = { open: 10, none: 3 }
+const turnMs = 5
 
-/** Whoever goes on sending has had this long to notice. */
-const drainMs = 2_000
+/**
+ * Whoever goes on sending has had this long to notice. The loop takes in one waiting connection in a turn, and a turn is long
+ * under load.
+ */
+const drainMs = 5_000
 
 /** @returns whether the server is closing */
 export function closeInOrder(server: HttpServer, connections: Connections): () => boolean {
   let phase: 'open' | 'draining' | 'closing' = 'open'
-  let lastRequest = -Infinity
+  /** Connections and requests. */
+  let seen = 0
+  server.server.on('connection', () => void (seen += 1))
   server.addHook('preClose', async () => {
     phase = 'draining'
     await drained()
@@ -31,16 +40,18 @@ export function closeInOrder(server: HttpServer, connections: Connections): () =
   })
   server.addHook('onSend', async (_request, reply) => void (phase !== 'open' && reply.header('connection', 'close')))
   server.addHook('onRequest', async () => {
-    lastRequest = performance.now()
+    seen += 1
     if (phase === 'closing') throw new HttpError(503, 'this service is stopping: send the request again in a moment', 1)
   })
 
   async function drained(): Promise<void> {
     const began = performance.now()
-    // The system has connections for us that we have not seen yet, and of those that we have, what was sent over them.
-    for (let turns = 0; turns < 3; turns++) await turn()
-    const isQuiet = (): boolean => performance.now() - Math.max(began, lastRequest) > quietMs
-    while (connections.has(server) && !isQuiet() && performance.now() - began < drainMs) await pause(5)
+    for (let quiet = 0; quiet < (connections.has(server) ? quietTurns.open : quietTurns.none);) {
+      const before = seen
+      await pause(turnMs)
+      quiet = seen === before ? quiet + 1 : 0
+      if (performance.now() - began > drainMs) return
+    }
   }
 
   return () => phase !== 'open'

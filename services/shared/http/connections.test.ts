@@ -3,7 +3,8 @@ import { pino } from 'pino'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import { Connections, limitsFor } from './connections.ts'
+import { errorAlone } from './error-shapes.ts'
+import { Connections, limitsFor, type ConnectionLimits } from './connections.ts'
 import { listen } from './listen.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
 
@@ -22,7 +23,7 @@ async function serverWith(options: Partial<HttpServerOptions>, routes: (server: 
     description: 'A server for tests',
     log: pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line) as (typeof lines)[0]) }),
     ready: async () => ({ database: true }),
-    errorBody: (_status, error) => ({ error }),
+    errors: errorAlone,
     ...options,
   })
   servers.push(server)
@@ -70,7 +71,7 @@ test.each(Object.entries(halfSent))(
     for (let count = 0; count < 100; count++) await stubborn(url, sent)
     const answer = await fetch(`${url}/health/live`)
     expect(answer.status).toBe(200)
-    expect(await open()).toBeLessThanOrEqual(20)
+    await expect.poll(open).toBeLessThanOrEqual(20)
   },
 )
 
@@ -80,32 +81,70 @@ test('of two servers of a process the idle connections of one make room at the o
   const second = await serverWith({ connections })
   for (let count = 0; count < 30; count++) await stubborn(first.url, '')
   expect((await fetch(`${second.url}/health/live`)).status).toBe(200)
-  expect((await first.open()) + (await second.open())).toBeLessThanOrEqual(10)
+  await expect.poll(async () => (await first.open()) + (await second.open())).toBeLessThanOrEqual(10)
 })
 
-test('where each connection has a request in hand, a further one is turned away and one warning tells of it', async () => {
+/** A server whose `/slow` answers only once it is told to. */
+async function slowServer(limits: ConnectionLimits) {
   let finish = (): void => undefined
   const finished = new Promise<void>((resolve) => (finish = resolve))
   let inHand = 0
-  const { url, lines } = await serverWith({ connections: new Connections({ most: 10, perClient: 3 }) }, (server) => {
+  const running = await serverWith({ connections: new Connections(limits) }, (server) => {
     server.get('/slow', async () => {
       inHand += 1
       await finished
       return { done: true }
     })
   })
-  const slow = [1, 2, 3].map(() => fetch(`${url}/slow`))
+  const slow = [1, 2, 3].map(() => fetch(`${running.url}/slow`))
   await expect.poll(() => inHand).toBe(3)
+  return { ...running, slow, finish }
+}
+
+test.each([
+  [429, '3 connections are open from 127.0.0.1, the most for one client', { most: 10, perClient: 3 }],
+  [503, '3 connections are open, the most for this process', { most: 3, perClient: 10 }],
+])('where each connection has a request in hand, a further one is answered %d: %s', async (status, why, limits) => {
+  const { url, lines, slow, finish, open } = await slowServer(limits)
   for (let count = 0; count < 2; count++) {
-    const refused = await stubborn(url, '')
-    const [text] = (await once(refused, 'data')) as [Buffer]
-    expect(text.toString()).toMatch(/^HTTP\/1\.1 503 Service Unavailable\r\nRetry-After: 1\r\n/)
+    const refused = await fetch(`${url}/slow`)
+    expect([refused.status, refused.headers.get('retry-after'), await refused.json()]).toEqual([
+      status,
+      '1',
+      { error: why },
+    ])
+    expect(refused.headers.get('connection')).toBe('close')
   }
+  await expect.poll(open).toBe(3)
   finish()
-  expect((await Promise.all(slow)).map(({ status }) => status)).toEqual([200, 200, 200])
+  expect((await Promise.all(slow)).map((answer) => answer.status)).toEqual([200, 200, 200])
   expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
-    [40, '127.0.0.1 has 3 connections with requests in hand, the most for one client: further ones are turned away'],
+    [40, `${why}, each with a request in hand: further ones are turned away`],
   ])
+})
+
+test('whoever asks at once, all beside one another, is answered or hears why not', async () => {
+  const { url, slow, finish } = await slowServer({ most: 10, perClient: 4 })
+  const { hostname, port } = new URL(url)
+  const answers = Array.from({ length: 100 }, async () => {
+    const socket = connect(Number(port), hostname)
+    sockets.push(socket)
+    socket.write('GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n')
+    const [text] = (await once(socket, 'data')) as [Buffer]
+    return text.toString().slice(9, 12)
+  })
+  expect(new Set(await Promise.all(answers))).toEqual(new Set(['200', '429']))
+  finish()
+  await Promise.all(slow)
+})
+
+test('of those that are turned away few are heard, and none stays', async () => {
+  const { url, slow, finish, open } = await slowServer({ most: 10, perClient: 3 })
+  for (let count = 0; count < 100; count++) await stubborn(url, '')
+  await expect.poll(open).toBeLessThanOrEqual(3 + 16)
+  await expect.poll(open, { timeout: 10_000 }).toBe(3)
+  finish()
+  await Promise.all(slow)
 })
 
 test('a client that does not read its answer loses its connection', async () => {

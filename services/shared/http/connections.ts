@@ -2,18 +2,21 @@
  * Keeps the connections of this process few enough that it never runs out of file descriptors, which its databases need too.
  *
  * Where there is no room for a new one, one that asks for nothing makes it: idle, or with a request that has not come whole,
- * the one that was used longest ago. Where each has a request in hand, the new one is turned away.
+ * the one that was used longest ago. Where each has a request in hand, the new one may ask once, and is told why it gets no
+ * more.
  */
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { connectionCame } from '../turns.ts'
+import { clientOf } from './client.ts'
+import { HttpError } from './http-error.ts'
 import type { HttpServer } from './server.ts'
 
 export interface ConnectionLimits {
   /** Of all clients together. */
   readonly most: number
-  /** Of one address, so that nobody alone can keep all others out. */
+  /** Of one client, so that nobody alone can keep all others out. */
   readonly perClient: number
 }
 
@@ -28,13 +31,17 @@ interface Connection {
 /** How often it is said that connections are turned away, at most. */
 const warningMs = 10_000
 
-const tooMany = 'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+/** One that must go may stay for so long, and so many of them at once, to hear why: it may have asked already. */
+const hearingMs = 1_000
+const mostHearing = 16
 
 export class Connections {
   readonly limits: ConnectionLimits
   /** Least recently used first. */
   readonly #open = new Set<Connection>()
   readonly #perClient = new Map<string, number>()
+  /** Those that are turned away, and why. */
+  readonly #refused = new Map<Socket, HttpError>()
   #warned = -Infinity
 
   constructor(limits: ConnectionLimits) {
@@ -46,10 +53,25 @@ export class Connections {
     const bySocket = new WeakMap<Socket, Connection>()
     server.server.on('connection', (socket: Socket) => {
       connectionCame()
-      const connection = { socket, server, client: socket.remoteAddress ?? '', requests: new Set<IncomingMessage>() }
-      if (!this.#makeRoom(connection)) return void socket.end(tooMany, () => socket.destroy())
+      const connection = {
+        socket,
+        server,
+        client: clientOf(socket.remoteAddress),
+        requests: new Set<IncomingMessage>(),
+      }
+      const refusal = this.#makeRoom(connection)
+      if (refusal !== null) {
+        this.#warn(server, refusal.message)
+        return this.#refuse(connection, refusal)
+      }
       bySocket.set(socket, connection)
       this.#add(connection)
+    })
+    server.addHook('onRequest', async ({ socket }, reply) => {
+      const refusal = this.#refused.get(socket)
+      if (refusal === undefined) return
+      void reply.header('connection', 'close')
+      throw refusal
     })
     server.server.on('request', (request, response) => {
       const connection = bySocket.get(request.socket)
@@ -98,34 +120,44 @@ export class Connections {
     if (this.#open.delete(connection)) this.#open.add(connection)
   }
 
-  #makeRoom({ client, server }: Connection): boolean {
-    const { most, perClient } = this.limits
-    if (this.#of(client) >= perClient && !this.#evict((one) => one.client === client)) {
-      this.#warn(server, `${client} has ${perClient} connections with requests in hand, the most for one client`)
-      return false
+  /** Answers what comes over it with why there is no room, and ends it. */
+  #refuse({ socket }: Connection, refusal: HttpError): void {
+    const [oldest] = this.#refused.keys()
+    if (oldest !== undefined && this.#refused.size >= mostHearing) {
+      oldest.destroy()
+      this.#refused.delete(oldest)
     }
-    if (this.#open.size >= most && !this.#evict(() => true)) {
-      this.#warn(server, `${most} connections with requests in hand are open, the most for this process`)
-      return false
-    }
-    return true
-  }
-
-  #evict(may: (connection: Connection) => boolean): boolean {
-    const candidates = [...this.#open].filter(may)
-    const evicted = candidates.find(isIdle) ?? candidates.find(isHalfSent)
-    if (evicted === undefined) return false
-    this.#open.delete(evicted)
-    this.#forget(evicted.client)
-    evicted.socket.destroy()
-    return true
+    this.#refused.set(socket, refusal)
+    socket.on('close', () => this.#refused.delete(socket))
+    setTimeout(() => socket.destroy(), hearingMs).unref()
   }
 
   #warn(server: HttpServer, why: string): void {
     const now = performance.now()
     if (now - this.#warned < warningMs) return
     this.#warned = now
-    server.log.warn(`${why}: further ones are turned away`)
+    server.log.warn(`${why}, each with a request in hand: further ones are turned away`)
+  }
+
+  /** Null where there is room, or some could be made. */
+  #makeRoom({ client }: Connection): HttpError | null {
+    const { most, perClient } = this.limits
+    const ofClient = new HttpError(429, `${perClient} connections are open from ${client}, the most for one client`, 1)
+    if (this.#of(client) >= perClient && !this.#evict((one) => one.client === client, ofClient)) return ofClient
+    const ofAll = new HttpError(503, `${most} connections are open, the most for this process`, 1)
+    if (this.#open.size >= most && !this.#evict(() => true, ofAll)) return ofAll
+    return null
+  }
+
+  #evict(may: (connection: Connection) => boolean, refusal: HttpError): boolean {
+    const candidates = [...this.#open].filter(may)
+    const evicted = candidates.find(isIdle) ?? candidates.find(isHalfSent)
+    if (evicted === undefined) return false
+    this.#open.delete(evicted)
+    this.#forget(evicted.client)
+    if (isIdle(evicted)) this.#refuse(evicted, refusal)
+    else evicted.socket.destroy()
+    return true
   }
 }
 

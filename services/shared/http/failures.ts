@@ -8,24 +8,22 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Socket } from 'node:net'
 import { isAway, whyAway } from '../database/errors.ts'
 import { undeclared } from './body.ts'
+import type { ErrorShape } from './error-shapes.ts'
 import { HttpError } from './http-error.ts'
 import { shapeSentence } from './issue.ts'
 import type { HttpServer } from './server.ts'
-
-/** Builds the body of an error answer, in the shape that the service's contract fixes. */
-export type ErrorBody = (status: number, text: string) => unknown
 
 const jsonType = 'application/json; charset=utf-8'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The error shape of this route, where it differs from that of its server. */
-    readonly errorBody?: ErrorBody
+    readonly errors?: ErrorShape
   }
 }
 
 /** @param signpost says where to look, to who asks for what is not here */
-export function answerFailures(server: HttpServer, errorBody: ErrorBody, signpost: string): void {
+export function answerFailures(server: HttpServer, errors: ErrorShape, signpost: string): void {
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const answer = answerTo(error, request)
     if (answer.status === 500) request.log.error({ err: error }, 'a request failed unexpectedly')
@@ -39,8 +37,8 @@ export function answerFailures(server: HttpServer, errorBody: ErrorBody, signpos
 
   function send(request: FastifyRequest, reply: FastifyReply, { status, message, retryAfterSeconds }: HttpError): void {
     if (retryAfterSeconds !== undefined) void reply.header('retry-after', retryAfterSeconds)
-    const shape = request.routeOptions.config.errorBody ?? errorBody
-    void reply.code(status).serializer(JSON.stringify).type(jsonType).send(shape(status, message))
+    const { body } = request.routeOptions.config.errors ?? errors
+    void reply.code(status).serializer(JSON.stringify).type(jsonType).send(body(status, message))
   }
 }
 
@@ -72,18 +70,18 @@ function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
 }
 
 /** Answers an address that cannot be taken apart, before there is a route. */
-export function answerUnroutable(errorBody: ErrorBody) {
+export function answerUnroutable(errors: ErrorShape) {
   return (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void => {
     const status = error.statusCode ?? 400
-    const text = status === 414 ? 'a part of the path is too long' : 'the path cannot be decoded: percent-encode it'
-    void reply.code(status).serializer(JSON.stringify).type(jsonType).send(errorBody(status, text))
+    const text = 'the path cannot be decoded: percent-encode it'
+    void reply.code(status).serializer(JSON.stringify).type(jsonType).send(errors.body(status, text))
   }
 }
 
 const lingerMs = 1_000
 
 /** Answers what is not HTTP at all, before there is a request. */
-export function answerGarbage(errorBody: ErrorBody) {
+export function answerGarbage(errors: ErrorShape) {
   return (error: NodeJS.ErrnoException, socket: Socket): void => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
     const [status, phrase, text] =
@@ -92,7 +90,7 @@ export function answerGarbage(errorBody: ErrorBody) {
         : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
           ? [408, 'Request Timeout', 'the request took too long to arrive: send it again']
           : [400, 'Bad Request', 'this is not an HTTP request that can be read']
-    const body = JSON.stringify(errorBody(Number(status), String(text)))
+    const body = JSON.stringify(errors.body(Number(status), String(text)))
     // A client that does not end its side would keep the socket for ever; one that does has read the answer long before.
     setTimeout(() => socket.destroy(), lingerMs).unref()
     socket.end(

@@ -10,8 +10,13 @@ const patienceMs = 2_000
 
 const freshMs = 1_000
 
-const partsSchema = z.record(z.string(), z.boolean())
-const failedSchema = z.array(z.string()).describe('The parts that do not answer')
+const partsSchema = z.record(z.string(), z.boolean()).meta({ example: { database: true, transport: true } })
+const failedSchema = z.array(z.string()).meta({ description: 'The parts that do not answer', example: ['database'] })
+/** What `/health` answers. */
+export const Health = {
+  200: z.object({ status: z.literal('healthy') }),
+  503: z.object({ status: z.literal('unhealthy'), failed: failedSchema }),
+}
 
 interface Findings {
   readonly parts: Readonly<Record<string, boolean>>
@@ -35,19 +40,17 @@ export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => b
   }
 
   const config = { isUrgent: true } as const
-  const operations = { tags: ['operations'] }
+  const tags = ['operations']
 
   server.get(
     '/health',
     {
       config,
       schema: {
-        ...operations,
+        operationId: 'get_health',
+        tags,
         summary: 'Healthy while every part of the service answers',
-        response: {
-          200: z.object({ status: z.literal('healthy') }),
-          503: z.object({ status: z.literal('unhealthy'), failed: failedSchema }),
-        },
+        response: Health,
       },
     },
     async (_request, reply) => {
@@ -62,7 +65,8 @@ export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => b
     {
       config,
       schema: {
-        ...operations,
+        operationId: 'get_liveness',
+        tags,
         summary: 'The process runs',
         response: { 200: z.object({ status: z.literal('alive') }) },
       },
@@ -75,7 +79,8 @@ export function serveHealth(server: HttpServer, ready: Ready, isClosing: () => b
     {
       config,
       schema: {
-        ...operations,
+        operationId: 'get_readiness',
+        tags,
         summary: 'Whether requests can be served now, part by part',
         response: {
           200: z.object({ status: z.literal('ready'), parts: partsSchema }),

@@ -8,6 +8,8 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { z } from 'zod'
+import { errorAlone } from './error-shapes.ts'
+import { exampleIds } from './examples.ts'
 import { HttpError } from './http-error.ts'
 import type { HttpServer } from './server.ts'
 
@@ -26,17 +28,45 @@ export interface MessageReceiver {
   }): Promise<{ readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string }>
 }
 
+const text = (example: string) => ({ type: 'string', example })
+const idText = (example: string) => ({ ...text(example), minLength: 1, maxLength: 200 })
+
+/** For the API page alone: the transport reads it, and says in its own words what it lacks. */
+const Envelope = z.unknown().meta({
+  type: 'object',
+  properties: {
+    type: idText('get_payment_info'),
+    id: idText(exampleIds.message),
+    correlation_id: { ...idText(exampleIds.saga), description: 'The saga' },
+    timestamp: text('2026-01-31T12:00:00.000'),
+    payload: { type: ['object', 'null'], example: { user_id: exampleIds.customer } },
+    source: text('create-order-saga'),
+    causation_id: { ...idText(exampleIds.message), description: 'Of the command that it answers' },
+    undoes: { ...idText(exampleIds.message), description: 'The command that it undoes' },
+  },
+  required: ['type', 'correlation_id'],
+})
+
+const Messages = z.object({ messages: z.array(Envelope) })
+
 export function mountMessages(server: HttpServer, receiver: MessageReceiver): void {
   server.post<{ Params: { channel: string } }>(
     '/messages/:channel',
     {
-      config: { errorBody: (_status, error) => ({ error }) },
+      config: { errors: errorAlone, refuses: [401, 404] },
       schema: {
+        operationId: 'take_message',
         tags: ['messages'],
         summary: 'Takes one message for a channel',
         description:
-          'The body is the message envelope; its id comes in the header Idempotency-Key, who sends it in Authorization. A reply may be in the answer.',
-        params: z.object({ channel: z.string() }),
+          'The id of the message is in its body or in the header Idempotency-Key; who sends it, in Authorization. A reply may be in the answer. After 503 it is to be sent again under the same id.',
+        security: [{ service: [] }],
+        params: z.object({ channel: z.string().meta({ example: 'order_commands' }) }),
+        body: Envelope,
+        response: {
+          200: Messages.describe('It is handled; with what was answered'),
+          202: Messages.describe('It is taken; the answer comes later'),
+        },
       },
       onRequest: async (request) => receiver.admit(request.params.channel, request.headers),
     },

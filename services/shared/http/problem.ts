@@ -1,14 +1,11 @@
 /** Problem details (RFC 9457): the error shape of routes whose contract fixes none. */
 import { STATUS_CODES } from 'node:http'
 import { z } from 'zod'
+import { errorShape } from './error-shapes.ts'
+import { exampleIds } from './examples.ts'
 
 export const Problem = z.object({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() }).meta({
-  example: {
-    type: 'about:blank',
-    title: 'Not Found',
-    status: 404,
-    detail: 'There is no saga 01920a3c-5d1e-7000-8000-0000000000a1.',
-  },
+  example: { type: 'about:blank', title: 'Not Found', status: 404, detail: `There is no saga ${exampleIds.saga}.` },
 })
 
 export const problemBody = (status: number, detail: string): z.infer<typeof Problem> => ({
@@ -17,3 +14,5 @@ export const problemBody = (status: number, detail: string): z.infer<typeof Prob
   status,
   detail,
 })
+
+export const problems = errorShape(Problem, problemBody)

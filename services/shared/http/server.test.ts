@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { errorAlone, failureWithError } from './error-shapes.ts'
 import { HttpError } from './http-error.ts'
 import { listen } from './listen.ts'
 import { mountMessages } from './messages.ts'
@@ -26,7 +27,7 @@ async function serverWith(options: Partial<HttpServerOptions> = {}, routes: (ser
     description: 'A server for tests',
     log,
     ready: async () => ({ database: true }),
-    errorBody: (_status, error) => ({ success: false, error }),
+    errors: failureWithError,
     ...options,
   })
   running.push(server)
@@ -150,9 +151,9 @@ describe('a request with a mistake is answered 400 with what to do', () => {
 
   test('a NUL in the address, or one that cannot be decoded', async () => {
     const { server } = await serverWith({}, (own) => void own.get('/orders/:id', async () => 'found'))
-    for (const url of ['/orders/a%00', '/orders/a?x=%00', '/orders/%zz', `/orders/${'x'.repeat(5_000)}`]) {
+    for (const url of ['/orders/a%00', '/orders/a?x=%00', '/orders/%zz']) {
       const answer = await server.inject(url)
-      expect([400, 414], url).toContain(answer.statusCode)
+      expect(answer.statusCode, url).toBe(400)
       expect(answer.json()).toEqual({ success: false, error: expect.any(String) })
     }
   })
@@ -244,7 +245,7 @@ test('a route answers by throwing, in a shape of its own where it has one', asyn
       throw new HttpError(503, 'busy: ask again', 2)
     }
     own.get('/usual', busy)
-    own.get('/own', { config: { errorBody: (_status, error) => ({ error }) } }, busy)
+    own.get('/own', { config: { errors: errorAlone } }, busy)
   })
   const usual = await server.inject('/usual')
   expect([usual.statusCode, usual.headers['retry-after']]).toEqual([503, '2'])

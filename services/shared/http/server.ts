@@ -15,18 +15,20 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { maxHeaderSize, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { readJsonBodies } from './body.ts'
 import { refuseForeignPages, type Callers } from './callers.ts'
 import { closeInOrder } from './closing.ts'
 import { connectionsOfProcess, type Connections } from './connections.ts'
-import { answerFailures, answerGarbage, answerUnroutable, type ErrorBody } from './failures.ts'
+import type { ErrorShape } from './error-shapes.ts'
+import { answerFailures, answerGarbage, answerUnroutable } from './failures.ts'
 import { serveHealth, type Ready } from './health.ts'
 import { HttpError } from './http-error.ts'
 import { serveMetrics } from './metrics.ts'
 import { allowOrigins, knownPages } from './origins.ts'
+import { describeRefusals } from './refusals.ts'
 import { logRequests } from './request-log.ts'
 import { turn } from '../turns.ts'
 
@@ -47,7 +49,7 @@ export interface HttpServerOptions {
   /** Names the service in each line already. */
   readonly log: Logger
   readonly ready: Ready
-  readonly errorBody: ErrorBody
+  readonly errors: ErrorShape
   /** What is said, after "there is no GET /x here", to who asks for that; that `/docs` lists what there is where none is given. */
   readonly signpost?: string
   /** In bytes; 1 MiB where none is given. */
@@ -84,9 +86,10 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     http: { headersTimeout: arrivalMs, requestTimeout: arrivalMs, connectionsCheckingInterval: 1_000 },
     genReqId: () => randomUUID(),
     return503OnClosing: false,
-    clientErrorHandler: answerGarbage(options.errorBody),
-    frameworkErrors: answerUnroutable(options.errorBody),
-    routerOptions: { ignoreTrailingSlash: true },
+    clientErrorHandler: answerGarbage(options.errors),
+    frameworkErrors: answerUnroutable(options.errors),
+    // What a part of the path may be is said by its route. A whole one is never longer than headers may be.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: maxHeaderSize },
   }).withTypeProvider<ZodTypeProvider>()
   server.setValidatorCompiler(validatorCompiler)
   server.setSerializerCompiler(serializerCompiler)
@@ -95,7 +98,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   connections.watch(server)
   endUnread(server, options.unreadMs ?? defaultUnreadMs)
   readJsonBodies(server)
-  answerFailures(server, options.errorBody, options.signpost ?? '/docs lists what there is')
+  answerFailures(server, options.errors, options.signpost ?? '/docs lists what there is')
   logRequests(server)
   guardRequests(server)
   const { hosts, origins } = options.callers ?? { hosts: [], origins: [] }
@@ -107,6 +110,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     if (routeOptions.config.isUrgent !== true) await turn()
   })
   if (readers.length > 0) allowOrigins(server, readers)
+  describeRefusals(server, options.errors)
   await describeRoutes(server, options)
   serveHealth(server, options.ready, isClosing)
   serveMetrics(server, options.metrics ?? new Registry())
@@ -131,7 +135,11 @@ function endUnread({ server }: HttpServer, ms: number): void {
 /** Must come before the first route: it sees only those that come after it. */
 async function describeRoutes(server: HttpServer, { title, version, description }: HttpServerOptions): Promise<void> {
   await server.register(swagger, {
-    openapi: { openapi: '3.1.0', info: { title, version, description } },
+    openapi: {
+      openapi: '3.1.0',
+      info: { title, version, description },
+      components: { securitySchemes: { service: { type: 'http', scheme: 'bearer' } } },
+    },
     transform: jsonSchemaTransform,
     transformObject: jsonSchemaTransformObject,
   })

@@ -1,4 +1,10 @@
 /** Times on the wire are ISO 8601 in UTC without an offset; inside they are Unix milliseconds. */
+import { z } from 'zod'
+
+/** What `utcText` gives, as API pages show it. */
+export const UtcText = z
+  .string()
+  .meta({ description: 'ISO 8601 in UTC, without an offset', example: '2026-01-31T12:00:00.000' })
 
 /** @example utcText(0) // '1970-01-01T00:00:00.000' */
 export function utcText(ms: number): string {

@@ -4,8 +4,8 @@
  */
 import { HttpError } from '../../../shared/http/http-error.ts'
 import type { Ops } from './ops.ts'
-import { act, requestOf, type AskedFor } from './actions.ts'
-import { Asked, Many, ManyDone, ManyPreviews, opsRoute, refusals, tags, toFilter } from './schemas.ts'
+import { act, requestOf, type AskedFor } from '../acting.ts'
+import { Asked, Many, ManyDone, ManyPreviews, opsRoute, tags, toFilter } from './schemas.ts'
 
 /** Sagas that are acted on at once: their moves share commits. */
 const atOnce = 50
@@ -16,13 +16,13 @@ export function addOpsBulk(ops: Ops): void {
   server.post(
     '/ops/preview',
     {
-      ...opsRoute,
+      ...opsRoute(),
       schema: {
         operationId: 'ops_preview_actions',
         tags,
         summary: 'What an action would do to each saga that a filter finds; changes nothing',
         body,
-        response: { 200: ManyPreviews, ...refusals },
+        response: { 200: ManyPreviews },
       },
     },
     async ({ body: { filter, limit, after, action, by, reason } }) => {
@@ -41,7 +41,7 @@ export function addOpsBulk(ops: Ops): void {
   server.post(
     '/ops/actions',
     {
-      ...opsRoute,
+      ...opsRoute(),
       schema: {
         operationId: 'ops_act_on_many',
         tags,
@@ -49,7 +49,7 @@ export function addOpsBulk(ops: Ops): void {
         description:
           'Those that refuse it, and those that went meanwhile, are named with the reason; the others go on.',
         body,
-        response: { 200: ManyDone, ...refusals },
+        response: { 200: ManyDone },
       },
     },
     async ({ body: { filter, limit, after, ...asked } }) => {

@@ -2,18 +2,18 @@
 import type { Structure } from 'ordersaga/core'
 import { z } from 'zod'
 import type { Ops } from './ops.ts'
-import { DefinitionView, opsRoute, refusals, tags } from './schemas.ts'
+import { DefinitionView, opsRoute, tags } from './schemas.ts'
 
 export function addOpsDefinitions({ server, store, ask }: Ops): void {
   server.get(
     '/ops/definitions',
     {
-      ...opsRoute,
+      ...opsRoute(),
       schema: {
         operationId: 'ops_list_definitions',
         tags,
         summary: 'Every definition and version, with its structure and its live sagas',
-        response: { 200: z.object({ items: z.array(DefinitionView) }), ...refusals },
+        response: { 200: z.object({ items: z.array(DefinitionView) }) },
       },
     },
     async () => {

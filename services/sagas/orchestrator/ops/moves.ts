@@ -1,29 +1,35 @@
 /** The moves of all sagas as one event stream, whichever process made them, from any place among them. */
 import { z } from 'zod'
+import { exampleIds } from '../../../shared/http/examples.ts'
 import { HttpError } from '../../../shared/http/http-error.ts'
 import type { Ops } from './ops.ts'
 import { streamOf } from '../streams.ts'
-import { MoveView, opsRoute, refusals, tags } from './schemas.ts'
+import { Damaged, Filter, MoveView, opsRoute, Summary, tags } from './schemas.ts'
 
 const Told = z.object({
   moves: z.array(
     MoveView.extend({
-      sagaId: z.string(),
-      definition: z.string(),
-      version: z.int(),
-      key: z.string().nullable(),
+      sagaId: Summary.shape.id,
+      definition: Summary.shape.definition,
+      version: Summary.shape.version,
+      key: Summary.shape.key,
     }),
   ),
-  damaged: z.array(z.object({ id: z.string(), problem: z.string() })),
+  damaged: z.array(Damaged),
 })
 
-const Position = z.string().min(1).max(200)
+const Position = z
+  .string()
+  .min(1)
+  .max(200)
+  .optional()
+  .meta({ example: `${exampleIds.message}:42` })
 
 export function addOpsMoves({ server, engine, streams, store, ask, view }: Ops): void {
   server.get(
     '/ops/moves',
     {
-      ...opsRoute,
+      ...opsRoute(),
       exposeHeadRoute: false,
       schema: {
         operationId: 'ops_follow_moves',
@@ -31,9 +37,9 @@ export function addOpsMoves({ server, engine, streams, store, ask, view }: Ops):
         summary: 'Follow the moves of all sagas as an event stream',
         description:
           'Each event holds moves in the order in which they became visible; its id is the position after them. Who comes back with the last id as `Last-Event-ID`, or as `after`, misses no move and sees none twice. Without one it begins with the oldest move that is kept. `definition` leaves out the moves of others.',
-        querystring: z.object({ after: Position.optional(), definition: z.string().max(200).optional() }),
-        headers: z.object({ 'last-event-id': Position.optional() }),
-        response: { 200: streamOf(Told), ...refusals },
+        querystring: z.object({ after: Position, definition: Filter.shape.definition }),
+        headers: z.object({ 'last-event-id': Position }),
+        response: { 200: streamOf(Told) },
       },
     },
     async (request, reply) => {

@@ -176,6 +176,24 @@ describe('actions', () => {
     expect(house.lines).toContainEqual(
       expect.objectContaining({ sagaId: id, action: 'retry', ...because, accepted: false }),
     )
+    expect(await get(`/sagas/${id}/audit`)).toMatchObject({
+      items: [{ what: 'retry', by: because.by, why: because.reason, accepted: false }],
+    })
+  })
+
+  test.each(['/ops', ''])('who asks for a saga that there is not by %s/sagas is in the log too', async (prefix) => {
+    const by = `jim of '${prefix}'`
+    const answer = await house.call('POST', `${prefix}/sagas/nowhere/actions`, { json: { ...retry, by } })
+    expect(answer.status).toBe(404)
+    expect(house.lines).toContainEqual(
+      expect.objectContaining({
+        sagaId: 'nowhere',
+        action: 'retry',
+        by,
+        accepted: false,
+        refused: 'There is no saga nowhere.',
+      }),
+    )
   })
 
   test('who did what, when and why is kept with the saga', async () => {
@@ -184,7 +202,13 @@ describe('actions', () => {
     await post(`/sagas/${id}/actions`, { action: { kind: 'giveUp' }, ...because })
     expect(await get(`/sagas/${id}/audit`)).toEqual({
       items: [
-        expect.objectContaining({ what: 'resolve', accepted: false, refused: expect.stringContaining('unknown') }),
+        expect.objectContaining({
+          what: 'resolve',
+          by: 'joe',
+          why: 'guess',
+          accepted: false,
+          refused: expect.stringContaining('unknown'),
+        }),
         {
           seq: expect.any(Number),
           at: expect.stringMatching(/Z$/),

@@ -4,21 +4,10 @@ import type { Plan } from 'ordersaga/engine'
 import { EngineError } from 'ordersaga/engine/errors'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
-import { Page, Status, statuses } from '../reads.ts'
+import { AfterMove, Page, Status, statuses } from '../reads.ts'
 import { found, SagaId } from '../shell.ts'
 import type { Ops } from './ops.ts'
-import {
-  AuditView,
-  Detail,
-  Filter,
-  MoveView,
-  opsRoute,
-  refusals,
-  refusalsOfOne,
-  Summary,
-  tags,
-  toFilter,
-} from './schemas.ts'
+import { AuditView, Damaged, Detail, Filter, MoveView, opsRoute, Summary, tags, toFilter } from './schemas.ts'
 import { auditOf, detailOf, summaryOf } from './view.ts'
 
 export function addOpsSagas(ops: Ops): void {
@@ -33,7 +22,7 @@ function addList({ server, engine, ask }: Ops): void {
   server.get(
     '/ops/sagas',
     {
-      ...opsRoute,
+      ...opsRoute(),
       schema: {
         operationId: 'ops_list_sagas',
         tags,
@@ -43,10 +32,9 @@ function addList({ server, engine, ask }: Ops): void {
         response: {
           200: z.object({
             items: z.array(Summary),
-            damaged: z.array(z.object({ id: z.string(), problem: z.string() })),
+            damaged: z.array(Damaged),
             next: z.string().nullable(),
           }),
-          ...refusals,
         },
       },
     },
@@ -61,19 +49,24 @@ function addList({ server, engine, ask }: Ops): void {
   )
 }
 
-const Counts = z.object({ counts: z.record(Status, z.int()), total: z.int() })
+const Counts = z.object({
+  counts: z
+    .record(Status, z.int())
+    .meta({ example: Object.fromEntries(statuses.map((status) => [status, status === 'COMPLETED' ? 1 : 0])) }),
+  total: z.int().meta({ example: 1 }),
+})
 
 function addCounts({ server, engine, ask }: Ops): void {
   server.get(
     '/ops/counts',
     {
-      ...opsRoute,
+      ...opsRoute(),
       schema: {
         operationId: 'ops_count_sagas',
         tags,
         summary: 'How many sagas there are in each status',
         querystring: Filter.omit({ status: true }),
-        response: { 200: Counts, ...refusals },
+        response: { 200: Counts },
       },
     },
     async ({ query }) => {
@@ -93,13 +86,13 @@ function addOne(ops: Ops): void {
   ops.server.get(
     '/ops/sagas/:saga_id',
     {
-      ...opsRoute,
+      ...opsRoute(404),
       schema: {
         operationId: 'ops_get_saga',
         tags,
         summary: 'One saga with its steps and its remaining plan',
         params: SagaId,
-        response: { 200: Detail, ...refusalsOfOne },
+        response: { 200: Detail },
       },
     },
     async ({ params }) => {
@@ -130,15 +123,15 @@ function addHistory({ server, engine, ask, view }: Ops): void {
   server.get(
     '/ops/sagas/:saga_id/history',
     {
-      ...opsRoute,
+      ...opsRoute(404),
       schema: {
         operationId: 'ops_get_history',
         tags,
         summary: 'Every move of a saga, oldest first',
         description: 'At most 1000; `next` is the `after` of those that follow.',
         params: SagaId,
-        querystring: z.object({ after: z.coerce.number().int().min(0).optional() }),
-        response: { 200: z.object({ items: z.array(MoveView), next: z.int().nullable() }), ...refusalsOfOne },
+        querystring: z.object({ after: AfterMove }),
+        response: { 200: z.object({ items: z.array(MoveView), next: z.int().nullable().meta({ example: null }) }) },
       },
     },
     async ({ params, query }) => {
@@ -154,13 +147,13 @@ function addAudit({ server, engine, ask }: Ops): void {
   server.get(
     '/ops/sagas/:saga_id/audit',
     {
-      ...opsRoute,
+      ...opsRoute(404),
       schema: {
         operationId: 'ops_get_audit',
         tags,
         summary: 'Who asked what of a saga, when and why, and what became of it; from its history',
         params: SagaId,
-        response: { 200: z.object({ items: z.array(AuditView) }), ...refusalsOfOne },
+        response: { 200: z.object({ items: z.array(AuditView) }) },
       },
     },
     async ({ params }) => {

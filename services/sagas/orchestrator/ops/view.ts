@@ -5,7 +5,8 @@ import type { Event } from 'ordersaga/events'
 import type { SagaState } from 'ordersaga/state'
 import type { HistoryEntry, StoredSaga } from 'ordersaga/store'
 import type { z } from 'zod'
-import type { AuditView, Detail, EventView, MoveView, PlanView, PreviewView, Summary } from './schemas.ts'
+import type { EventView } from '../presenter.ts'
+import type { AuditView, Detail, MoveView, PlanView, PreviewView, Summary } from './schemas.ts'
 
 export interface OpsView {
   readonly move: (entry: HistoryEntry) => z.infer<typeof MoveView>
@@ -96,7 +97,8 @@ export function auditOf({ seq, at, inputId, events }: HistoryEntry): z.infer<typ
       return { ...record, by: event.by, why: event.reason }
     if (event.type === 'SagaFailed') return { ...record, ...gaveUp(event.reason ?? '') }
     if (event.type === 'CancelRefused') return { ...record, by: event.by, accepted: false, refused: event.reason }
-    if (event.type === 'RequestRefused') return { ...record, accepted: false, refused: event.why }
+    if (event.type === 'RequestRefused')
+      return { ...record, by: event.by ?? null, why: event.reason ?? null, accepted: false, refused: event.why }
   }
   return record
 }
