@@ -10,6 +10,7 @@ import type { Engine } from 'ordersaga/engine'
 import { isSettled, type SagaState } from 'ordersaga/state'
 import type { HistoryEntry, StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
+import { errorAlone } from '../../shared/http/error-shapes.ts'
 import { UtcText, utcText } from '../../shared/time/utc.ts'
 import { EventView, type Presenter } from './presenter.ts'
 import { AfterMove, Status } from './reads.ts'
@@ -31,11 +32,12 @@ export interface UpdatesRoute {
   readonly tells: 'moves' | 'states'
   readonly presenter: Presenter
   /** What is told, with 200, of a saga that is not there; 404 where none is given. */
-  readonly unknown?: (sagaId: string) => object
+  readonly unknown?: (sagaId: string) => { readonly error: string }
 }
 
 export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRoute): void {
   const { path, operationId, tells, presenter, unknown } = route
+  const told = tells === 'moves' ? Move : presenter.view
   server.get(
     path,
     {
@@ -48,7 +50,7 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
         params: SagaId,
         headers: z.object({ 'last-event-id': AfterMove }),
         response: {
-          200: streamOf(tells === 'moves' ? Move : presenter.view),
+          200: streamOf(unknown === undefined ? told : z.union([told, errorAlone.schema])),
           204: z.null().describe('Nothing more is to come'),
         },
       },
