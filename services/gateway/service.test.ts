@@ -125,7 +125,7 @@ describe('behind the front door', () => {
     while (streams.length < 1000) streams.push(...(await Promise.all(Array.from({ length: 50 }, () => follow(url)))))
     expect(streams.filter(({ answer }) => answer.statusCode !== 200)).toEqual([])
     const tooMany = await call('GET', url)
-    expect([tooMany.status, tooMany.headers.get('retry-after')]).toEqual([503, '5'])
+    expect([tooMany.status, tooMany.headers.get('retry-after')]).toEqual([429, '5'])
     const other = streams.splice(0, 500)
     for (const stream of other) stream.leave()
     system.gate.release('get_payment_info')

@@ -193,7 +193,7 @@ test('a thousand who read at once are all told of every change, and a further on
     streams.push(...(await Promise.all(Array.from({ length: 100 }, () => open(sagaId)))))
   expect(streams.filter(({ status }) => status !== 200)).toEqual([])
   const refused = await call('GET', runner.streamUrl(sagaId))
-  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5'])
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '5'])
   for (const type of steps) system.gate.release(type)
   await expect.poll(() => streams.filter((stream) => !stream.ended()).length, patience).toBe(0)
   const different = new Set(streams.map((stream) => JSON.stringify(said(stream))))
