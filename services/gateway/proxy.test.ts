@@ -360,7 +360,7 @@ describe('an event stream', () => {
     const streams = [await follow(`${url}/shop/x`), await follow(`${url}/shop/x`)]
     const refused = await call('GET', `${url}/shop/x`)
     expect([refused.status, refused.headers.get('retry-after'), refused.body]).toMatchObject([
-      503,
+      429,
       '1',
       { detail: '2 of your requests and streams are open here already: end some, or try again' },
     ])
@@ -379,8 +379,11 @@ describe('an event stream', () => {
 test('of all clients together no more than may are let in, and one that ends makes room', () => {
   const inHand = new InHand({ most: 3, perClient: 2 })
   const ends = ['a', 'a', 'b'].map((client) => inHand.begin(client))
-  for (const client of ['a', 'b', 'c']) expect(() => inHand.begin(client)).toThrow(/open here already/)
+  const refused = (client: string, status: number): void =>
+    expect(() => inHand.begin(client)).toThrow(expect.objectContaining({ status }))
+  refused('a', 429)
+  for (const client of ['b', 'c']) refused(client, 503)
   ends[2]?.()
-  expect(() => inHand.begin('a')).toThrow(/open here already/)
+  refused('a', 429)
   inHand.begin('c')
 })

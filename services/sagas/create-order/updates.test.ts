@@ -17,7 +17,7 @@ let system: Embedded
 let shop: Shop
 
 beforeAll(async () => {
-  system = await startEmbedded({ streamsPerClient: 1000 })
+  system = await startEmbedded()
   shop = shopOf(system)
 })
 afterAll(() => system.close())

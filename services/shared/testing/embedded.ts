@@ -42,8 +42,6 @@ export interface Embedded {
 export interface EmbeddedOptions {
   /** How long a runner has to accept, in milliseconds; 30 minutes where none is given. */
   readonly timerMs?: number
-  /** Event streams that one address may have open; as many as by default where none is given. */
-  readonly streamsPerClient?: number
   /** A server on which each service has a database of its own; files where none is given. */
   readonly postgresUrl?: string
   /** Where the folder of the files is made; among the temporary ones where none is given. */
@@ -55,7 +53,7 @@ export interface EmbeddedOptions {
 const halfAnHourMs = 30 * 60_000
 
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embedded> {
-  const { timerMs = halfAnHourMs, prepare, postgresUrl, streamsPerClient, within = tmpdir() } = options
+  const { timerMs = halfAnHourMs, prepare, postgresUrl, within = tmpdir() } = options
   const folder = mkdtempSync(join(within, 'ordersaga-'))
   const { transport, gate } = gated(memoryTransport())
   const common = { transport, host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }), now: Date.now }
@@ -80,11 +78,9 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   const user = await openUserService({ ...withDatabase('user'), orders })
   const payment = await openPaymentService(withDatabase('payment'))
   const timer = await openTimerService(withDatabase('timer'))
-  const streams = streamsPerClient === undefined ? {} : { streams: { perClient: streamsPerClient } }
-  const sagas = await openCreateOrderService({ ...common, ...streams, store, timerMs })
+  const sagas = await openCreateOrderService({ ...common, store, timerMs })
   const deliveries = await openCompleteOrderService({
     ...common,
-    ...streams,
     store: await storeNamed('complete_order_saga'),
     orders,
   })
