@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../kit/until.ts'
-import { Client, type Saga } from '../kit/client.ts'
+import type { Client, Saga } from '../kit/client.ts'
 import type { System } from '../kit/system.ts'
 import type { Running } from './system.contract.ts'
 
