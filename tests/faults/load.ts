@@ -20,6 +20,9 @@ const customers = [
 ] as const
 const shares = customers.flatMap(([id, share]) => Array.from({ length: share }, () => id))
 
+/** Runners at a time: each asks again and again how far his order is, which must not become a load of its own. */
+const mostRunners = 20
+
 /** Answers that mean "not now". */
 const later = new Set([502, 503, 504])
 
@@ -34,6 +37,7 @@ export class Load {
   readonly #random: Random
   readonly #system: System
   readonly #under: Set<Promise<void>> = new Set()
+  #running = 0
   readonly #resting = new AbortController()
 
   constructor(random: Random, system: System) {
@@ -53,16 +57,21 @@ export class Load {
     }
   }
 
+  /** Places no more orders. */
+  stop(): void {
+    this.#resting.abort()
+  }
+
   /** Places no more orders, and waits until every one that was placed is acknowledged, and delivered where it shall be. */
   async rest(): Promise<void> {
-    this.#resting.abort()
+    this.stop()
     await Promise.all(this.#under)
   }
 
   async #place(): Promise<void> {
     const { between, next } = this.#random
     const [customer_id, price] = [shares[between(0, shares.length - 1)], between(50, 9_999) / 100]
-    const [mayCancel, delivers] = [next() < 0.1, next() < 0.1]
+    const [mayCancel, delivers] = [next() < 0.1, next() < 0.3]
     const order_details = { foodItems: [{ name: 'Burger', price, quantity: 1 }], deliveryLocation: 'North Campus' }
     const { saga_id } = await this.#told<{ saga_id: string }>('/api/orders', [202], {
       method: 'POST',
@@ -73,7 +82,10 @@ export class Load {
     if (mayCancel) {
       const { error } = await this.#told<{ error?: string }>(`/sagas/${saga_id}/cancel`, [202, 409], { method: 'POST' })
       if (error === undefined) this.cancels += 1
-    } else if (delivers) await this.#deliver(saga_id)
+    } else if (delivers && this.#running < mostRunners) {
+      this.#running += 1
+      await this.#deliver(saga_id).finally(() => (this.#running -= 1))
+    }
   }
 
   /** Where it completes. */

@@ -53,9 +53,7 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
   async function underLoad(what: string, happening: () => Promise<string>): Promise<void> {
     const load = new Load(random, system)
     const loading = load.run(perSecond)
-    await until('orders come in', minute, () => load.acknowledged.length > perSecond, system.tails)
-    const happened = await happening()
-    await system.ready()
+    const happened = await loaded(load, happening).finally(() => load.stop())
     await load.rest()
     await loading
     const restedAt = performance.now()
@@ -77,6 +75,13 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
     expect([...runners.seenEnding].filter(([id, status]) => completed.get(id) !== status)).toEqual([])
     expect(runners.seenEnding.size).toBeGreaterThan(0)
     expect(await deadLetters(server('kafka').url)).toEqual({})
+  }
+
+  async function loaded(load: Load, happening: () => Promise<string>): Promise<string> {
+    await until('orders come in', minute, () => load.acknowledged.length > perSecond, system.tails)
+    const happened = await happening()
+    await system.ready()
+    return happened
   }
 
   /** Of the sagas that an orchestrator keeps. */
