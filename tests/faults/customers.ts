@@ -81,9 +81,20 @@ export class Customers {
     await Promise.all(delivering)
   }
 
-  /** Places the orders again whose answer never came, and delivers what is left. */
+  /** Places the orders again whose answer never came, one more of each kind, and delivers what is left. */
   async finish(): Promise<void> {
     await Promise.all(this.#unanswered.splice(0).map((order) => this.#place(order)))
+    // Which there were before, is chance.
+    const rest = { repeats: false, mayCancel: false, delivers: false }
+    const kinds = [
+      ['cust_123', { ...rest, delivers: true }],
+      ['cust_release_fails', { ...rest, delivers: true }],
+      ['cust_slow', { ...rest, mayCancel: true }],
+      ['cust_declined', rest],
+    ] as const
+    await Promise.all(
+      kinds.map(([customer, kind]) => this.#order({ ...kind, key: this.#newKey(), body: this.#orderFor(customer) })),
+    )
     await this.deliver()
   }
 
@@ -137,21 +148,30 @@ export class Customers {
   }
 
   #newOrder(): Order {
-    const { next, between, pick } = this.#random
+    const { next, pick } = this.#random
     const [least, ...others] = customers.flatMap(([id, share]) => Array.from({ length: share }, () => id))
+    const mayCancel = next() < 0.15
+    return {
+      key: this.#newKey(),
+      body: this.#orderFor(pick([least ?? 'cust_123', ...others])),
+      mayCancel,
+      repeats: next() < 0.15,
+      delivers: !mayCancel && next() < 0.25,
+    }
+  }
+
+  #newKey(): string {
+    return `order-${(this.#count += 1)}`
+  }
+
+  #orderFor(customer_id: string): object {
+    const { between, pick } = this.#random
     const order_details = {
       foodItems: [{ name: 'Burger', price: between(50, 9_999) / 100, quantity: between(1, 3) }],
       deliveryFee: pick([0, 3.99, '2.50']),
       deliveryLocation: 'North Campus',
     }
-    const mayCancel = next() < 0.15
-    return {
-      key: `order-${(this.#count += 1)}`,
-      body: { customer_id: pick([least ?? 'cust_123', ...others]), order_details },
-      mayCancel,
-      repeats: next() < 0.15,
-      delivers: !mayCancel && next() < 0.25,
-    }
+    return { customer_id, order_details }
   }
 
   async #place({ key, body }: Order): Promise<string> {

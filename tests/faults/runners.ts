@@ -36,6 +36,8 @@ export class Runners {
   readonly complaints: string[] = []
   /** Sagas that are followed now. */
   inFlight = 0
+  /** Sagas that were followed, or are. */
+  begun = 0
   readonly #random: Random
   readonly #ask: Ask
 
@@ -86,6 +88,7 @@ export class Runners {
 
   async #follow(sagaId: string): Promise<void> {
     this.inFlight += 1
+    this.begun += 1
     try {
       this.seenEnding.set(sagaId, await this.#end(sagaId))
     } finally {
