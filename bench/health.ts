@@ -157,6 +157,8 @@ export async function benchHealth(quick: boolean): Promise<void> {
   }
 }
 
+const underWay = ['STARTED', 'COMPENSATING', 'CANCELLING']
+
 /** Orders until so many were taken, and waits until all have ended. */
 async function atRest(saga: string, least: number): Promise<void> {
   const client = new Client(64)
@@ -164,7 +166,7 @@ async function atRest(saga: string, least: number): Promise<void> {
     const { text } = await client.ask('GET', `${saga}/ops/counts`)
     const { counts, total } = JSON.parse(text) as { counts: Readonly<Record<string, number>>; total: number }
     if (total < least) await atOnce(64, 1_000, () => client.ask('POST', `${saga}/api/orders`, burger))
-    else if (counts['COMPLETED'] === total) break
+    else if (underWay.every((status) => (counts[status] ?? 0) === 0)) break
     else await delay(200)
   }
   client.close()
