@@ -26,6 +26,8 @@ import type { DurableInbox } from './inbox.ts'
 export type { InboxQueries, InboxTableOptions } from './inbox-table.ts'
 
 /** `now` is the clock by which replies grow old, too. */
+export type { KeptTimeOptions } from '../kept-time.ts'
+
 export type SqliteInboxOptions = InboxTableOptions & KeptTimeOptions
 
 /** What is used of a `Database` of libsql or better-sqlite3. */
