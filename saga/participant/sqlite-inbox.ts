@@ -24,10 +24,9 @@ import {
 import type { DurableInbox } from './inbox.ts'
 
 export type { InboxQueries, InboxTableOptions } from './inbox-table.ts'
-
-/** `now` is the clock by which replies grow old, too. */
 export type { KeptTimeOptions } from '../kept-time.ts'
 
+/** `now` is the clock by which replies grow old, too. */
 export type SqliteInboxOptions = InboxTableOptions & KeptTimeOptions
 
 /** What is used of a `Database` of libsql or better-sqlite3. */
