@@ -286,7 +286,7 @@ export class DurableEngine implements Engine {
   }
 
   async ready(): Promise<boolean> {
-    return (await this.#store.ready()) && (await this.#transportReady())
+    return this.#loop.takes && (await this.#store.ready()) && (await this.#transportReady())
   }
 
   stop(): Promise<void> {

@@ -61,6 +61,7 @@ describe('a store that can store nothing now', () => {
     // While the answer waits to be tried again, which takes a turn of the clock here.
     await expect(engine.start(shopSaga, milk, { key: 'a' })).rejects.toBe(full)
     await expect(engine.cancel(saga.id, 'customer', 'no')).rejects.toBe(full)
+    expect(await engine.ready()).toBe(false)
     expect(problems).toEqual([expect.objectContaining({ needsPerson: true, cause: full })])
 
     broken.plan.before = 0
@@ -69,6 +70,7 @@ describe('a store that can store nothing now', () => {
       expect(engine.figures().queued).toBe(0)
     })
     expect(await delivered).toEqual(taken)
+    expect(await engine.ready()).toBe(true)
     expect((await engine.result(saga.id)).status).toBe('COMPLETED')
     expect((await engine.start(shopSaga, milk, { key: 'a' })).fresh).toBe(true)
     expect(await engine.count({})).toBe(2)

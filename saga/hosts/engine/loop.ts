@@ -51,6 +51,11 @@ export class Loop {
     return this.#queue.length
   }
 
+  /** Whether who could ask again is taken in: not while nothing can be stored. */
+  get takes(): boolean {
+    return this.#unwritable === null
+  }
+
   /** Batches that were tried since the start. */
   get batches(): number {
     return this.#batches

@@ -354,7 +354,7 @@ describe('operations', () => {
     expect((await call('GET', `${sagas}/health/live`)).text).toBe('{"status":"alive"}')
     expect((await call('GET', `${sagas}/health/ready`)).body).toEqual({
       status: 'ready',
-      parts: { store: true, transport: true },
+      parts: { engine: true, store: true, transport: true },
     })
   })
 

@@ -72,7 +72,11 @@ export async function openOrchestrator(options: OrchestratorOptions, service: Sa
     description: service.description,
     version: apiVersion,
     log,
-    ready: async () => ({ store: await store.ready(), transport: await transport.ready() }),
+    ready: async () => ({
+      engine: await engine.ready(),
+      store: await store.ready(),
+      transport: await transport.ready(),
+    }),
     errors: service.errors,
     allowedOrigins: knownPages,
     ...(options.callers === undefined ? {} : { callers: options.callers }),
