@@ -17,6 +17,7 @@ import type {
   StoredSaga,
 } from '../../stores/store.ts'
 import type { Delivery, Incoming, Result, ResultOptions } from '../host.ts'
+import { answerIn, deliveryIn, noSaga } from '../move.ts'
 import { Admission } from './admission.ts'
 import { Alarms } from './alarms.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -35,7 +36,7 @@ import { MovesFeed } from './moves-feed.ts'
 import { named, Registry } from './registry.ts'
 import { Retention } from './retention.ts'
 import { startIn } from './start-in.ts'
-import { inputOf, planOf, previewOf, refusalIn, type Plan, type Preview, type Request } from './plan.ts'
+import { inputOf, planOf, previewOf, type Plan, type Preview, type Request } from './plan.ts'
 import { registerStructures } from './structures.ts'
 import { Takeover } from './takeover.ts'
 
@@ -178,7 +179,7 @@ export class DurableEngine implements Engine {
     input: NoInfer<Input>,
     options: EngineStartOptions = {},
   ): Promise<Started | StartedIn> {
-    const known = this.#known(definition)
+    const known = this.#registry.given(definition)
     checkKey(options)
     const checked = readInput(known, input)
     if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${known.name}: ${checked.why}`)
@@ -315,23 +316,6 @@ export class DurableEngine implements Engine {
     this.#release?.()
   }
 
-  #known(definition: SagaDefinition): SagaDefinition {
-    const { name, version, structureKey } =
-      (definition as SagaDefinition | undefined) ?? ({} as Partial<SagaDefinition>)
-    const known = this.#registry.find(String(name), Number(version))
-    if (known === undefined)
-      throw new EngineError(
-        'unknown_definition',
-        `${String(name)} version ${String(version)} is not registered; pass it to startEngine in definitions.`,
-      )
-    if (known.structureKey !== structureKey)
-      throw new EngineError(
-        'unknown_definition',
-        `${known.name} version ${known.version} is registered, but with other steps than the definition that was given; give one of them another version.`,
-      )
-    return known
-  }
-
   #registered(saga: StoredSaga): SagaDefinition {
     const definition = this.#registry.of(saga.state)
     if (definition !== undefined) return definition
@@ -433,22 +417,13 @@ export class DurableEngine implements Engine {
 
 const notFound = (sagaId: string): EngineError => new EngineError('not_found', `There is no saga ${sagaId}.`)
 
-function answerOf({ saga, events }: Outcome): StoredAnswer {
-  const { state } = saga
-  const reason = refusalIn(events)
-  return { accepted: reason === null, reason, saga, state }
-}
+const answerOf = ({ saga, events }: Outcome): StoredAnswer => ({ ...answerIn(events, saga.state), saga })
 
 function deliveryOf({ sagaId, type }: Incoming, arrived: Arrived): Delivery {
-  if (arrived === null) return { outcome: 'refused', reason: `There is no saga ${sagaId}.` }
+  if (arrived === null) return noSaga(sagaId)
   if (arrived === 'handed')
     return { outcome: 'handed over', reason: 'its saga runs under a version that is not registered here' }
-  const [first] = arrived.events
-  if (first === undefined)
-    return { outcome: 'refused', reason: `nothing in ${named(arrived.saga)} waits for ${type}, or follows it` }
-  if (first.type === 'ReplyIgnored')
-    return { outcome: first.repeated === true ? 'repeated' : 'refused', reason: first.why }
-  return { outcome: first.type === 'EventKept' ? 'kept' : 'taken', reason: null }
+  return deliveryIn(arrived.events, type, named(arrived.saga))
 }
 
 /** For jitter: the last 32 bits of a UUID v7 are random. */

@@ -23,6 +23,7 @@ import { inputIdOf, isCausedBy } from './input-id.ts'
 import type { OnProblem, Problem } from '../../problem.ts'
 import { lateAnswerProblem, refusalOf } from './other-structure.ts'
 import { concerns, named, type Registry } from './registry.ts'
+import { askedIn } from '../move.ts'
 import { damageProblem } from './takeover.ts'
 
 /** What became of an input. `saga` is the saga after it; `events` is what it caused, none where nothing followed. */
@@ -361,7 +362,7 @@ export class Mover {
       draft,
       saga,
       live: open.wakeAt !== null || open.commands.length > 0,
-      moved: { saga, entries, pending: open, commands: asked(entries, open.commands) },
+      moved: { saga, entries, pending: open, commands: askedIn(entries, open.commands) },
     }
   }
 
@@ -401,17 +402,6 @@ const toMove = ({ draft, saga, live }: Prepared): Move => ({
   updatedAt: saga.updatedAt,
   entries: draft.entries,
 })
-
-/** The pending commands that these moves asked for; the others were sent before. */
-function asked(entries: readonly HistoryEntry[], commands: readonly Command[]): readonly Command[] {
-  if (commands.length === 0) return commands
-  const steps = new Set<string>()
-  for (const { events } of entries)
-    for (const event of events)
-      if (event.type === 'StepAsked' || event.type === 'StepQueried' || event.type === 'UndoAsked')
-        steps.add(event.step)
-  return commands.filter((command) => steps.has(command.step))
-}
 
 /** Nobody may have told of it yet: it was started in a caller's transaction, or who started it has died. Decided again, not read. */
 function firstMove(definition: SagaDefinition, { id, seq, state, createdAt: at }: StoredSaga): HistoryEntry {

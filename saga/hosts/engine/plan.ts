@@ -9,6 +9,7 @@ import type { Event } from '../../core/events.ts'
 import { stepOf } from '../../core/evolve.ts'
 import { canTurnBack, open, pending, type Command } from '../../core/pending.ts'
 import type { SagaState, StepState } from '../../core/state.ts'
+import { refusalIn } from '../move.ts'
 
 /** A command that is outstanding; what it carries is for its participant alone. */
 export type Planned = Pick<Command, 'id' | 'step' | 'direction' | 'attempt' | 'participant' | 'type'>
@@ -71,15 +72,6 @@ export function previewOf(definition: SagaDefinition, before: SagaState, input: 
   const after = state ?? before
   const reason = refusalIn(events)
   return { accepted: reason === null, reason, events, state: after, plan: planOf(definition, after) }
-}
-
-/** Why a request was refused; null where it was not. */
-export function refusalIn(events: readonly Event[]): string | null {
-  for (const event of events) {
-    if (event.type === 'CancelRefused') return event.reason
-    if (event.type === 'RequestRefused') return event.why
-  }
-  return null
 }
 
 const planned = ({ id, step, direction, attempt, participant, type }: Command): Planned => ({

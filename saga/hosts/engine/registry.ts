@@ -16,8 +16,12 @@ export class Registry {
   /** How the sagas that a message concerns are found, by its type: as each definition says. */
   readonly #sagaOf = new Map<string, Set<SagaOf>>()
 
+  /** The function that definitions are passed to, for what is said of one that was not. */
+  readonly #registrar: string
+
   /** @throws EngineError invalid_definition */
-  constructor(definitions: readonly SagaDefinition[]) {
+  constructor(definitions: readonly SagaDefinition[], registrar = 'startEngine') {
+    this.#registrar = registrar
     if (!Array.isArray(definitions) || definitions.length === 0)
       throw new EngineError('invalid_definition', 'definitions must list at least one saga definition.')
     for (const definition of definitions as readonly SagaDefinition[]) {
@@ -45,6 +49,24 @@ export class Registry {
   of({ definition, version, structure }: SagaState): SagaDefinition | undefined {
     const found = this.find(definition, version)
     return structure === undefined || found?.structureKey === structure ? found : undefined
+  }
+
+  /** What is registered of a definition that a caller gives. @throws EngineError unknown_definition */
+  given(definition: SagaDefinition): SagaDefinition {
+    const { name, version, structureKey } =
+      (definition as SagaDefinition | undefined) ?? ({} as Partial<SagaDefinition>)
+    const known = this.find(String(name), Number(version))
+    if (known === undefined)
+      throw new EngineError(
+        'unknown_definition',
+        `${String(name)} version ${String(version)} is not registered; pass it to ${this.#registrar} in definitions.`,
+      )
+    if (known.structureKey !== structureKey)
+      throw new EngineError(
+        'unknown_definition',
+        `${known.name} version ${known.version} is registered, but with other steps than the definition that was given; give one of them another version.`,
+      )
+    return known
   }
 
   get versions(): readonly DefinitionVersion[] {
