@@ -11,6 +11,8 @@
 #   ORDERSAGA_REDIS_PORT      63790
 #   ORDERSAGA_RABBITMQ_PORT   56720; the next one is for its tools
 #   ORDERSAGA_KAFKA_PORT      19092; the next one is its controller's
+#   ORDERSAGA_TEMPORAL_PORT   17233
+#   ORDERSAGA_TEMPORALTEST_PORT   17333; Temporal's server whose time can be skipped
 #   ORDERSAGA_PARTS           where the data folders are; .parts/ of this checkout
 #   ORDERSAGA_DOWNLOADS       where downloads are kept between runs; .parts/downloads/ of this checkout
 #
@@ -28,7 +30,7 @@ folder_of_parts=${ORDERSAGA_PARTS:-$root/.parts}
 downloads=${ORDERSAGA_DOWNLOADS:-$root/.parts/downloads}
 # A checkout has its own folder in the fallback too, so that `stop` never reaches another checkout's servers.
 fallback=/var/tmp/ordersaga-parts/$(printf '%s' "$folder_of_parts" | cksum | cut -d ' ' -f 1)
-all_parts=(postgresql redis rabbitmq kafka)
+all_parts=(postgresql redis rabbitmq kafka temporal temporaltest)
 patience=120 # seconds
 
 declare -A port_of=(
@@ -36,8 +38,12 @@ declare -A port_of=(
   [redis]=${ORDERSAGA_REDIS_PORT:-63790}
   [rabbitmq]=${ORDERSAGA_RABBITMQ_PORT:-56720}
   [kafka]=${ORDERSAGA_KAFKA_PORT:-19092}
+  [temporal]=${ORDERSAGA_TEMPORAL_PORT:-17233}
+  [temporaltest]=${ORDERSAGA_TEMPORALTEST_PORT:-17333}
 )
-declare -A title_of=([postgresql]=PostgreSQL [redis]=Redis [rabbitmq]=RabbitMQ [kafka]=Kafka)
+declare -A title_of=(
+  [postgresql]=PostgreSQL [redis]=Redis [rabbitmq]=RabbitMQ [kafka]=Kafka [temporal]=Temporal [temporaltest]='Temporal/test'
+)
 
 main() {
   local verb=${1:-} worst=0 part
@@ -178,7 +184,20 @@ install_debian() {
     fail "$title could not be installed: apt-get install $package failed"
 }
 
-line() { printf '%-12s %-8s port %-6s %-16s %s\n' "$title" "$1" "$port" "$3" "$2"; }
+# The jars that a pom.xml of ours names, into a folder that is there whole or not at all.
+maven_libraries() {
+  local libraries=$1 pom=$2 otherwise=$3
+  command -v java >/dev/null || install_debian default-jre-headless 'java 17 or newer on the PATH'
+  command -v mvn >/dev/null || install_debian maven "mvn on the PATH, or $otherwise"
+  mkdir -p "$downloads"
+  rm -rf "$libraries.part"
+  mvn -q -B -f "$root/scripts/parts/$pom" -DoutputDirectory="$libraries.part" dependency:copy-dependencies >&2 ||
+    fail "$title could not be downloaded: see Maven's output above"
+  # Two scripts at once: the second finds the first one's folder, and its own is not needed.
+  mv -T "$libraries.part" "$libraries" 2>/dev/null || rm -rf "$libraries.part"
+}
+
+line() { printf '%-13s %-8s port %-6s %-16s %s\n' "$title" "$1" "$port" "$3" "$2"; }
 
 fail() {
   printf 'services: %s\n' "$1" >&2

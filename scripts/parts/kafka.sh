@@ -4,16 +4,7 @@ kafka_libs=$downloads/kafka-4.1.0
 
 kafka_installed() { command -v java >/dev/null && [ -d "$kafka_libs" ]; }
 
-kafka_install() {
-  command -v java >/dev/null || install_debian default-jre-headless 'java 17 or newer on the PATH'
-  command -v mvn >/dev/null || install_debian maven 'mvn on the PATH, or point TEST_KAFKA_BROKERS at a server of your own'
-  mkdir -p "$downloads"
-  rm -rf "$kafka_libs.part"
-  mvn -q -B -f "$root/scripts/parts/kafka.pom.xml" -DoutputDirectory="$kafka_libs.part" dependency:copy-dependencies >&2 ||
-    fail "Kafka could not be downloaded: see Maven's output above"
-  # Two scripts at once: the second finds the first one's folder, and its own is not needed.
-  mv -T "$kafka_libs.part" "$kafka_libs" 2>/dev/null || rm -rf "$kafka_libs.part"
-}
+kafka_install() { maven_libraries "$kafka_libs" kafka.pom.xml 'point TEST_KAFKA_BROKERS at a server of your own'; }
 
 kafka_version() { echo 4.1.0; }
 

@@ -39,6 +39,16 @@ const parts = {
     local: `127.0.0.1:${portOf('KAFKA', 19092)}`,
     answers: (brokers) => listens(`kafka://${brokers.split(',')[0] ?? ''}`),
   },
+  temporal: {
+    said: process.env['TEST_TEMPORAL_ADDRESS'],
+    local: `127.0.0.1:${portOf('TEMPORAL', 17233)}`,
+    answers: (address) => listens(`grpc://${address}`),
+  },
+  temporalTime: {
+    said: process.env['TEST_TEMPORAL_TIME_ADDRESS'],
+    local: `127.0.0.1:${portOf('TEMPORALTEST', 17333)}`,
+    answers: (address) => listens(`grpc://${address}`),
+  },
 } satisfies Record<string, Part>
 
 /** The server that the environment names, else the one that `npm run services` starts; null where neither is to be had. */
@@ -52,6 +62,10 @@ export const redisUrl = (): Promise<string | null> => found(parts.redis)
 export const rabbitmqUrl = (): Promise<string | null> => found(parts.rabbitmq)
 /** `host:port,host:port`, as `KAFKA_BOOTSTRAP_SERVERS` has it. */
 export const kafkaBrokers = (): Promise<string | null> => found(parts.kafka)
+/** `host:port`. */
+export const temporalAddress = (): Promise<string | null> => found(parts.temporal)
+/** `host:port` of the server whose time can be skipped: for all that use it at once. */
+export const temporalTimeAddress = (): Promise<string | null> => found(parts.temporalTime)
 
 async function postgresAnswers(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 3_000 })
@@ -101,7 +115,7 @@ async function run(url: string, statement: string): Promise<void> {
 }
 
 const servers =
-  'start it with `npm run services`, or name a server of your own (TEST_POSTGRES_URL, TEST_REDIS_URL, TEST_RABBITMQ_URL, TEST_KAFKA_BROKERS)'
+  'start it with `npm run services`, or name a server of your own (TEST_POSTGRES_URL, TEST_REDIS_URL, TEST_RABBITMQ_URL, TEST_KAFKA_BROKERS, TEST_TEMPORAL_ADDRESS, TEST_TEMPORAL_TIME_ADDRESS)'
 
 /**
  * Describes a suite on a real part.

@@ -10,13 +10,14 @@ import { isFree } from './free-port.ts'
 const run = promisify(execFile)
 const script = fileURLToPath(import.meta.resolve('../../scripts/services.sh'))
 
-export type PartName = 'postgresql' | 'redis' | 'rabbitmq' | 'kafka'
+export type PartName = 'postgresql' | 'redis' | 'rabbitmq' | 'kafka' | 'temporal'
 
 const urls: Readonly<Record<PartName, (port: number) => string>> = {
   postgresql: (port) => `postgres://postgres@127.0.0.1:${port}/postgres`,
   redis: (port) => `redis://127.0.0.1:${port}`,
   rabbitmq: (port) => `amqp://guest:guest@127.0.0.1:${port}`,
   kafka: (port) => `127.0.0.1:${port}`,
+  temporal: (port) => `127.0.0.1:${port}`,
 }
 
 const portVariables: Readonly<Record<PartName, string>> = {
@@ -24,6 +25,7 @@ const portVariables: Readonly<Record<PartName, string>> = {
   redis: 'ORDERSAGA_REDIS_PORT',
   rabbitmq: 'ORDERSAGA_RABBITMQ_PORT',
   kafka: 'ORDERSAGA_KAFKA_PORT',
+  temporal: 'ORDERSAGA_TEMPORAL_PORT',
 }
 
 export interface PrivatePart {

@@ -12,6 +12,7 @@ import type { Message, Transport } from '../../transports/transport.ts'
 import { RefusedError } from '../../transports/transport.ts'
 import type { Clock } from '../../clock.ts'
 import type { OnProblem } from '../../problem.ts'
+import { messageOf } from '../message.ts'
 
 export interface DispatcherOptions {
   readonly transport: Transport
@@ -101,7 +102,7 @@ export class Dispatcher {
 
   async #deliver(channel: string, batch: readonly Command[]): Promise<void> {
     const timestamp = new Date(this.#options.clock.now()).toISOString()
-    const messages = batch.map((command) => toMessage(command, timestamp))
+    const messages = batch.map((command) => messageOf(command, timestamp))
     try {
       const refused = await this.#publish(channel, messages)
       this.#tell(channel, refused)
@@ -169,15 +170,6 @@ export class Dispatcher {
     })
   }
 }
-
-const toMessage = (command: Command, timestamp: string): Message => ({
-  id: command.id,
-  type: command.type,
-  correlationId: command.sagaId,
-  timestamp,
-  payload: command.payload,
-  ...(command.undoes === null ? {} : { undoes: command.undoes }),
-})
 
 /** Transports say by a code what time may mend; what they stumble over has none, or one of Node's for a wrong argument. */
 const isOutage = (error: unknown): boolean =>

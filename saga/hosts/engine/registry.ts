@@ -77,11 +77,15 @@ export class Registry {
     return [...this.#definitions.values()].map(knownOf)
   }
 
+  /** Whatever commands are sent by. */
+  get contracts(): readonly CommandContract[] {
+    return [...this.#definitions.values()].flatMap(({ steps }) => steps.flatMap(contractsOf))
+  }
+
   /** Where answers and events come from. */
   get channels(): readonly string[] {
-    const definitions = [...this.#definitions.values()]
-    const answers = definitions.flatMap(({ steps }) => steps.flatMap(contractsOf)).map((each) => each.eventChannel)
-    const events = definitions.flatMap(eventsOf).flatMap(({ channel }) => channel ?? [])
+    const answers = this.contracts.map((each) => each.eventChannel)
+    const events = [...this.#definitions.values()].flatMap(eventsOf).flatMap(({ channel }) => channel ?? [])
     return [...new Set([...answers, ...events])]
   }
 

@@ -1,0 +1,88 @@
+/**
+ * The activities that commands of sagas are: by functions, one for each contract, or by a transport to participants elsewhere.
+ * Pass them to the worker. What throws, or takes too long, leaves its command's outcome unknown; the saga settles that.
+ */
+import type { CommandContract } from '../../core/contract.ts'
+import { check } from '../../core/contract.ts'
+import type { SagaDefinition } from '../../core/definition.ts'
+import type { Command } from '../../core/pending.ts'
+import type { Transport } from '../../transports/transport.ts'
+import { EngineError } from '../engine/errors.ts'
+import { Registry } from '../engine/registry.ts'
+import { messageOf } from '../message.ts'
+import type { Told } from './protocol.ts'
+
+export type { Told } from './protocol.ts'
+
+/** What a function says to a command: it was done, or refused. Null where its answer comes later, by `deliver`. */
+export type Obeyed<Data> = { readonly done: Data } | { readonly rejected: string } | null
+
+/** A function that obeys the commands of a contract. */
+export interface Obeying {
+  readonly contract: CommandContract
+  /** @internal */
+  readonly obey: (command: Command, signal: AbortSignal) => Promise<Told | null>
+}
+
+export interface SagaActivitiesOptions {
+  /** Every definition whose commands this worker carries out. */
+  readonly definitions: readonly SagaDefinition[]
+  readonly functions?: readonly Obeying[]
+  /** Takes what no function obeys. Answers come by its channels: `takeAnswers` brings them to the sagas. */
+  readonly transport?: Transport
+}
+
+/** By the command's type. `forMs` is how long its answer is heard, in milliseconds. */
+export type SagaActivities = Readonly<Record<string, (command: Command, forMs: number) => Promise<Told | null>>>
+
+/**
+ * A function for the commands of a contract. It may be called again with a command's id, and must then do nothing twice and
+ * say the same. `signal` aborts when nobody hears its answer any more.
+ *
+ * @example
+ * obey(pay, async ({ amount }, { id }) => ({ done: await charge(amount, { idempotencyKey: id }) }))
+ */
+export const obey = <Payload, Data, Received, Given>(
+  contract: CommandContract<Payload, Data, Received, Given>,
+  work: (payload: Received, command: Command, signal: AbortSignal) => Promise<Obeyed<Given>>,
+): Obeying => ({
+  contract: contract as unknown as CommandContract,
+  async obey(command, signal) {
+    const { done, rejected, type } = contract
+    const payload = check(contract.payload, command.payload)
+    if (!payload.ok) throw new Error(`the payload of ${type} does not fit its contract: ${payload.why}`)
+    const obeyed = await work(payload.value, command, signal)
+    if (obeyed === null) return null
+    if ('done' in obeyed) return { type: done.type, payload: obeyed.done }
+    if (rejected === null) throw new Error(`${type} cannot be refused by its contract, but was: ${obeyed.rejected}`)
+    return { type: rejected.type, payload: rejected.refuse(obeyed.rejected) }
+  },
+})
+
+/** @throws EngineError invalid_definition where nobody would obey a command */
+export function sagaActivities({ definitions, functions = [], transport }: SagaActivitiesOptions): SagaActivities {
+  const contracts = new Registry(definitions, 'sagaActivities').contracts
+  const obeyed = (contract: CommandContract): boolean =>
+    functions.some((each) => each.contract.type === contract.type && sameChannel(each.contract, contract))
+  const left = transport === undefined ? contracts.filter((contract) => !obeyed(contract)) : []
+  if (left.length > 0)
+    throw new EngineError(
+      'invalid_definition',
+      `nobody obeys ${[...new Set(left.map(({ type }) => type))].join(', ')}: pass functions for them (obey), or a transport.`,
+    )
+
+  async function carryOut(command: Command, forMs: number): Promise<Told | null> {
+    const { type, channel, payload } = command
+    const found = functions.find(
+      ({ contract }) => contract.type === type && contract.commandChannel === channel && contract.when(payload),
+    )
+    if (found !== undefined) return found.obey(command, AbortSignal.timeout(forMs))
+    if (transport === undefined) throw new Error(`no function obeys this ${type}: none is for its payload`)
+    await transport.publish(channel, [messageOf(command, new Date().toISOString())])
+    return null
+  }
+  return Object.fromEntries(contracts.map(({ type }) => [type, carryOut]))
+}
+
+const sameChannel = (one: CommandContract, other: CommandContract): boolean =>
+  one.commandChannel === other.commandChannel
