@@ -78,3 +78,26 @@ export const risky = defineSaga('risky', { version: 1, input: Input })
     ...timing,
   })
   .end()
+
+export const slow = defineSaga('slow', { version: 1, input: Input, deadlineMs: 2000 })
+  .step('charge', {
+    do: ask('charge'),
+    with: () => ({}),
+    undo: undo('refund', false),
+    undoWith: () => ({}),
+    ...timing,
+    attemptMs: 600_000,
+  })
+  .end()
+
+/** Asks again for as long as it takes. */
+export const patient = defineSaga('patient', { version: 1, input: Input })
+  .step('charge', {
+    do: ask('charge'),
+    with: () => ({}),
+    attemptMs: 5000,
+    retry: { ...retry, tries: Infinity },
+  })
+  .pivot()
+  .step('tell', { do: sure('tell'), with: () => ({}), ...timing, retry: { ...retry, tries: Infinity } })
+  .end()

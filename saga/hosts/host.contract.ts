@@ -5,7 +5,7 @@ import type { Event } from '../core/events.ts'
 import type { Command } from '../core/pending.ts'
 import type { SagaStatus } from '../core/state.ts'
 import type { Host } from './host.ts'
-import { order, risky, trip } from './host-sagas.testkit.ts'
+import { order, risky, slow, trip } from './host-sagas.testkit.ts'
 
 /** What a participant says to a command; null for no answer. */
 export type Says = (command: Command) => { readonly type: string; readonly payload: unknown } | null
@@ -56,7 +56,7 @@ export function hostContract(name: string, open: OpenHost, { days = true } = {})
         payload: answer === 'done' ? { ref: `${command.type}-1` } : { error: 'no' },
       }
     }
-    const under = await open([order, trip, risky], says)
+    const under = await open([order, trip, risky, slow], says)
     opened.push(under)
     const { state } = await under.host.start(definition, { item: 'milk' })
     const { id } = state
@@ -179,6 +179,18 @@ export function hostContract(name: string, open: OpenHost, { days = true } = {})
         status: 'COMPLETED',
         replies: { charge: { ref: 'c-9' } },
       })
+      expect(await saga.history()).toEqual([
+        'SagaStarted',
+        'StepAsked charge',
+        'StepUnknown charge',
+        'StepAsked charge again',
+        'StepUnknown charge',
+        'SagaParked charge',
+        'SagaResumed',
+        'StepDone charge',
+        'StageEntered',
+        'SagaCompleted',
+      ])
       expect(await saga.host.act(saga.id, { kind: 'retry' }, 'ann', 'again')).toMatchObject({
         accepted: false,
         reason: 'it is not parked but COMPLETED',
@@ -210,7 +222,17 @@ export function hostContract(name: string, open: OpenHost, { days = true } = {})
       await saga.host.cancel(saga.id, 'customer', 'changed my mind')
       await saga.answer({ id: `${saga.id}:confirm:do`, sagaId: saga.id }, 'confirm.refused', { error: 'no' })
       await saga.until('CANCELLED')
-      expect(await saga.history()).toContain('CancelRequested takes pivot')
+      expect((await saga.history()).slice(7)).toEqual([
+        'StepAsked confirm',
+        'CancelRequested takes pivot',
+        'StepRejected confirm',
+        'CancelStarted',
+        'UndoAsked money',
+        'UndoDone money',
+        'UndoAsked stock',
+        'UndoDone stock',
+        'SagaCancelled',
+      ])
     })
 
     test('cancels after completion where the deciding step allows it', async () => {
@@ -227,13 +249,41 @@ export function hostContract(name: string, open: OpenHost, { days = true } = {})
 
     test.skipIf(!days)('undoes itself when an event has not come within a day', async () => {
       const saga = await run(trip)
-      await saga.hears('book')
+      await vi.waitFor(async () => expect(await saga.history()).toContain('StepAsked arrival'), patience)
       await saga.pass(86_400_000)
       await saga.until('COMPENSATED')
       expect((await saga.host.state(saga.id))?.error).toEqual({
         step: 'arrival',
         reason: 'arrived did not come in time',
       })
+      expect((await saga.history()).slice(-8)).toEqual([
+        'StepAsked arrival',
+        'StepRejected arrival',
+        'CompensationStarted arrival',
+        'UndoAsked room',
+        'UndoDone room',
+        'UndoAsked flight',
+        'UndoDone flight',
+        'SagaCompensated',
+      ])
+    })
+
+    test('cancels itself when its own deadline passes before its pivot', async () => {
+      const saga = await run(slow, { charge: 'nothing' })
+      await saga.hears('charge')
+      await saga.pass(2000)
+      await saga.answer({ id: `${saga.id}:charge:do`, sagaId: saga.id }, 'charge.done', {})
+      await saga.until('CANCELLED')
+      expect(await saga.history()).toEqual([
+        'SagaStarted',
+        'StepAsked charge',
+        'CancelRequested takes now',
+        'CancelStarted',
+        'StepDone charge',
+        'UndoAsked charge',
+        'UndoDone charge',
+        'SagaCancelled',
+      ])
     })
 
     test('runs a group side by side, keeps an event until its wait, and sends what nobody answers', async () => {

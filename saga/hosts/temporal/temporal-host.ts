@@ -150,8 +150,8 @@ class TemporalHost implements Host {
     if (delivery !== null) return delivery
     const closed = await this.#closed(sagaId, { type: 'reply', reply: message })
     if (closed === null) return noSaga(sagaId)
-    const { events, definition, tooLate } = closed
-    return tooLate === null ? deliveryIn(events, message.type, named(definition)) : { outcome: 'refused', reason: tooLate }
+    const { events, state, tooLate } = closed
+    return tooLate === null ? deliveryIn(events, message.type, named(state)) : { outcome: 'refused', reason: tooLate }
   }
 
   state(sagaId: string): Promise<SagaState | null> {
@@ -250,15 +250,7 @@ class TemporalHost implements Host {
    * What an input would do to a saga whose workflow is closed: it is refused as the saga itself would, or it comes too late. Null
    * where there is no such saga.
    */
-  async #closed(
-    sagaId: string,
-    input: Input,
-  ): Promise<{
-    readonly state: SagaState
-    readonly definition: SagaState
-    readonly events: readonly Event[]
-    readonly tooLate: string | null
-  } | null> {
+  async #closed(sagaId: string, input: Input): Promise<Closed | null> {
     const state = await this.state(sagaId)
     if (state === null) return null
     const definition = this.#registry.of(state)
@@ -278,7 +270,7 @@ class TemporalHost implements Host {
         needsPerson: true,
         sagaId,
       })
-    return { state, definition: state, events, tooLate }
+    return { state, events, tooLate }
   }
 
   async #settled(sagaId: string, signal?: AbortSignal): Promise<SagaState> {
@@ -304,10 +296,10 @@ class TemporalHost implements Host {
         if (ended.aborted)
           throw new EngineError('stopped', `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`)
         const sawClosed = closed
-        const state = await this.state(sagaId)
+        const state = await this.#looked(sagaId, sawClosed)
         if (state === null) throw new EngineError('not_found', `There is no saga ${sagaId}.`)
-        if (isSettled(state.status)) return state
-        if (sawClosed)
+        if (state !== 'not now' && isSettled(state.status)) return state
+        if (state !== 'not now' && sawClosed)
           throw new EngineError(
             'stopped',
             `The workflow of saga ${sagaId} was ended in Temporal before the saga had ended (${state.status}).`,
@@ -324,6 +316,16 @@ class TemporalHost implements Host {
     } finally {
       ended.removeEventListener('abort', stop)
       listening.abort()
+    }
+  }
+
+  /** A wait outlasts the time in which no worker answers; of a workflow that is closed, one more look must tell. */
+  async #looked(sagaId: string, closed: boolean): Promise<SagaState | 'not now' | null> {
+    try {
+      return await this.state(sagaId)
+    } catch (error) {
+      if (!closed && error instanceof EngineError && error.code === 'busy') return 'not now'
+      throw error
     }
   }
 
@@ -355,6 +357,13 @@ class TemporalHost implements Host {
       throw errorOf(error)
     }
   }
+}
+
+interface Closed {
+  readonly state: SagaState
+  readonly events: readonly Event[]
+  /** Why what would have moved the saga does not; null where nothing would. */
+  readonly tooLate: string | null
 }
 
 /** What a saga says to an input that changes nothing. */

@@ -21,7 +21,7 @@ Runtime.install({ logger, telemetryOptions: { logging: { forward: {}, filter: 'E
 let bundle: Promise<WorkflowBundleWithSourceMap> | undefined
 
 /** Made once for a file of tests: it takes seconds. */
-const bundled = (): Promise<WorkflowBundleWithSourceMap> =>
+export const bundled = (): Promise<WorkflowBundleWithSourceMap> =>
   (bundle ??= bundleWorkflowCode({ workflowsPath, logger }))
 
 export const workflowTypeOf = ({ name }: SagaDefinition): string => `${name}Workflow`
@@ -83,16 +83,23 @@ export async function startWorker(
   }
 }
 
+/** What a participant says to a command; null for no answer, `never` for an activity that does not end. */
+type Answers = (command: Command) => ReturnType<Says> | 'never' | Promise<ReturnType<Says>>
+
 /** Activities for every contract of the definitions, which answer as told. */
-export function activitiesSaying(definitions: readonly SagaDefinition[], says: Says): object {
+export function activitiesSaying(definitions: readonly SagaDefinition[], says: Answers): object {
   const { contracts } = new Registry(definitions)
-  const functions = contracts.map((contract): Obeying => obey(contract, async (_, command) => obeyed(contract, command, says)))
+  const functions = contracts.map((contract): Obeying =>
+    obey(contract, async (_, command) => {
+      const answer = await says(command)
+      return answer === 'never' ? new Promise(() => undefined) : obeyed(contract, answer)
+    }),
+  )
   return sagaActivities({ definitions, functions })
 }
 
-function obeyed(contract: CommandContract, command: Command, says: Says): Obeyed<unknown> {
-  const answer = says(command)
-  if (answer === null || command.unanswered) return null
-  if (answer.type === contract.done.type) return { done: answer.payload }
-  return { rejected: contract.rejected?.reason(answer.payload) ?? '' }
+function obeyed({ answered, done, rejected }: CommandContract, answer: ReturnType<Says>): Obeyed<unknown> {
+  if (answer === null || !answered) return null
+  if (answer.type === done.type) return { done: answer.payload }
+  return { rejected: rejected?.reason(answer.payload) ?? '' }
 }
