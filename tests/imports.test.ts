@@ -38,7 +38,18 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
     () =>
       `saga/core/.+|saga/hosts/([^/]+|engine/.+)|saga/stores/store.ts|saga/transports/transport.ts|node:.+|${common}`,
   ],
-  [/^saga\/hosts\/[^/]+$/, () => 'saga/core/.+'],
+  // Inside a workflow there is no Node, and on the client's side no package of Temporal but by its types.
+  [
+    /^saga\/hosts\/temporal\/(workflow|workflow-saga|remains-open|protocol)\.ts$/,
+    () =>
+      `saga/core/.+|saga/hosts/[^/]+|saga/hosts/engine/(business-key|entries|registry).ts|saga/hosts/temporal/(workflow-saga|remains-open|protocol).ts|@temporalio/workflow`,
+  ],
+  [
+    /^saga\/hosts\/temporal\//,
+    () =>
+      `uuid|saga/core/.+|saga/hosts/[^/]+|saga/hosts/engine/(business-key|entries|errors|fingerprint|registry).ts|saga/hosts/temporal/protocol.ts|saga/transports/transport.ts|@temporalio/client|node:.+|${common}`,
+  ],
+  [/^saga\/hosts\/[^/]+$/, () => 'saga/core/.+|saga/hosts/[^/]+|saga/transports/transport.ts'],
   [/^saga\/hosts\/checker\//, () => 'saga/core/.+|saga/hosts/checker/.+'],
   [/^services\/app\//, () => `${anyPackage}|services/.+`],
   [/^services\/shared\//, () => `${anyPackage}|services/shared/.+`],
@@ -99,6 +110,16 @@ test.each([
   ['saga/stores/sqlite/a.ts', "import {\n  b,\n} from '../memory/a.ts'", 'saga/stores/memory/a.ts'],
   ['saga/stores/sqlite/a.ts', "import pg from 'pg'", 'pg'],
   ['saga/hosts/engine/a.ts', "await import('../../stores/memory/a.ts')", 'saga/stores/memory/a.ts'],
+  ['saga/hosts/temporal/workflow.ts', "import fs from 'node:fs'", 'node:fs'],
+  ['saga/hosts/temporal/workflow-saga.ts', "import '../engine/fingerprint.ts'", 'saga/hosts/engine/fingerprint.ts'],
+  ['saga/hosts/temporal/activities.ts', "import { Worker } from '@temporalio/worker'", '@temporalio/worker'],
+  ['saga/hosts/engine/a.ts', "import type { Client } from '@temporalio/client'", '@temporalio/client'],
+  [
+    'saga/hosts/engine/a.ts',
+    "import { sagaWorkflow } from '../temporal/workflow.ts'",
+    'saga/hosts/temporal/workflow.ts',
+  ],
+  ['saga/stores/memory/a.ts', "import '@temporalio/workflow'", '@temporalio/workflow'],
   ['services/order/a.ts', "import { b } from '../user/domain.ts'", 'services/user/domain.ts'],
   ['services/order/a.ts', "import { b } from '../../saga/core/decide.ts'", 'saga/core/decide.ts'],
   ['services/sagas/x/a.ts', "import '../y/saga.ts'", 'services/sagas/y/saga.ts'],

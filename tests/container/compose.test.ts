@@ -77,7 +77,10 @@ test('every port is published to this machine alone, and no two services want th
 })
 
 test('the servers have the ports on which `npm run services` starts them', () => {
-  const native = [...read('scripts/services.sh').matchAll(/\[(\w+)\]=\$\{ORDERSAGA_\w+_PORT:-(\d+)\}/g)]
+  // Time is skipped in tests alone, and there is no image of that server.
+  const parts = [...read('scripts/services.sh').matchAll(/\[(\w+)\]=\$\{ORDERSAGA_\w+_PORT:-(\d+)\}/g)]
+  const native = parts.filter(([, name]) => name !== 'temporaltest')
+  expect(native).toHaveLength(parts.length - 1)
   expect(Object.fromEntries(servers.map(([name, service]) => [name, outsideOf(service)]))).toEqual(
     Object.fromEntries(native.map(([, name = '', port]) => [name.replace('postgresql', 'postgres'), Number(port)])),
   )
@@ -143,7 +146,7 @@ test('every server keeps its data in a volume of its own', () => {
   expect(used).toEqual(Object.keys(compose.volumes).map((volume) => [volume]))
 })
 
-test('PostgreSQL, Redis and Kafka have the settings of those that `npm run services` starts', () => {
+test('PostgreSQL, Redis, Temporal and Kafka have the settings of those that `npm run services` starts', () => {
   const postgres = read('scripts/parts/postgresql.sh')
   for (const flag of ['-E UTF8', '--no-locale']) expect(postgres).toContain(flag)
   expect(server('postgres').environment?.['POSTGRES_INITDB_ARGS']).toBe('-E UTF8 --no-locale')
@@ -153,6 +156,12 @@ test('PostgreSQL, Redis and Kafka have the settings of those that `npm run servi
     .command?.slice(1)
     .map((word) => (word === '' ? "''" : word))
   expect(read('scripts/parts/redis.sh')).toContain(redis?.join(' '))
+
+  const temporal = (text: string): readonly string[] => text.match(/--headless|--log-level[= ]\w+|\w+=Keyword/g) ?? []
+  expect(temporal(read('scripts/parts/temporal.sh')).map((flag) => flag.replace(' ', '='))).toEqual(
+    temporal(server('temporal').command?.join('\n') ?? ''),
+  )
+  expect(read('scripts/parts/temporal.sh')).toContain(`temporal_cli_version=${server('temporal').image.split(':')[1]}`)
 
   const settings = [...read('scripts/parts/kafka.sh').matchAll(/^([a-z.]+)=([^$\n]*)$/gm)]
   const native = settings.map(([, name = '', value]) => [`KAFKA_${name.replaceAll('.', '_').toUpperCase()}`, value])

@@ -46,7 +46,7 @@ export const obey = <Payload, Data, Received, Given>(
   contract: CommandContract<Payload, Data, Received, Given>,
   work: (payload: Received, command: Command, signal: AbortSignal) => Promise<Obeyed<Given>>,
 ): Obeying => ({
-  contract: contract as unknown as CommandContract,
+  contract,
   async obey(command, signal) {
     const { done, rejected, type } = contract
     const payload = check(contract.payload, command.payload)

@@ -28,7 +28,11 @@ export async function takeAnswers({
 
   async function take({ id, type, payload, correlationId, causationId }: Message): Promise<void> {
     if (typeof id !== 'string' || typeof type !== 'string')
-      return report({ what: 'a message without an id or a type is left out', needsPerson: false, messageId: String(id) })
+      return report({
+        what: 'a message without an id or a type is left out',
+        needsPerson: false,
+        messageId: String(id),
+      })
     for (const sagaId of registry.sagasOf(type, payload, correlationId))
       await host.deliver({ sagaId, id, type, payload, causationId })
   }

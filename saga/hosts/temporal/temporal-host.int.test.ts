@@ -30,9 +30,16 @@ function hostOn(address: string, pass: (ms: number, place: Place) => Promise<unk
 }
 
 suiteOn('Temporal', await temporalAddress(), 'on a real Temporal server', (address) => {
-  hostContract('Temporal', hostOn(address, (ms) => pause(ms)), { days: false })
+  hostContract(
+    'Temporal',
+    hostOn(address, (ms) => pause(ms)),
+    { days: false },
+  )
 })
 
 suiteOn("Temporal's test server", await temporalTimeAddress(), 'on the server whose time can be skipped', (address) => {
-  hostContract('Temporal', hostOn(address, (ms, place) => skipTime(place, ms)))
+  hostContract(
+    'Temporal',
+    hostOn(address, (ms, place) => skipTime(place, ms)),
+  )
 })

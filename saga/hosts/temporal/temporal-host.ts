@@ -2,6 +2,7 @@
  * Sagas on Temporal, as any other host offers them: each is a workflow whose id is the saga's. This is the client's side, and
  * holds nothing: starts, requests and reads go to Temporal's server, and from there to whichever worker has the workflow.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Client, WorkflowHandle } from '@temporalio/client'
 import { v5 as uuidv5 } from 'uuid'
 import { systemChance, type Chance } from '../../chance.ts'
@@ -175,7 +176,10 @@ class TemporalHost implements Host {
   ): Promise<Result<Replies>> {
     const state = await this.#settled(sagaId, signal)
     if (definition !== undefined && definition.name !== state.definition)
-      throw new EngineError('invalid_input', `Saga ${sagaId} is none of ${definition.name}, but of ${state.definition}.`)
+      throw new EngineError(
+        'invalid_input',
+        `Saga ${sagaId} is none of ${definition.name}, but of ${state.definition}.`,
+      )
     return { ...state, replies: repliesIn(state) as Partial<Replies> }
   }
 
@@ -206,7 +210,7 @@ class TemporalHost implements Host {
   async #request<T>(sagaId: string, name: string, args: [unknown, ...unknown[]]): Promise<T | null> {
     return this.#call(async () => {
       try {
-        return (await this.#handle(sagaId).executeUpdate(name, { args })) as T
+        return await this.#handle(sagaId).executeUpdate<T, [unknown, ...unknown[]]>(name, { args })
       } catch (error) {
         if (isNamed(error, 'WorkflowNotFoundError')) return null
         // It closed while it was asked.
@@ -255,7 +259,10 @@ class TemporalHost implements Host {
     if (state === null) return null
     const definition = this.#registry.of(state)
     if (definition === undefined)
-      throw new EngineError('unknown_definition', `Saga ${sagaId} ran under ${named(state)}, which is not registered here.`)
+      throw new EngineError(
+        'unknown_definition',
+        `Saga ${sagaId} ran under ${named(state)}, which is not registered here.`,
+      )
     const { events } = transition(definition, state, input, Date.now())
     const moved = events.find(({ type }) => !refusals.has(type))
     const tooLate =
@@ -274,28 +281,19 @@ class TemporalHost implements Host {
   }
 
   async #settled(sagaId: string, signal?: AbortSignal): Promise<SagaState> {
-    const ended = AbortSignal.any([this.#stopped.signal, ...(signal === undefined ? [] : [signal])])
+    const over = new AbortController()
+    const calledOff = AbortSignal.any([this.#stopped.signal, ...(signal === undefined ? [] : [signal])])
+    let isClosed = false
     // Most sagas' workflows close with them, which the server says at once; some stay open, and parked ones do.
-    let closed = false
-    let wake = (): void => undefined
-    const listening = new AbortController()
-    const done = (): void => {
-      closed = true
-      wake()
-    }
-    const stop = (): void => wake()
-    ended.addEventListener('abort', stop)
-    const { client } = this.#options
-    client
-      .withAbortSignal(listening.signal, () => this.#handle(sagaId).result())
-      .then(done, (error: unknown) => {
-        if (isNamed(error, 'WorkflowFailedError')) done()
-      })
+    const closing = this.#closes(sagaId, over.signal).then(() => (isClosed = true))
     try {
-      for (let pause = firstLookMs; ; pause = Math.min(2 * pause, longestLookMs)) {
-        if (ended.aborted)
-          throw new EngineError('stopped', `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`)
-        const sawClosed = closed
+      for (let ms = firstLookMs; ; ms = Math.min(2 * ms, longestLookMs)) {
+        if (calledOff.aborted)
+          throw new EngineError(
+            'stopped',
+            `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`,
+          )
+        const sawClosed = isClosed
         const state = await this.#looked(sagaId, sawClosed)
         if (state === null) throw new EngineError('not_found', `There is no saga ${sagaId}.`)
         if (state !== 'not now' && isSettled(state.status)) return state
@@ -304,19 +302,27 @@ class TemporalHost implements Host {
             'stopped',
             `The workflow of saga ${sagaId} was ended in Temporal before the saga had ended (${state.status}).`,
           )
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, pause)
-          wake = () => {
-            clearTimeout(timer)
-            resolve()
-          }
-          if (closed !== sawClosed || ended.aborted) wake()
-        })
+        const paused = pause(ms, undefined, { signal: AbortSignal.any([calledOff, over.signal]) })
+        await Promise.race([closing, paused.catch(() => undefined)])
       }
     } finally {
-      ended.removeEventListener('abort', stop)
-      listening.abort()
+      over.abort()
     }
+  }
+
+  /** Resolves when the saga's workflow closes, however; never where that could not be heard of. */
+  #closes(sagaId: string, signal: AbortSignal): Promise<void> {
+    const { client } = this.#options
+    return new Promise((resolve) => {
+      client
+        .withAbortSignal(signal, () => this.#handle(sagaId).result())
+        .then(
+          () => resolve(),
+          (error: unknown) => {
+            if (isNamed(error, 'WorkflowFailedError')) resolve()
+          },
+        )
+    })
   }
 
   /** A wait outlasts the time in which no worker answers; of a workflow that is closed, one more look must tell. */

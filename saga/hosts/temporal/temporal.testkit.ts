@@ -4,7 +4,14 @@ import { fileURLToPath } from 'node:url'
 import { Client, Connection } from '@temporalio/client'
 import { InternalConnectionOptionsSymbol, type InternalConnectionOptions } from '@temporalio/client/lib/connection.js'
 import { msToTs } from '@temporalio/common/lib/time.js'
-import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker'
+import {
+  bundleWorkflowCode,
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkflowBundleWithSourceMap,
+} from '@temporalio/worker'
 import type { CommandContract } from '../../core/contract.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { Command } from '../../core/pending.ts'
@@ -36,7 +43,10 @@ export interface Place {
 
 export async function placeOn(address: string): Promise<Place> {
   // As the SDK's own test environment connects.
-  const options: InternalConnectionOptions = { address, [InternalConnectionOptionsSymbol]: { supportsTestService: true } }
+  const options: InternalConnectionOptions = {
+    address,
+    [InternalConnectionOptionsSymbol]: { supportsTestService: true },
+  }
   const connection = await Connection.connect(options)
   return {
     address,

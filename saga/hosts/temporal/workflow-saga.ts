@@ -132,33 +132,35 @@ export class WorkflowSaga {
     const { id } = this.#begin
     setHandler(defineQuery<SagaState>(queries.state), () => this.state)
     setHandler(defineQuery<Moves, [number]>(queries.moves), (after = 0) => this.#movesAfter(after))
-    setHandler(
-      defineUpdate<Answer, [string, string]>(requests.cancel),
-      (by, reason) => this.cancel(by, reason),
-      { validator: (by, reason) => checkRequest(id, by, reason) },
-    )
+    setHandler(defineUpdate<Answer, [string, string]>(requests.cancel), (by, reason) => this.cancel(by, reason), {
+      validator: (by: string, reason: string) => checkRequest(id, by, reason),
+    })
     setHandler(
       defineUpdate<Answer, [Action, string, string]>(requests.act),
       (action, by, reason) => this.#act(action, by, reason),
       {
-        validator: (action, by, reason) => {
+        validator: (action: Action, by: string, reason: string) => {
           checkRequest(id, by, reason)
           checkAction(action)
         },
       },
     )
     const checkMessage = (message: Message): void => checkIncoming({ ...message, sagaId: id })
-    setHandler(
-      defineUpdate<Delivery, [Message]>(requests.deliver),
-      (message) => this.#deliver(message),
-      { validator: checkMessage },
-    )
+    setHandler(defineUpdate<Delivery, [Message]>(requests.deliver), (message) => this.#deliver(message), {
+      validator: checkMessage,
+    })
     // Nobody hears what becomes of a signal: one that cannot be read must not keep the workflow from going on.
     setHandler(defineSignal<[string, string]>(requests.cancel), (by, reason) =>
-      readable(() => checkRequest(id, by, reason), () => this.cancel(by, reason)),
+      readable(
+        () => checkRequest(id, by, reason),
+        () => this.cancel(by, reason),
+      ),
     )
     setHandler(defineSignal<[Message]>(requests.deliver), (message) =>
-      readable(() => checkMessage(message), () => this.#deliver(message)),
+      readable(
+        () => checkMessage(message),
+        () => this.#deliver(message),
+      ),
     )
   }
 

@@ -2,7 +2,13 @@
  * Sagas inside a Temporal workflow. A file of workflows exports one for each definition, under the name of its workflow type
  * (the definition's name, unless the host is told another), and is bundled by the worker; nothing here needs Node.
  */
-import { ApplicationFailure, CancellationScope, CancelledFailure, condition, makeContinueAsNewFunc } from '@temporalio/workflow'
+import {
+  ApplicationFailure,
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  makeContinueAsNewFunc,
+} from '@temporalio/workflow'
 import type { SagaDefinition } from '../../core/definition.ts'
 import { repliesIn } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
