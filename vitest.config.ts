@@ -10,7 +10,8 @@ const wholeSystems = ['tests/e2e/**/*.test.ts', 'tests/faults/**/*.test.ts']
 const servers = ['**/*.int.test.ts', 'tests/package/**/*.test.ts', 'tests/container/image.test.ts']
 /** What `npm test` says that it leaves to them. */
 const longer = {
-  servers: 'suites on PostgreSQL, Redis, RabbitMQ, Kafka, Temporal and a mock of Stripe; the package and the image, as built',
+  servers:
+    'suites on PostgreSQL, Redis, RabbitMQ, Kafka, Temporal and a mock of Stripe; the package and the image, as built',
   'failing servers': 'the same servers, cut off, frozen and killed',
   'whole systems':
     'all services as processes on six combinations of servers, twenty rounds of kill -9, upgrades, outages',

@@ -11,7 +11,7 @@ function hostOn(address: string, pass: (ms: number, place: Place) => Promise<unk
     const place = await placeOn(address)
     const worker = await startWorker(place, activitiesSaying(definitions, says))
     const { client, taskQueue } = place
-    const host = temporalHost({ client, taskQueue, definitions, workflowType: workflowTypeOf })
+    const host = temporalHost({ client, taskQueue, definitions, workflowType: workflowTypeOf, answerMs: 50_000 })
     return {
       host,
       async pass(ms) {

@@ -35,7 +35,14 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
   }
 
   function hostOn({ client, taskQueue }: Place, options: Partial<TemporalHostOptions> = {}): Host {
-    const host = temporalHost({ client, taskQueue, definitions, workflowType: workflowTypeOf, ...options })
+    const host = temporalHost({
+      client,
+      taskQueue,
+      definitions,
+      workflowType: workflowTypeOf,
+      answerMs: 50_000,
+      ...options,
+    })
     onTestFinished(() => host.stop())
     return host
   }
@@ -56,7 +63,7 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     const host = hostOn(at)
     const [first, second]: [string[], string[]] = [[], []]
     const killed = process(at, ['charge'], first)
-    await until(() => expect(first, killed.tail()).toContain('ready'))
+    await vi.waitFor(() => expect(first, killed.tail()).toContain('ready'), { timeout: 120_000, interval: 100 })
     const { state } = await host.start(patient, milk)
     await until(() => expect(first).toContain(`did ${state.id}:charge:do`))
     await killed.kill()
@@ -69,7 +76,7 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     expect((await host.history(state.id)).flatMap(({ events }) => events).map(({ type }) => type)).toEqual(
       expect.arrayContaining(['StepUnknown', 'StepDone', 'SagaCompleted']),
     )
-  }, 180_000)
+  }, 240_000)
 
   test('two workers share the sagas of a queue', async () => {
     const at = await place()

@@ -1,7 +1,7 @@
 /** Workers and hosts on a Temporal server, which end with their test or suite. */
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { Client, Connection } from '@temporalio/client'
+import { Client, Connection, type WorkflowClientInterceptor } from '@temporalio/client'
 import { InternalConnectionOptionsSymbol, type InternalConnectionOptions } from '@temporalio/client/lib/connection.js'
 import { msToTs } from '@temporalio/common/lib/time.js'
 import {
@@ -33,7 +33,7 @@ export const bundled = (): Promise<WorkflowBundleWithSourceMap> =>
 
 export const workflowTypeOf = ({ name }: SagaDefinition): string => `${name}Workflow`
 
-/** A server, with a task queue that nobody else has. */
+/** A server, with a task queue that nobody else has; closed, what was started there is ended. */
 export interface Place {
   readonly address: string
   readonly client: Client
@@ -48,11 +48,23 @@ export async function placeOn(address: string): Promise<Place> {
     [InternalConnectionOptionsSymbol]: { supportsTestService: true },
   }
   const connection = await Connection.connect(options)
+  const started: string[] = []
+  const recorder: WorkflowClientInterceptor = {
+    startWithDetails(input, next) {
+      started.push(input.options.workflowId)
+      return next(input)
+    },
+  }
+  const client = new Client({ connection, interceptors: { workflow: [recorder] } })
   return {
     address,
-    client: new Client({ connection }),
+    client,
     taskQueue: `test-${randomUUID()}`,
-    close: () => connection.close(),
+    async close() {
+      // One that waits for a worker would keep the time from being skipped.
+      await Promise.allSettled(started.map((id) => client.workflow.getHandle(id).terminate('the test is over')))
+      await connection.close()
+    },
   }
 }
 
@@ -79,6 +91,7 @@ export async function startWorker(
     taskQueue,
     activities,
     workflowBundle: await bundled(),
+    workflowThreadPoolSize: 1, // each loads the bundle
     shutdownGraceTime: 0,
     shutdownForceTime: '2s',
     ...options,

@@ -56,6 +56,8 @@ export class WorkflowSaga {
   #seq: number
   /** A saga's own time never goes back. */
   #at: number
+  /** The latest time that a timer has reached. */
+  #reached = 0
   readonly #moves: Moved[] = []
   readonly #firstSeq: number
   readonly #built: Command[] = []
@@ -98,7 +100,7 @@ export class WorkflowSaga {
   /** It has ended, and nothing is waited for that could move it again. */
   get isOver(): boolean {
     const closesAt = this.#closesAt()
-    return closesAt !== null && closesAt <= Date.now()
+    return closesAt !== null && closesAt <= this.#now()
   }
 
   /** Starts the saga, or sends again what was outstanding in the run before. */
@@ -165,8 +167,8 @@ export class WorkflowSaga {
   }
 
   /** Carries out an input; gives what it has caused, nothing where nothing follows. */
-  #take(input: Input, inputId: string, notBefore = 0): readonly Event[] {
-    const at = Math.max(Date.now(), notBefore, this.#at)
+  #take(input: Input, inputId: string): readonly Event[] {
+    const at = Math.max(this.#now(), this.#at)
     const { events, state } = this.#decide(input, at)
     if (events.length === 0 || state === null) return []
     this.#state = state
@@ -231,6 +233,7 @@ export class WorkflowSaga {
 
   /** One timer, which may be early: a saga's wake-up moves with each of its moves, mostly to a later time. */
   #arm(notBefore = 0): void {
+    if (this.isOver) return
     const { wakeAt } = pending(this.#definition, this.state, this.#built)
     const closesAt = this.#closesAt()
     const next = Math.min(wakeAt ?? Infinity, closesAt ?? Infinity)
@@ -242,21 +245,29 @@ export class WorkflowSaga {
       const timer = { at, scope: new CancellationScope() }
       this.#timer = timer
       try {
-        await timer.scope.run(() => sleep(Math.max(1, at - Date.now())))
+        await timer.scope.run(() => sleep(Math.max(1, at - this.#now())))
       } catch {
         return // an earlier one took its place
       }
       this.#timer = null
+      this.#reached = Math.max(this.#reached, at)
       this.#wake()
     })
   }
 
   #wake(): void {
-    if (this.isOver) return
     const { wakeAt } = pending(this.#definition, this.state, this.#built)
-    if (this.#continues || wakeAt === null || wakeAt > Date.now()) return this.#arm()
-    const events = this.#take({ type: 'time' }, `time:${wakeAt}`, wakeAt)
-    if (events.length === 0) this.#arm(Date.now() + wakeAgainMs)
+    if (this.#continues || wakeAt === null || wakeAt > this.#now()) return this.#arm()
+    const events = this.#take({ type: 'time' }, `time:${wakeAt}`)
+    if (events.length === 0) this.#arm(this.#now() + wakeAgainMs)
+  }
+
+  /**
+   * A timer that has fired has reached its time, whatever the workflow's clock says: replayed after a task that was empty, that
+   * clock may be some milliseconds behind or ahead of what it was, and what is decided must be the same.
+   */
+  #now(): number {
+    return Math.max(Date.now(), this.#reached)
   }
 
   /** When its workflow closes, Unix milliseconds; null while it has not ended. */

@@ -17,7 +17,7 @@ const workers = await NativeConnection.connect({ address })
 const worker = await Worker.create({
   connection: workers,
   taskQueue,
-  workflowsPath: fileURLToPath(new URL('./buy-workflows', import.meta.url)),
+  workflowsPath: fileURLToPath(new URL('./buy-workflows.js', import.meta.url)), // as it is on disk: compiled
   activities: sagaActivities({ definitions: [buy], functions }),
 })
 const running = worker.run()
