@@ -197,7 +197,7 @@ function undoStage(turn: Turn, steps: readonly StepDefinition[]): boolean | null
   const closable = open.find((step) => closesAtOnce(turn, step))
   if (closable !== undefined) return close(turn, closable)
   if (open.some((step) => step.onUnknown !== 'undo')) return false // settled first, by its answer or a repeat
-  const newest = steps.findLast((step) => mayHaveEffect(turn.step(step)) && step.undo !== null)
+  const newest = steps.findLast((step) => mayHaveEffect(step, turn.step(step)) && step.undo !== null)
   return newest === undefined ? null : askUndo(turn, newest, newest.stage)
 }
 
@@ -212,12 +212,12 @@ function close(turn: Turn, step: StepDefinition): true {
   return true
 }
 
-const mayHaveEffect = ({ phase, exhausted, before }: StepState): boolean =>
+const mayHaveEffect = (step: StepDefinition, { phase, exhausted, before }: StepState): boolean =>
   phase === 'done' ||
   phase === 'unknown' ||
   phase === 'asked' ||
   (phase === 'skipped' && exhausted === true) ||
-  (phase === 'rejected' && before === true)
+  (phase === 'rejected' && (before === true || step.do?.rejectedInPart === true))
 
 /** Names of the steps that may have an effect now, for an operator who gives up. */
 export const mayRemain = (turn: Turn): readonly string[] =>
@@ -226,7 +226,7 @@ export const mayRemain = (turn: Turn): readonly string[] =>
     .filter((step) => step.do !== null && step.effect !== 'none')
     .filter((step) => {
       const state = turn.step(step)
-      return mayHaveEffect(state) || state.phase === 'undoing' || state.phase === 'stuck'
+      return mayHaveEffect(step, state) || state.phase === 'undoing' || state.phase === 'stuck'
     })
     .map((step) => step.name)
 

@@ -67,6 +67,8 @@ export interface CommandContract<Payload = unknown, Data = unknown, Received = P
   readonly rejected: RejectedReply | null
   /** False where nobody answers: it counts as done once the transport has taken it. An answer that comes first is read. */
   readonly answered: boolean
+  /** True where a refusal may leave a part of the effect behind: the step is then undone like one that may have been done. */
+  readonly rejectedInPart: boolean
   /** True where the participant refuses a command that its undo has overtaken. */
   readonly tombstones: boolean
   /** As an undo: true where it may be sent although nothing may have been done, and without the lost answer's ids. */

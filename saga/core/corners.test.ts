@@ -129,6 +129,15 @@ describe('a declaration is refused', () => {
       /declare it with \.notice\(\)/,
     ],
     [
+      'of a part that a refusal leaves behind and nothing would undo',
+      () =>
+        saga()
+          .step('a', { do: { ...ask('a'), rejectedInPart: true }, with: () => ({}) })
+          .pivot()
+          .end(),
+      /give it an undo that is safe where nothing was done/,
+    ],
+    [
       'of an event that would cancel what cannot be cancelled',
       () =>
         saga()

@@ -216,7 +216,7 @@ function foundNext(state: SagaState, name: string, found: NonNullable<StepState[
   const { blind: _blind, ...step } = stepOf(state, name)
   const bare = setStep(state, name, step)
   const undoRound = (step.undoRound ?? 1) + 1
-  return withStep(bare, name, { phase: 'done', reply: found.replies[found.at], undoRound, found })
+  return withStep(bare, name, { phase: 'done', reply: found.replies[found.at] ?? undefined, undoRound, found })
 }
 
 function sagaLevel(state: SagaState, event: Event): SagaState {

@@ -80,6 +80,50 @@ describe('a late success of one who does not name its command', () => {
   })
 })
 
+describe('what may be refused in part', () => {
+  const parts = defineSaga('s', { version: 1, input: Empty })
+    .step('a', { ...both('a'), do: { ...ask('a'), rejectedInPart: true }, onUnknown: 'undo' })
+    .step('b', both('b'))
+    .end()
+
+  test('is undone when it was refused, and the refusal stays the reason', () => {
+    const run = new Run(parts)
+    expect(says(run, 'a.refused', { error: 'the second is sold out' })).toMatchObject([
+      { type: 'StepRejected' },
+      { type: 'CompensationStarted', step: 'a', reason: 'the second is sold out' },
+      { type: 'UndoAsked', step: 'a', blind: true },
+    ])
+    says(run, 'a.undone')
+    expect([run.status, run.state.error]).toEqual(['COMPENSATED', { step: 'a', reason: 'the second is sold out' }])
+  })
+
+  test('is undone again when it was refused late, once', () => {
+    const run = new Run(parts).wake(1)
+    says(run, 'a.undone')
+    expect(run.status).toBe('COMPENSATED')
+    says(run, 'a.refused', { error: 'the second is sold out' })
+    expect([run.status, run.open, stepOf(run.state, 'a').reply]).toEqual(['COMPENSATING', ['S:a:undo2'], undefined])
+    says(run, 'a.undone')
+    expect(says(run, 'a.refused', { error: 'the second is sold out' })).toMatchObject([{ type: 'ReplyIgnored' }])
+    expect(run.status).toBe('COMPENSATED')
+  })
+
+  test('by one who names its command is refused for good', () => {
+    const run = new Run(parts).wake(1)
+    run.input({ type: 'reply', reply: { type: 'a.undone', payload: {}, causationId: 'S:a:undo' } })
+    run.input({ type: 'reply', reply: { type: 'a.refused', payload: { error: 'no' }, causationId: 'S:a:do' } })
+    expect(run.status).toBe('COMPENSATED')
+  })
+
+  test('is left behind as far as anybody knows when it is given up before that', () => {
+    const run = new Run(parts)
+    says(run, 'a.refused', { error: 'no' })
+    run.wake(5)
+    run.act({ kind: 'giveUp' })
+    expect([run.status, run.state.leftBehind]).toEqual(['FAILED', ['a']])
+  })
+})
+
 test('while the undo of one success is stuck another is kept for later', () => {
   const run = undoneBlind()
   says(run, 'a.done', { id: 'o-1' })

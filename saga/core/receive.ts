@@ -14,6 +14,7 @@ import { commandId, contractOf, stepNamed } from './pending.ts'
 import { takeEvent } from './event.ts'
 import { hasEnded } from './state.ts'
 import { exhausted, keptOf, leaveOut, outcomeUnknown, undoFailed } from './settle.ts'
+import type { StepState } from './state.ts'
 import type { Turn } from './turn.ts'
 
 interface Match {
@@ -97,7 +98,8 @@ const read = (step: StepDefinition, direction: Direction, built: Built, reply: R
 function awaits(turn: Turn, step: StepDefinition, direction: Direction, reply: ReplyMessage | null): boolean {
   const state = turn.step(step)
   if (state.phase === 'todo' || contractOf(step, direction) === null) return false
-  if (direction === 'do' && reply !== null && mayShowEffect(turn, step, reply)) return true // also after the end
+  const mayShow = reply !== null && (mayShowEffect(turn, step, reply) || mayShowPart(turn, step, reply))
+  if (direction === 'do' && mayShow) return true // also after the end
   if (hasEnded(turn.state.status) && turn.state.status !== 'COMPLETED') return false
   if (direction === 'query') return state.querying === true
   if (direction === 'undo') return state.phase === 'undoing' || state.phase === 'stuck'
@@ -123,8 +125,16 @@ function mayShowEffect(turn: Turn, step: StepDefinition, reply: ReplyMessage): b
   if (phase === 'done') return again
   if (phase === 'rejected') return again && !isForward(turn)
   const unguarded = reply.causationId === undefined || step.do?.tombstones === false
-  const undone = phase === 'undoing' || phase === 'undone' || phase === 'stuck'
-  return undone && (again || (unguarded && (blind === true || found !== undefined)))
+  return isUndone(phase) && (again || (unguarded && (blind === true || found !== undefined)))
+}
+
+const isUndone = (phase: StepState['phase']): boolean => phase === 'undoing' || phase === 'undone' || phase === 'stuck'
+
+/** A refusal of one who may do a part all the same: the undo may have come before it. */
+function mayShowPart(turn: Turn, step: StepDefinition, { causationId }: ReplyMessage): boolean {
+  const { phase, blind, found } = turn.step(step)
+  if (step.do?.rejectedInPart !== true || causationId !== undefined) return false
+  return phase === 'skipped' ? blind === true : isUndone(phase) && (blind === true || found !== undefined)
 }
 
 const isForward = ({ state }: Turn): boolean => (state.parked?.from ?? state.status) === 'STARTED'
@@ -145,7 +155,7 @@ function succeeded(turn: Turn, match: Match, data: unknown, reply: ReplyMessage)
 /** More than these are no order any more, but a participant that answers without end. */
 const mostFound = 32
 
-/** Each success is undone once: what tells nothing new is a repeat. */
+/** Each success is undone once, and one refusal that may have left a part (null): what tells nothing new is a repeat. */
 function found(turn: Turn, step: StepDefinition, value: unknown, reply: ReplyMessage): void {
   const { phase, blind, reply: first, found: more } = turn.step(step)
   const known = more?.replies ?? (blind === true || first === undefined ? [] : [first])
@@ -164,6 +174,7 @@ function refused(turn: Turn, { step, direction, doubtful }: Match, reason: strin
   const state = turn.step(step)
   if (direction === 'undo') return undoRefused(turn, step, reason, reply)
   if (direction === 'query') return notThereYet(turn, step, reason)
+  if (mayShowPart(turn, step, reply)) return found(turn, step, null, reply)
   if (state.phase !== 'asked' && state.phase !== 'unknown')
     return ignore(turn, reply, 'it confirms that the step had no effect')
   const again = step.onRejected === 'retry' && isForward(turn) && !exhausted(turn, step)

@@ -33,6 +33,11 @@ export interface CommandOptions<Payload, Data, Received = Payload, Given = Data>
    * reason is read from the field `error`. Leave out where none exists.
    */
   readonly rejected?: readonly [type: string, data: Schema<{ readonly error: string }>, ...also: string[]]
+  /**
+   * True for one who refuses although a part is done (it has no transactions): the step is then undone, too, which must be safe
+   * on nothing. Never for one that is built with the kit.
+   */
+  readonly rejectedInPart?: boolean
   readonly verdict?: (data: Data, asked: Payload) => string | null
   readonly belongs?: (reply: ReplyMessage, asked: Payload) => boolean
   /** False where the participant may as well not answer: sent is then as good as done. */
@@ -88,6 +93,7 @@ export function participantContract(participant: string, options: ParticipantOpt
         done: { type: doneType, data, also },
         rejected: command.rejected === undefined ? null : refusal(type, command.rejected),
         answered: command.answered ?? true,
+        rejectedInPart: command.rejectedInPart ?? false,
         safeOnNothing: command.safeOnNothing ?? false,
         when: whenOf(command.when),
         verdict: command.verdict ?? (() => null),
@@ -104,6 +110,7 @@ export function participantContract(participant: string, options: ParticipantOpt
         done: { type: '', data: none, also: [] },
         rejected: null,
         answered: false,
+        rejectedInPart: false,
         safeOnNothing: command.safeOnNothing ?? false,
         when: whenOf(command.when),
         verdict: () => null,

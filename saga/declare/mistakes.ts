@@ -113,7 +113,17 @@ function shapeMistake(step: StepDefinition): Mistake {
     return "it waits for no event: give for: { type: '...', data: schema }."
   if (step.do?.answered === false && step.do.done.type !== '')
     return 'an undo may stay without an answer, but what is done tells what later steps need; declare it with .notice().'
+  if (step.do?.rejectedInPart === true) return partMistake(step)
   return null
+}
+
+/** Each repeat might leave another part behind. */
+function partMistake({ undo, onUnknown, onRejected }: StepDefinition): Mistake {
+  if (undo?.safeOnNothing !== true)
+    return 'a refusal may leave a part of it behind (rejectedInPart); give it an undo that is safe where nothing was done (safeOnNothing).'
+  return onRejected === 'undo' && (onUnknown === 'undo' || onUnknown === 'park')
+    ? null
+    : "a refusal may leave a part of it behind (rejectedInPart), so it is asked once: set onUnknown to 'undo' or 'park', and leave onRejected at 'undo'."
 }
 
 function placeMistake({ place, effect, undo, ...step }: StepDefinition, cancellable: boolean): Mistake {

@@ -33,10 +33,10 @@ const stepStructure = (step: StepDefinition): StepStructure => ({
 /** Names what is sent and which answers are read. */
 function commandText(command: CommandContract | null): string | null {
   if (command === null) return null
-  const { participant, type, answered, commandChannel, eventChannel } = command
+  const { participant, type, answered, rejectedInPart, commandChannel, eventChannel } = command
   const answers = answerTypes(command).join(' or ')
   const usual = commandChannel === `${participant}_commands` && eventChannel === `${participant}_events`
-  return `${participant}.${type}${answers === '' ? '' : ` (${answers})`}${answered ? '' : ', sent only'}${usual ? '' : ` by ${commandChannel} and ${eventChannel}`}`
+  return `${participant}.${type}${answers === '' ? '' : ` (${answers})`}${answered ? '' : ', sent only'}${rejectedInPart ? ', rejected in part' : ''}${usual ? '' : ` by ${commandChannel} and ${eventChannel}`}`
 }
 
 /** A short name for a structure, kept with each saga (FNV-1a, twice 32 bits; spread matters here, secrecy does not). */

@@ -255,9 +255,9 @@ export class Explorer {
   #reopens({ state }: Saga, { step, participant, belief }: Place, record: string): boolean {
     const { definition, rules, answers } = this.#setting
     return (participant?.sayings(record) ?? []).some((saying) => {
-      if (saying.to !== 'do' || saying.kind !== 'done' || belief === null || participant === null) return false
+      if (saying.to !== 'do' || belief === null || participant === null) return false
       const id = participant.forgetful ? undefined : idOf(belief, saying)
-      const input: Input = { type: 'reply', reply: answers.to(step, 'do', 'done', id) }
+      const input: Input = { type: 'reply', reply: answers.to(step, 'do', saying.kind, id) }
       return rules.decide(definition, state, input, 0).some((event) => event.type === 'EffectFound')
     })
   }

@@ -27,6 +27,7 @@ const writeForeign = (each: Foreign): string =>
  */
 export function foreignParticipant(step: StepDefinition, answersUndos: boolean): Participant {
   const refusable = step.do?.rejected != null
+  const leavesPart = step.do?.rejectedInPart === true
   const undoRefusable = step.undo?.rejected != null
   const { does, refuses, participant } = namesOf(step)
 
@@ -41,6 +42,7 @@ export function foreignParticipant(step: StepDefinition, answersUndos: boolean):
       const copies = (now.copies - 1) as Foreign['copies']
       as({ copies, effect: 1, done: 1 }, does)
       if (refusable) as({ copies, refused: 1 }, refuses)
+      if (refusable && leavesPart) as({ copies, effect: 1, refused: 1 }, `${refuses}, and leaves a part behind`)
     }
     // What it said to an undo it says to each copy.
     if (now.undoSent === 1 && now.undoRefused === 0) {

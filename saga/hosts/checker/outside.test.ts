@@ -71,6 +71,12 @@ const followed = decided().end({
   ],
 })
 
+const inPart = (rejectedInPart: boolean) =>
+  begin()
+    .step('a', { ...both('a'), do: { ...ask('a'), rejectedInPart }, undo: notice('forget_a', true), onUnknown: 'undo' })
+    .step('b', both('b'))
+    .end()
+
 const foreign = begin().step('a', both('a')).step('b', both('b')).end()
 
 const sagas: Readonly<Record<string, readonly [SagaDefinition, CheckOptions?]>> = {
@@ -98,6 +104,8 @@ const sagas: Readonly<Record<string, readonly [SagaDefinition, CheckOptions?]>> 
   'two events that nothing waits for': [followed, { surplusEvents: 2, operator: false, hostFails: false }],
   'participants of others': [foreign, { foreign: ['shop'] }],
   'participants of others that answer no undo': [foreign, { foreign: ['shop'], silentUndos: ['shop'] }],
+  'a participant of others that refuses in part': [inPart(true), { foreign: ['shop'], silentUndos: ['shop'] }],
+  'one of ours, taken for one that refuses in part': [inPart(true)],
   'participants of others, and a cancel after completion': [followed, { foreign: ['shop'], operator: false }],
   'a time for all tries, and one for the saga': [
     defineSaga('s', { version: 1, input: Empty, deadlineMs: 5000 })
@@ -165,6 +173,12 @@ const planted: Readonly<Record<string, Planted>> = {
   'a late success of one who names no command is ignored': {
     saga: foreign,
     rules: changed((_state, _input, events) => (events.some(({ type }) => type === 'EffectFound') ? [] : events)),
+    options: { foreign: ['shop'] },
+    fault: /^it is (COMPENSATED|CANCELLED|FAILED), but a is still in effect/,
+  },
+  'what was refused in part counts as without effect': {
+    saga: inPart(true),
+    rules: { decide: (_definition, ...turn) => decide(inPart(false), ...turn) },
     options: { foreign: ['shop'] },
     fault: /^it is (COMPENSATED|CANCELLED|FAILED), but a is still in effect/,
   },

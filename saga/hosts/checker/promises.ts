@@ -181,7 +181,8 @@ function undoFault(
 ): string | null {
   const { name } = step
   const { phase } = stepOf(state, name)
-  if (phase === 'rejected' || phase === 'todo') return `${name} is undone although it is ${phase}`
+  const empty = phase === 'rejected' && step.do?.rejectedInPart !== true
+  if (empty || phase === 'todo') return `${name} is undone although it is ${phase}`
   if (!wasSent(step)) return `${name} is undone although it was never sent`
   const pivot = definition.steps.find((other) => other.place === 'pivot')
   if (pivot !== undefined && stepOf(state, pivot.name).phase === 'done' && state.cancel?.after !== true)
@@ -189,10 +190,14 @@ function undoFault(
   if (phase === 'undoing' || phase === 'stuck') return null // a repeat; what was found since is undone after it
   const deciding = state.cancel?.after === true && name === definition.cancelDecidedBy
   const newer = definition.steps.find(
-    (other) => other.index > step.index && other.undo !== null && mayRemain(stepOf(state, other.name)),
+    (other) => other.index > step.index && other.undo !== null && mayRemain(other, stepOf(state, other.name)),
   )
   return newer === undefined || deciding ? null : `${name} is undone before the newer ${newer.name}`
 }
 
-const mayRemain = ({ phase, exhausted }: StepState): boolean =>
-  phase === 'done' || phase === 'unknown' || phase === 'asked' || (phase === 'skipped' && exhausted === true)
+const mayRemain = (step: StepDefinition, { phase, exhausted }: StepState): boolean =>
+  phase === 'done' ||
+  phase === 'unknown' ||
+  phase === 'asked' ||
+  (phase === 'skipped' && exhausted === true) ||
+  (phase === 'rejected' && step.do?.rejectedInPart === true)
