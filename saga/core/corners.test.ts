@@ -138,6 +138,14 @@ describe('a declaration is refused', () => {
       /give it an undo that is safe where nothing was done/,
     ],
     [
+      'of a part that each repeat would leave behind, at one who keeps nothing by its id',
+      () =>
+        saga()
+          .step('a', { ...both('a'), do: { ...ask('a'), rejectedInPart: true, tombstones: false } })
+          .end(),
+      /so it is asked once/,
+    ],
+    [
       'of an event that would cancel what cannot be cancelled',
       () =>
         saga()

@@ -115,6 +115,29 @@ describe('what may be refused in part', () => {
     expect(run.status).toBe('COMPENSATED')
   })
 
+  test('is undone when its refusal comes after an operator has left it out, whoever answers', () => {
+    const run = new Run(parts)
+    run.input({ type: 'fault', reason: 'no memory' })
+    run.act({ kind: 'skip' })
+    expect(run.status).toBe('COMPENSATED')
+    run.input({ type: 'reply', reply: { type: 'a.refused', payload: { error: 'no' }, causationId: 'S:a:do' } })
+    expect([run.status, run.open]).toEqual(['COMPENSATING', ['S:a:undo2']])
+  })
+
+  test('may be the pivot, which is then repeated where it keeps its answers, and undone when it is refused', () => {
+    const pivot = defineSaga('s', { version: 1, input: Empty })
+      .step('a', both('a'))
+      .step('b', { ...both('b'), do: { ...ask('b'), rejectedInPart: true } })
+      .pivot()
+      .end()
+    const run = new Run(pivot)
+    says(run, 'a.done', { id: 'a-1' })
+    says(run, 'b.refused', { error: 'no account' })
+    expect(run.open).toEqual(['S:b:undo'])
+    says(run, 'b.undone')
+    expect(run.open).toEqual(['S:a:undo'])
+  })
+
   test('is left behind as far as anybody knows when it is given up before that', () => {
     const run = new Run(parts)
     says(run, 'a.refused', { error: 'no' })

@@ -124,17 +124,20 @@ function mayShowEffect(turn: Turn, step: StepDefinition, reply: ReplyMessage): b
   if (step.undo === null) return false
   if (phase === 'done') return again
   if (phase === 'rejected') return again && !isForward(turn)
-  const unguarded = reply.causationId === undefined || step.do?.tombstones === false
-  return isUndone(phase) && (again || (unguarded && (blind === true || found !== undefined)))
+  return isUndone(phase) && (again || (isUnguarded(step, reply) && (blind === true || found !== undefined)))
 }
+
+const isUnguarded = (step: StepDefinition, { causationId }: ReplyMessage): boolean =>
+  causationId === undefined || step.do?.tombstones === false
 
 const isUndone = (phase: StepState['phase']): boolean => phase === 'undoing' || phase === 'undone' || phase === 'stuck'
 
 /** A refusal of one who may do a part all the same: the undo may have come before it. */
-function mayShowPart(turn: Turn, step: StepDefinition, { causationId }: ReplyMessage): boolean {
+function mayShowPart(turn: Turn, step: StepDefinition, reply: ReplyMessage): boolean {
   const { phase, blind, found } = turn.step(step)
-  if (step.do?.rejectedInPart !== true || causationId !== undefined) return false
-  return phase === 'skipped' ? blind === true : isUndone(phase) && (blind === true || found !== undefined)
+  if (step.do?.rejectedInPart !== true) return false
+  if (phase === 'skipped') return blind === true
+  return isUndone(phase) && isUnguarded(step, reply) && (blind === true || found !== undefined)
 }
 
 const isForward = ({ state }: Turn): boolean => (state.parked?.from ?? state.status) === 'STARTED'

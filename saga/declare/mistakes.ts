@@ -117,21 +117,22 @@ function shapeMistake(step: StepDefinition): Mistake {
   return null
 }
 
-/** Each repeat might leave another part behind. */
-function partMistake({ undo, onUnknown, onRejected }: StepDefinition): Mistake {
+/** Of one who keeps nothing by its id, each repeat might leave another part behind. */
+function partMistake({ do: command, undo, onUnknown, onRejected }: StepDefinition): Mistake {
   if (undo?.safeOnNothing !== true)
     return 'a refusal may leave a part of it behind (rejectedInPart); give it an undo that is safe where nothing was done (safeOnNothing).'
-  return onRejected === 'undo' && (onUnknown === 'undo' || onUnknown === 'park')
-    ? null
-    : "a refusal may leave a part of it behind (rejectedInPart), so it is asked once: set onUnknown to 'undo' or 'park', and leave onRejected at 'undo'."
+  if (command?.tombstones === true || (onRejected === 'undo' && (onUnknown === 'undo' || onUnknown === 'park')))
+    return null
+  return "a refusal may leave a part of it behind (rejectedInPart), so it is asked once: set onUnknown to 'undo' or 'park', and leave onRejected at 'undo'."
 }
 
 function placeMistake({ place, effect, undo, ...step }: StepDefinition, cancellable: boolean): Mistake {
+  const undoneWhenRefused = place === 'pivot' && step.do?.rejectedInPart === true
   const continues = step.onExhausted === 'continue'
   if (effect === 'none' && undo !== null) return "it has an undo, and says effect: 'none'; remove one of them."
   if (place === 'before' && undo === null && effect !== 'none')
     return "it has no undo, so that a failure after it would leave its effect behind. Give undo and undoWith, declare effect: 'none' where it only reads, or make it the point of no return by .pivot()."
-  if (place !== 'before' && undo !== null && !cancellable)
+  if (place !== 'before' && undo !== null && !cancellable && !undoneWhenRefused)
     return 'it stands at or after the pivot and has an undo that nothing would ever send; remove the undo, move the step before .pivot(), or declare .end({ cancelDecidedBy }).'
   if (place === 'after' && step.do?.rejected != null && step.onRejected === 'undo')
     return "it stands after the pivot and may be rejected; set onRejected: 'retry', or move it before .pivot()."

@@ -77,6 +77,14 @@ const inPart = (rejectedInPart: boolean) =>
     .step('b', both('b'))
     .end()
 
+/** The pivot is asked again and again, and what a refusal leaves of it is undone. */
+const pivotInPart = (rejectedInPart: boolean) =>
+  begin()
+    .step('a', both('a'))
+    .step('b', { ...both('b'), do: { ...ask('b'), rejectedInPart } })
+    .pivot()
+    .end()
+
 const foreign = begin().step('a', both('a')).step('b', both('b')).end()
 
 const sagas: Readonly<Record<string, readonly [SagaDefinition, CheckOptions?]>> = {
@@ -106,6 +114,7 @@ const sagas: Readonly<Record<string, readonly [SagaDefinition, CheckOptions?]>> 
   'participants of others that answer no undo': [foreign, { foreign: ['shop'], silentUndos: ['shop'] }],
   'a participant of others that refuses in part': [inPart(true), { foreign: ['shop'], silentUndos: ['shop'] }],
   'one of ours, taken for one that refuses in part': [inPart(true)],
+  'a pivot of ours that refuses in part': [pivotInPart(true)],
   'participants of others, and a cancel after completion': [followed, { foreign: ['shop'], operator: false }],
   'a time for all tries, and one for the saga': [
     defineSaga('s', { version: 1, input: Empty, deadlineMs: 5000 })

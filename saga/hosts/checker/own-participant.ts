@@ -5,8 +5,8 @@ import type { Move, Participant, Saying } from './participant.ts'
 import { namesOf, same } from './participant.ts'
 import type { Rules } from './rules.ts'
 
-/** Letters of a command's place: not sent; on its way; done; done, then undone; refused; kept out; done more than once. */
-type Place = '-' | 'S' | 'D' | 'X' | 'R' | 'T' | '2'
+/** Letters of a command's place: not sent; on its way; done; done, then undone; refused; refused with a part done; kept out; done more than once. */
+type Place = '-' | 'S' | 'D' | 'X' | 'R' | 'P' | 'T' | '2'
 
 interface Own {
   readonly now: Place
@@ -23,13 +23,15 @@ const read = (record: string): Own => {
 }
 const write = ({ now, old, undo, oldUndo, query }: Own): string => now + old + undo + oldUndo + query
 
-const inEffect = (place: Place): boolean => place === 'D' || place === '2'
+const inEffect = (place: Place): boolean => place === 'D' || place === '2' || place === 'P'
+const withoutEffect = (place: Place): Place => (place === 'P' ? 'R' : inEffect(place) ? 'X' : place)
 /** Of two earlier commands the one that may still matter. */
 const older = (now: Place, old: Place): Place => (inEffect(old) || old === 'S' ? old : now)
 
 /** It keeps its answers by the id of the command, and leaves tombstones where its contract says so. */
 export function ownParticipant(step: StepDefinition, rules: Rules): Participant {
   const refusable = step.do?.rejected != null
+  const leavesPart = refusable && step.do.rejectedInPart
   const undoRefusable = step.undo?.rejected != null
   const tombstones = rules.tombstones && step.do?.tombstones === true
   const { does, refuses, participant } = namesOf(step)
@@ -38,8 +40,8 @@ export function ownParticipant(step: StepDefinition, rules: Rules): Participant 
 
   const undone = (own: Own): Own => ({
     ...own,
-    now: inEffect(own.now) ? 'X' : own.now === 'S' && tombstones ? 'T' : own.now,
-    old: inEffect(own.old) ? 'X' : own.old,
+    now: own.now === 'S' && tombstones ? 'T' : withoutEffect(own.now),
+    old: withoutEffect(own.old),
   })
 
   const undoes = (own: Own): string => {
@@ -53,7 +55,11 @@ export function ownParticipant(step: StepDefinition, rules: Rules): Participant 
     const as = (now: Place, tells: string): Move => ({ to: write({ ...own, now }), tells })
     switch (own.now) {
       case 'S':
-        return [as('D', does), ...(refusable ? [as('R', refuses)] : [])]
+        return [
+          as('D', does),
+          ...(refusable ? [as('R', refuses)] : []),
+          ...(leavesPart ? [as('P', `${refuses}, and leaves a part behind`)] : []),
+        ]
       case 'T':
         return rules.heedsTombstones ? [] : [as('D', `${does}, although it was undone`)]
       case 'D':
@@ -103,7 +109,7 @@ export function ownParticipant(step: StepDefinition, rules: Rules): Participant 
   const says = (to: Direction, old: boolean, place: Place, canRefuse: boolean): readonly Saying[] => {
     if (!answers(to)) return []
     if (place === 'D' || place === 'X' || place === '2') return [{ to, old, kind: 'done' }]
-    return (place === 'R' || place === 'T') && canRefuse ? [{ to, old, kind: 'rejected' }] : []
+    return (place === 'R' || place === 'P' || place === 'T') && canRefuse ? [{ to, old, kind: 'rejected' }] : []
   }
 
   return {
@@ -142,7 +148,7 @@ export function ownParticipant(step: StepDefinition, rules: Rules): Participant 
     },
     effects(record) {
       const { now, old } = read(record)
-      const each = (place: Place): number => (place === '2' ? 2 : place === 'D' ? 1 : 0)
+      const each = (place: Place): number => (place === '2' ? 2 : inEffect(place) ? 1 : 0)
       return Math.min(2, each(now) + each(old))
     },
   }

@@ -185,7 +185,9 @@ function undoFault(
   if (empty || phase === 'todo') return `${name} is undone although it is ${phase}`
   if (!wasSent(step)) return `${name} is undone although it was never sent`
   const pivot = definition.steps.find((other) => other.place === 'pivot')
-  if (pivot !== undefined && stepOf(state, pivot.name).phase === 'done' && state.cancel?.after !== true)
+  const decided = pivot === undefined ? null : stepOf(state, pivot.name)
+  // Found done against what an operator said, it is undone itself.
+  if (decided?.phase === 'done' && decided.found === undefined && state.cancel?.after !== true)
     return `${name} is undone after the pivot`
   if (phase === 'undoing' || phase === 'stuck') return null // a repeat; what was found since is undone after it
   const deciding = state.cancel?.after === true && name === definition.cancelDecidedBy
