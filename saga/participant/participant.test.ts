@@ -1,10 +1,22 @@
 import { describe, expect, test, vi } from 'vitest'
 import { participantContract } from '../declare/contract.ts'
 import type { Message } from '../transports/transport.ts'
-import { seats, booked, hotel, book, cancel, free, message, bookHandler, said, serving } from './hotel.testkit.ts'
+import {
+  seats,
+  booked,
+  hotel,
+  book,
+  cancel,
+  free,
+  message,
+  bookHandler,
+  cancelHandler,
+  said,
+  serving,
+} from './hotel.testkit.ts'
 import type { Inbox } from './inbox.ts'
 import { memoryInbox, type MemoryTx } from './memory-inbox.ts'
-import { done, handle, handleAll, rejected } from './participant.ts'
+import { done, handle, handleAll, participant, rejected } from './participant.ts'
 
 describe('a batch of commands', () => {
   test('is answered on the events channel, each reply naming its command, saga and source', async () => {
@@ -418,5 +430,42 @@ describe('an undo', () => {
     const { transport, inbox } = await serving([bookHandler, broken])
     await transport.deliver([undo])
     expect(inbox.replies.size).toBe(0)
+  })
+})
+
+describe('a command that comes by another way than a transport', () => {
+  const { inbox, handlers } = { inbox: memoryInbox(), handlers: [bookHandler, cancelHandler] }
+  const asked = participant({ name: 'hotel', source: 'hotel-service', inbox, handlers })
+
+  test('is answered to whoever hands it in, a repeat from the store', async () => {
+    const answer = await asked.obey(message('c1', 'book'))
+    expect(answer).toMatchObject({ type: 'hotel.booked', causationId: 'c1', payload: { booking: 'b-c1' } })
+    expect((await asked.obey(message('c1', 'book')))?.payload).toEqual(answer?.payload)
+    expect(inbox.table.get('effect:c1')).toBe(1)
+  })
+
+  test('is kept out by its undo, also where that came by a transport', async () => {
+    const { transport } = await serving(handlers, inbox)
+    await transport.deliver([message('u2', 'cancel', { undoes: 'c2' })])
+    expect(await asked.obey(message('c2', 'book'))).toMatchObject({ type: 'hotel.refused' })
+    expect(inbox.table.get('effect:c2')).toBeUndefined()
+  })
+
+  test('whose handler throws has no answer, and is obeyed when it comes again', async () => {
+    let isBroken = true
+    const breaking = handle(book, async () => {
+      if (isBroken) throw new Error('the key cabinet is stuck')
+      return done({ booking: 'b' })
+    })
+    const hotelOf = participant({ name: 'hotel', source: 'hotel-service', inbox, handlers: [breaking] })
+    await expect(hotelOf.obey(message('c3', 'book'))).rejects.toThrow(
+      'book could not be handled: the key cabinet is stuck',
+    )
+    isBroken = false
+    expect(await hotelOf.obey(message('c3', 'book'))).toMatchObject({ payload: { booking: 'b' } })
+  })
+
+  test('that nobody here handles has no answer', async () => {
+    expect(await asked.obey(message('c4', 'look'))).toBeNull()
   })
 })

@@ -48,6 +48,16 @@ export { ParticipantError } from './work.ts'
 export interface Participant {
   /** Starts obeying the commands that come over the transport. */
   attach(transport: Transport): Promise<Subscription>
+  /**
+   * Obeys a command that came by another way than a transport, such as a route of the service, and gives its answer; null where
+   * its contract has none, or no handler is for it. Like any other it is obeyed once: a repeat of its id is answered from the
+   * store.
+   *
+   * @param channel the contract's; `<name>_commands` where none is given
+   * @throws UnavailableError where the database does not answer
+   * @throws Error where its handler throws: its outcome is unknown
+   */
+  obey(command: Message, channel?: string): Promise<Message | null>
 }
 
 /**
@@ -62,10 +72,19 @@ export function participant<Tx>(options: ParticipantOptions<Tx>): Participant {
   const reading = new Reading(settings)
   const channels = new Set(handlers.map(({ contract }) => contract.commandChannel))
   if (channels.size === 0) channels.add(commandChannel(name))
+  const handed = new Slots(settings.concurrency)
   return {
+    async obey(command, channel = commandChannel(name)) {
+      const replies: Message[] = []
+      const publish: Transport['publish'] = async (_channel, messages) => void replies.push(...messages)
+      const [failed] = await new Serving(settings, reading, publish, handed).serve(channel, [command])
+      if (failed !== undefined) throw new Error(`${command.type} could not be handled: ${failed.reason}`)
+      return replies[0] ?? null
+    },
     async attach(transport) {
       checkTransport(transport)
-      const serving = new Serving(settings, reading, transport)
+      const publish: Transport['publish'] = (channel, messages) => transport.publish(channel, messages)
+      const serving = new Serving(settings, reading, publish, new Slots(settings.concurrency))
       const subscriptions: Subscription[] = []
       const close = async (): Promise<void> => {
         await Promise.all(subscriptions.map((subscription) => subscription.close()))
@@ -97,20 +116,20 @@ function checkTransport(transport: unknown): void {
   throw new TypeError('attach takes a transport, such as memoryTransport() or kafkaTransport(...)')
 }
 
-/** Obeys what comes over one transport. */
+/** Obeys what comes, and publishes what it says to that. */
 class Serving<Tx> {
   readonly #settings: Settings<Tx>
   readonly #reading: Reading<Tx>
-  readonly #transport: Transport
+  readonly #deliver: Transport['publish']
   readonly #sender: Sender
   readonly #slots: Slots
 
-  constructor(settings: Settings<Tx>, reading: Reading<Tx>, transport: Transport) {
-    const { source, refuse, clock, concurrency } = settings
-    this.#slots = new Slots(concurrency)
+  constructor(settings: Settings<Tx>, reading: Reading<Tx>, deliver: Transport['publish'], slots: Slots) {
+    const { source, refuse, clock } = settings
+    this.#slots = slots
     this.#settings = settings
     this.#reading = reading
-    this.#transport = transport
+    this.#deliver = deliver
     this.#sender = { source, refuse, now: () => clock.now() }
   }
 
@@ -200,7 +219,7 @@ class Serving<Tx> {
     }
     for (const [channel, messages] of byChannel) {
       try {
-        await this.#transport.publish(channel, messages)
+        await this.#deliver(channel, messages)
       } catch (cause) {
         if (!(cause instanceof RefusedError)) {
           throw new UnavailableError(`the replies of ${this.#settings.name} could not be published`, { cause })
