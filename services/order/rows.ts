@@ -98,12 +98,13 @@ export interface Change {
 export interface Leaving {
   /** Those in one of these statuses, */
   readonly from: readonly OrderStatus[]
-  /** that have a runner, where it says so. */
-  readonly withRunner?: true
+  /** that have a runner, where it says so, or this one. */
+  readonly withRunner?: true | string | undefined
 }
 
 const mayLeave = ({ from, withRunner }: Leaving, { status, runner_id }: OrderRow): boolean =>
-  from.includes(status) && (withRunner === undefined || runner_id !== null)
+  from.includes(status) &&
+  (withRunner === undefined || (withRunner === true ? runner_id !== null : runner_id === withRunner))
 
 /** @returns what became of each order, by its id */
 export function setStatuses(
@@ -127,33 +128,48 @@ export interface Cancel {
 }
 
 export function cancel(db: Db, orderId: string, { from, reason }: Cancel, now: number): Promise<Change> {
-  return change(db, orderId, from, {
-    status: 'CANCELLED',
-    cancel_reason: reason === null ? null : asStorable(reason),
-    cancelled_at: now,
-    updated_at: now,
-  })
+  return change(
+    db,
+    orderId,
+    { from },
+    {
+      status: 'CANCELLED',
+      cancel_reason: reason === null ? null : asStorable(reason),
+      cancelled_at: now,
+      updated_at: now,
+    },
+  )
 }
 
 /** Gives the order to the runner; of several at once exactly one gets it. */
 export function accept(db: Db, orderId: string, runnerId: string, now: number): Promise<Change> {
-  return change(db, orderId, ['CREATED'], {
-    status: 'ACCEPTED',
-    runner_id: runnerId,
-    accepted_at: now,
-    updated_at: now,
-  })
+  return change(
+    db,
+    orderId,
+    { from: ['CREATED'] },
+    {
+      status: 'ACCEPTED',
+      runner_id: runnerId,
+      accepted_at: now,
+      updated_at: now,
+    },
+  )
 }
 
-/** Takes an order that was accepted from its runner again, as if nobody had accepted it. */
-export function giveBack(db: Db, orderId: string, now: number): Promise<Change> {
-  return change(db, orderId, ['ACCEPTED'], { status: 'CREATED', runner_id: null, accepted_at: null, updated_at: now })
+/** Takes an order that was accepted from its runner again, as if nobody had accepted it; from this one alone, where one is named. */
+export function giveBack(db: Db, orderId: string, now: number, withRunner?: string): Promise<Change> {
+  return change(
+    db,
+    orderId,
+    { from: ['ACCEPTED'], withRunner },
+    { status: 'CREATED', runner_id: null, accepted_at: null, updated_at: now },
+  )
 }
 
 const nothing: Change = { order: undefined, changed: false }
 
-async function change(db: Db, orderId: string, from: readonly OrderStatus[], to: NewValues): Promise<Change> {
-  return (await changeAll(db, [orderId], { from }, to)).get(orderId) ?? nothing
+async function change(db: Db, orderId: string, leaving: Leaving, to: NewValues): Promise<Change> {
+  return (await changeAll(db, [orderId], leaving, to)).get(orderId) ?? nothing
 }
 
 type NewValues = UpdateObject<OrderTables, 'orders'>
@@ -191,6 +207,7 @@ function update(
     .where('order_id', 'in', orderIds)
     .where('status', 'in', from)
     .$if(withRunner === true, (query) => query.where('runner_id', 'is not', null))
+    .$if(typeof withRunner === 'string', (query) => query.where('runner_id', '=', withRunner as string))
     .returningAll()
     .execute()
 }

@@ -1,6 +1,7 @@
 import { sqlitePlace } from '../shared/testing/places.ts'
 import { deliveriesContract } from './deliveries.contract.ts'
 import { orderEventsContract } from './events.contract.ts'
+import { keyedChangesContract } from './keyed.contract.ts'
 import { orderMessagesContract } from './messages.contract.ts'
 import { orderRefusalsContract } from './refusals.contract.ts'
 import { orderRoutesContract } from './routes.contract.ts'
@@ -9,6 +10,7 @@ import { orderServiceContract } from './service.contract.ts'
 orderServiceContract('SQLite', sqlitePlace)
 deliveriesContract('SQLite', sqlitePlace)
 orderRoutesContract('SQLite', sqlitePlace)
+keyedChangesContract('SQLite', sqlitePlace)
 orderEventsContract('SQLite', sqlitePlace)
 orderMessagesContract('SQLite', sqlitePlace)
 orderRefusalsContract('SQLite', sqlitePlace)

@@ -4,6 +4,7 @@ import { openOutbox } from '../shared/database/outbox.ts'
 import { openParticipantService } from '../shared/participant-service.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
 import { orderCommands, refuseOrder } from './commands.ts'
+import { orderRequests } from './requests.ts'
 import { orderRoutes } from './routes.ts'
 import { orderMigrations, type OrderTables } from './schema.ts'
 
@@ -33,8 +34,9 @@ export function openOrderService(options: OrderServiceOptions): Promise<OpenServ
       })
       return {
         handlers: orderCommands(now),
+        requests: orderRequests((tx) => outbox.tellIn(tx), now),
         refuse: refuseOrder,
-        routes: (server) => orderRoutes(server, { db: database.db, outbox, now, testRoutes }),
+        routes: (server, obey) => orderRoutes(server, { db: database.db, outbox, now, testRoutes, obey }),
         begin: () => outbox.begin(),
         stop: () => outbox.stop(),
       }

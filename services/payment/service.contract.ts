@@ -332,5 +332,73 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
     test('it is healthy with its parts', async () => {
       expect(await payment.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
     })
+
+    describe('over HTTP, under a key and waited for', () => {
+      const asked = (what: 'release' | 'revert', payment_id: string, key: string, prefer = 'wait=20', body?: object) =>
+        payment.send(
+          'POST',
+          `/payment/${payment_id}/${what}`,
+          body ?? (what === 'release' ? { runner_id: 'r1', runner_connect_account_id: 'acct_r1' } : {}),
+          { 'idempotency-key': key, prefer },
+        )
+
+      test('a release tells that the money moved, once, and a repeat the same', async () => {
+        const id = await paymentId('o1')
+        const first = await asked('release', id, 'k1')
+        expect(first).toMatchObject({
+          status: 200,
+          body: { success: true, payment: { status: 'SUCCEEDED', runnerId: 'r1' } },
+        })
+        expect(await asked('release', id, 'k1')).toEqual(first)
+        expect(await totals()).toEqual({ customer: -1999, held: 0, escrow: 0, runner: 1999 })
+      })
+
+      test('a refused release says why, and the payment can be given back', async () => {
+        const id = await paymentId('o1', 'pm_sandbox_release_fails')
+        const refused = await asked('release', id, 'k1')
+        expect(refused).toMatchObject({
+          status: 400,
+          body: { success: false, error: 'BAD_REQUEST', message: expect.any(String) },
+        })
+        expect(await asked('release', id, 'k1')).toEqual(refused)
+        expect(await asked('revert', id, 'k2')).toMatchObject({
+          status: 200,
+          body: { payment: { status: 'REVERTED' } },
+        })
+        expect(await asked('revert', id, 'k2')).toMatchObject({ status: 200 })
+        expect(await totals()).toEqual({ customer: 0, held: 0, escrow: 0, runner: 0 })
+      })
+
+      test('what takes longer than is waited for is 202, goes on, and is told when it is asked for again', async () => {
+        const id = await paymentId('o1')
+        const first = await asked('release', id, 'k1', 'wait=0')
+        expect([200, 202]).toContain(first.status)
+        await expect.poll(async () => (await asked('release', id, 'k1')).status).toBe(200)
+        expect(await totals()).toMatchObject({ runner: 1999 })
+      })
+
+      test('a payment that is not there is 404, and a key of another payment 422', async () => {
+        const [one, other] = [await paymentId('o1'), await paymentId('o2')]
+        expect(await asked('release', 'nothing', 'k0')).toMatchObject({ status: 404, body: { error: 'NOT_FOUND' } })
+        expect((await asked('release', one, 'k1')).status).toBe(200)
+        expect((await asked('release', other, 'k1')).status).toBe(422)
+        expect(await totals()).toMatchObject({ held: 1999, runner: 1999 })
+      })
+
+      test('not waited for, it is asked for once under its key', async () => {
+        const id = await paymentId('o1')
+        const ask = () =>
+          payment.send(
+            'POST',
+            `/payment/${id}/release`,
+            { runner_id: 'r1', runner_connect_account_id: 'acct_r1' },
+            { 'idempotency-key': 'k1' },
+          )
+        const answers = [await ask(), await ask()]
+        expect(answers.map(({ status }) => status)).toEqual([202, 202])
+        await expect.poll(() => shown('o1')).toMatchObject({ status: 'SUCCEEDED' })
+        expect(await totals()).toMatchObject({ runner: 1999 })
+      })
+    })
   })
 }

@@ -46,9 +46,9 @@ export function openPaymentService(options: PaymentServiceOptions): Promise<Open
         handlers: paymentCommands(context),
         refuse: refusePayment,
         concurrency: callsAtOnce,
-        routes(server) {
+        routes(server, obey) {
           allowOrigins(server, knownPages)
-          paymentRoutes(server, { database, transport, source: 'payment-service', now })
+          paymentRoutes(server, { database, transport, source: 'payment-service', now, obey })
         },
         begin() {
           told = tellOfWaiting(context, log)

@@ -10,7 +10,7 @@
 import type { Migration, Transaction } from 'kysely'
 import { systemClock } from 'ordersaga/clock'
 import type { Inbox } from 'ordersaga/inbox'
-import { participant, type Handled, type Refuse } from 'ordersaga/participant'
+import { participant, type Handled, type Participant, type Refuse } from 'ordersaga/participant'
 import type { Subscription } from 'ordersaga/transport'
 import { openDatabase, type Database } from './database/database.ts'
 import { kyselyInbox, type InboxTables } from './database/inbox.ts'
@@ -36,7 +36,10 @@ interface ParticipantService<S extends InboxTables> {
 
 interface ParticipantParts<S> {
   readonly handlers: readonly Handled<Transaction<S>>[]
-  readonly routes: (server: HttpServer) => void
+  /** Of commands that come by routes alone. */
+  readonly requests?: readonly Handled<Transaction<S>>[]
+  /** @param obey obeys a command that a route takes, one of the handlers' or of the requests */
+  readonly routes: (server: HttpServer, obey: Participant['obey']) => void
   /** The words of what the kit refuses by itself; the kit's own where none is given. */
   readonly refuse?: Refuse
   /** How many commands may be prepared at once; the kit's own number where none is given. */
@@ -67,6 +70,7 @@ export async function openParticipantService<S extends InboxTables>(
     opened.push(() => database.close())
     const {
       handlers,
+      requests = [],
       routes,
       refuse,
       concurrency,
@@ -99,22 +103,24 @@ export async function openParticipantService<S extends InboxTables>(
     let subscription: Subscription | null = null
     opened.push(async () => subscription?.close())
     opened.push(() => server.close())
-    routes(server)
-    if (options.receiver !== undefined) mountMessages(server, options.receiver)
-    const url = await listen(server, options.host, options.port, `${service.participant.toUpperCase()}_PORT`)
-
-    subscription = await participant({
+    const settings = {
       name: service.participant,
       source: name,
-      ...logCommands(log, {
-        inbox: onCommitted === undefined ? inbox : watched(inbox, onCommitted),
-        handlers,
-      }),
       ...(refuse === undefined ? {} : { refuse }),
       ...(concurrency === undefined ? {} : { concurrency }),
       clock: { ...systemClock, now: options.now },
       onProblem: logProblems(log),
-    }).attach(transport)
+    }
+    const known = onCommitted === undefined ? inbox : watched(inbox, onCommitted)
+    const ofRoutes = participant({
+      ...settings,
+      ...logCommands(log, { inbox: known, handlers: [...handlers, ...requests] }),
+    })
+    routes(server, (command, channel) => ofRoutes.obey(command, channel))
+    if (options.receiver !== undefined) mountMessages(server, options.receiver)
+    const url = await listen(server, options.host, options.port, `${service.participant.toUpperCase()}_PORT`)
+
+    subscription = await participant({ ...settings, ...logCommands(log, { inbox: known, handlers }) }).attach(transport)
     log.info({ url }, 'ready: commands and requests are taken')
     return { name, url, begin, close }
   } catch (error) {

@@ -7,18 +7,22 @@
  * - where nothing changed, nothing is told. A status that the order has already is no conflict: who lost the first answer
  *   asks again.
  */
+import type { Kysely, Transaction } from 'kysely'
+import type { CommandContract } from 'ordersaga/contract'
+import type { Participant } from 'ordersaga/participant'
 import { eventChannel } from 'ordersaga/transport'
-import type { Transaction } from 'kysely'
 import { z } from 'zod'
 import type { Outbox } from '../../shared/database/outbox.ts'
 import { storableText } from '../../shared/database/text.ts'
 import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
+import { checkSameAs, keyedBy, KeyedHeaders, obeyKeyed, type Keyed } from '../../shared/http/keyed.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
 import { cancellable, orderStatuses, whyNot, whyNotCancelled, type OrderStatus } from '../domain.ts'
 import { orderEvent } from '../events.ts'
 import type { Happening } from '../messages.ts'
-import { accept, cancel, giveBack, setStatus, type Change } from '../rows.ts'
+import { requestRunner, requestStatus, takeRunnerBack, takeStatusBack } from '../requests.ts'
+import { accept, cancel, findOrder, giveBack, setStatus, type Change } from '../rows.ts'
 import { noOrder } from './reads.ts'
 import type { OrderRow, OrderTables } from '../schema.ts'
 import { OrderView, viewOf } from '../view.ts'
@@ -33,10 +37,15 @@ const Accepted = z.object({
   order_id: z.string().meta({ example: exampleIds.order }),
 })
 const config = { refuses: [404] } as const
+/** Of routes that take a key. */
+const keyed = { refuses: [404, 422] } as const
 
 export interface ChangeOptions {
+  readonly db: Kysely<OrderTables>
   readonly outbox: Outbox<OrderTables>
   readonly now: () => number
+  /** Obeys what is asked for under a key. */
+  readonly obey: Participant['obey']
 }
 
 /** Makes one change and tells of it. @throws HttpError where there is no such order */
@@ -46,7 +55,14 @@ type Make = (
   change: (tx: Transaction<OrderTables>, now: number) => Promise<Change>,
 ) => Promise<{ readonly order: OrderRow; readonly changed: boolean }>
 
-export function orderChanges(server: HttpServer, { outbox, now }: ChangeOptions): void {
+/** Makes one change under its key; a repeat makes none. @throws HttpError where it is refused */
+type MakeKeyed = <Payload extends { readonly order_id: string }>(
+  contract: CommandContract<Payload, unknown, Payload, { readonly order_id: string }>,
+  keyed: Keyed,
+  payload: Payload,
+) => Promise<OrderRow>
+
+export function orderChanges(server: HttpServer, { db, outbox, now, obey }: ChangeOptions): void {
   const make: Make = (orderId, happening, change) =>
     outbox.transaction(async (tx, tell) => {
       const { order, changed } = await change(tx, now())
@@ -54,15 +70,25 @@ export function orderChanges(server: HttpServer, { outbox, now }: ChangeOptions)
       if (changed) await tell(eventChannel('order'), orderEvent(happening, order, now()))
       return { order, changed }
     })
-  addStatus(server, make)
-  addAcceptance(server, make)
-  addGivingBack(server, make, {
+  const makeKeyed: MakeKeyed = async (contract, asked, payload) => {
+    const said = await obeyKeyed(obey, contract, asked, payload, now())
+    outbox.nudge()
+    const about = 'done' in said ? said.done : said.details
+    checkSameAs(payload.order_id, about.order_id)
+    if ('refused' in said) throw new HttpError(said.details['status'] === 404 ? 404 : 400, said.refused)
+    const order = await findOrder(db, payload.order_id)
+    if (order === undefined) throw noOrder(payload.order_id)
+    return order
+  }
+  addStatus(server, make, makeKeyed)
+  addAcceptance(server, make, makeKeyed)
+  addGivingBack(server, make, makeKeyed, {
     path: '/cancelAcceptance',
     operationId: 'cancel_acceptance',
     happening: 'acceptanceCancelled',
     summary: 'A runner gives an order back',
   })
-  addGivingBack(server, make, {
+  addGivingBack(server, make, makeKeyed, {
     path: '/clearRunner',
     operationId: 'clear_runner',
     happening: 'runnerCleared',
@@ -72,20 +98,27 @@ export function orderChanges(server: HttpServer, { outbox, now }: ChangeOptions)
   addCompletion(server, make)
 }
 
-function addStatus(server: HttpServer, make: Make): void {
+function addStatus(server: HttpServer, make: Make, makeKeyed: MakeKeyed): void {
   server.post(
     '/updateOrderStatus',
     {
-      config,
+      config: keyed,
       schema: {
         operationId: 'update_order_status',
         tags,
+        headers: KeyedHeaders,
         summary: 'Moves an order to the status that comes next',
         body: z.object({ ...named, status: z.enum(orderStatuses).meta({ example: 'ACCEPTED' }) }),
         response: { 200: Changed },
       },
     },
-    async ({ body: { orderId, status } }) => {
+    async ({ body: { orderId, status }, headers }) => {
+      const asked = keyedBy(headers)
+      if (asked !== null) {
+        const contract = asked.undoes === null ? requestStatus : takeStatusBack
+        const order = await makeKeyed(contract, asked, { order_id: orderId, status })
+        return { message: `Order is ${order.status}`, order: viewOf(order) }
+      }
       const { order } = await make(orderId, 'updated', (tx, now) => setStatus(tx, orderId, status, now))
       if (order.status !== status) throw conflict(order, status)
       return { message: `Order is ${status}`, order: viewOf(order) }
@@ -93,20 +126,26 @@ function addStatus(server: HttpServer, make: Make): void {
   )
 }
 
-function addAcceptance(server: HttpServer, make: Make): void {
+function addAcceptance(server: HttpServer, make: Make, makeKeyed: MakeKeyed): void {
   server.post(
     '/verifyAndAcceptOrder',
     {
-      config,
+      config: keyed,
       schema: {
         operationId: 'accept_order',
         tags,
+        headers: KeyedHeaders,
         summary: 'A runner takes an order; of several at once exactly one gets it',
         body: z.object({ ...named, runner_id: storableText.meta({ example: exampleIds.runner }) }),
         response: { 200: Accepted },
       },
     },
-    async ({ body: { orderId, runner_id } }) => {
+    async ({ body: { orderId, runner_id }, headers }) => {
+      const asked = keyedBy(headers)
+      if (asked !== null) {
+        await makeKeyed(requestRunner, asked, { order_id: orderId, runner_id })
+        return { success: true as const, message: 'Order accepted', order_id: orderId }
+      }
       const { order, changed } = await make(orderId, 'accepted', (tx, now) => accept(tx, orderId, runner_id, now))
       if (!changed) throw new HttpError(400, whyNotAccepted(order, runner_id))
       return { success: true as const, message: 'Order accepted', order_id: orderId }
@@ -126,12 +165,20 @@ interface GivingBack {
   readonly summary: string
 }
 
-function addGivingBack(server: HttpServer, make: Make, route: GivingBack): void {
+function addGivingBack(server: HttpServer, make: Make, makeKeyed: MakeKeyed, route: GivingBack): void {
   const { path, operationId, happening, summary } = route
   server.post(
     path,
-    { config, schema: { operationId, tags, summary, body: z.object(named), response: { 200: Changed } } },
-    async ({ body: { orderId } }) => {
+    {
+      config: keyed,
+      schema: { operationId, tags, summary, headers: KeyedHeaders, body: z.object(named), response: { 200: Changed } },
+    },
+    async ({ body: { orderId }, headers }) => {
+      const asked = keyedBy(headers)
+      if (asked !== null) {
+        const order = await makeKeyed(takeRunnerBack, asked, { order_id: orderId })
+        return { message: `Order is ${order.status}`, order: viewOf(order) }
+      }
       const { order, changed } = await make(orderId, happening, (tx, now) => giveBack(tx, orderId, now))
       if (changed) return { message: 'Order is CREATED, without a runner', order: viewOf(order) }
       throw new HttpError(400, `the order is ${order.status}: only one that is ACCEPTED can be taken from its runner`)

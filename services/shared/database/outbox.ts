@@ -58,6 +58,10 @@ export interface Outbox<S> {
   begin(): void
   /** Runs the work in one transaction, again where it lost a race; what it tells is published once that is committed. */
   transaction<T>(work: (tx: Transaction<S>, tell: Tell) => Promise<T>): Promise<T>
+  /** Tells within a transaction of somebody else, who then nudges. */
+  tellIn(tx: Transaction<S>): Tell
+  /** Something was told, and is committed. */
+  nudge(): void
   /** Ends after the publishing in hand, which is given up where it hangs: what is kept is published after the next start. */
   stop(): Promise<void>
 }
@@ -107,13 +111,13 @@ export function openOutbox<S extends OutboxTables>(options: OutboxOptions<S>): O
   return {
     begin: () => worker.begin(),
     async transaction(work) {
-      const result = await retryContention(() =>
-        database.db.transaction().execute((tx) => work(tx, (channel, message) => keep(tx, channel, message))),
-      )
+      const result = await retryContention(() => database.db.transaction().execute((tx) => work(tx, this.tellIn(tx))))
       // While a transport is away the pause between the tries is kept: new events must not hurry them.
       worker.nudge()
       return result
     },
+    tellIn: (tx) => (channel, message) => keep(tx, channel, message),
+    nudge: () => worker.nudge(),
     stop: () => worker.stop(),
   }
 }

@@ -22,7 +22,12 @@ interface Answer {
 export interface Running extends Asker {
   readonly service: OpenService
   get(path: string): Promise<Answer>
-  send(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<Answer>
+  send(
+    method: 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    body?: unknown,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Answer>
   close(): Promise<void>
 }
 
@@ -51,10 +56,11 @@ export async function running(
     ...asking,
     service,
     get: (path) => request(path, {}),
-    send: (method, path, body) =>
+    send: (method, path, body, headers = {}) =>
       request(path, {
         method,
-        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+        headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
     async close() {
       await service.close()
