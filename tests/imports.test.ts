@@ -40,14 +40,14 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
   ],
   // Inside a workflow there is no Node, and on the client's side no package of Temporal but by its types.
   [
-    /^saga\/hosts\/temporal\/(workflow|workflow-saga|remains-open|protocol)\.ts$/,
+    /^saga\/hosts\/temporal\/(workflow|workflow-saga|remains-open|protocol|calls)\.ts$/,
     () =>
-      `saga/core/.+|saga/hosts/[^/]+|saga/hosts/engine/(business-key|entries|registry).ts|saga/hosts/temporal/(workflow-saga|remains-open|protocol).ts|@temporalio/workflow`,
+      `saga/core/.+|saga/hosts/[^/]+|saga/hosts/engine/(business-key|entries|registry).ts|saga/hosts/temporal/(workflow-saga|remains-open|protocol|calls).ts|@temporalio/workflow`,
   ],
   [
     /^saga\/hosts\/temporal\//,
     () =>
-      `uuid|saga/core/.+|saga/hosts/[^/]+|saga/hosts/engine/(business-key|entries|errors|fingerprint|registry).ts|saga/hosts/temporal/protocol.ts|saga/transports/transport.ts|@temporalio/client|node:.+|${common}`,
+      `uuid|saga/core/.+|saga/hosts/[^/]+|saga/hosts/engine/(business-key|entries|errors|fingerprint|registry).ts|saga/hosts/temporal/(protocol|calls|saga-index).ts|saga/transports/transport.ts|@temporalio/client|node:.+|${common}`,
   ],
   [/^saga\/hosts\/[^/]+$/, () => 'saga/core/.+|saga/hosts/[^/]+|saga/transports/transport.ts'],
   [/^saga\/hosts\/checker\//, () => 'saga/core/.+|saga/hosts/checker/.+'],

@@ -10,12 +10,14 @@ import type { Transport } from '../../transports/transport.ts'
 import { EngineError } from '../engine/errors.ts'
 import { Registry } from '../engine/registry.ts'
 import { messageOf } from '../message.ts'
+import { toldBy, type Said } from './calls.ts'
 import type { Told } from './protocol.ts'
 
+export { commandedBy, type Commanded } from './calls.ts'
 export type { Told } from './protocol.ts'
 
 /** What a function says to a command: it was done, or refused. Null where its answer comes later, by `deliver`. */
-export type Obeyed<Data> = { readonly done: Data } | { readonly rejected: string } | null
+export type Obeyed<Data> = Said<Data> | null
 
 /** A function that obeys the commands of a contract. */
 export interface Obeying {
@@ -48,14 +50,11 @@ export const obey = <Payload, Data, Received, Given>(
 ): Obeying => ({
   contract,
   async obey(command, signal) {
-    const { done, rejected, type } = contract
+    const { type } = contract
     const payload = check(contract.payload, command.payload)
     if (!payload.ok) throw new Error(`the payload of ${type} does not fit its contract: ${payload.why}`)
     const obeyed = await work(payload.value, command, signal)
-    if (obeyed === null) return null
-    if ('done' in obeyed) return { type: done.type, payload: obeyed.done }
-    if (rejected === null) throw new Error(`${type} cannot be refused by its contract, but was: ${obeyed.rejected}`)
-    return { type: rejected.type, payload: rejected.refuse(obeyed.rejected) }
+    return obeyed === null ? null : toldBy(contract as CommandContract, obeyed)
   },
 })
 

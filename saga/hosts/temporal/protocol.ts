@@ -30,6 +30,7 @@ export interface Carried {
 /** What a saga's workflow ends with: its result, or the first detail of its failure. */
 export interface Ended {
   readonly status: SagaStatus
+  readonly input: unknown
   readonly replies: Readonly<Record<string, unknown>>
   readonly error: SagaState['error']
   /** Steps that may have left an effect when an operator gave up. */

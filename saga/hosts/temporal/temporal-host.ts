@@ -21,7 +21,10 @@ import { fingerprintOf } from '../engine/fingerprint.ts'
 import { named, Registry } from '../engine/registry.ts'
 import type { Answer, Delivery, Host, Incoming, Moved, Result, ResultOptions, StartOptions } from '../host.ts'
 import { answerIn, deliveryIn, noSaga } from '../move.ts'
-import { attributes, memo, queries, requests, type Begin, type Moves } from './protocol.ts'
+import { SagaIndex } from './saga-index.ts'
+import { memo, queries, requests, type Begin, type Moves } from './protocol.ts'
+
+export { SagaIndex } from './saga-index.ts'
 
 export interface TemporalHostOptions {
   /** Yours, with its connection and namespace; it is left open. */
@@ -64,7 +67,7 @@ class TemporalHost implements Host {
   readonly #chance: Chance
   readonly #answerMs: number
   readonly #stopped = new AbortController()
-  #indexed: Promise<boolean> | null = null
+  readonly #index: SagaIndex
 
   constructor(options: TemporalHostOptions) {
     const { client, taskQueue, answerMs = 10_000 } = options as Partial<TemporalHostOptions>
@@ -79,6 +82,7 @@ class TemporalHost implements Host {
     this.#report = problemReporter(options.onProblem)
     this.#chance = options.chance ?? systemChance
     this.#answerMs = answerMs
+    this.#index = new SagaIndex(client as Client, answerMs)
   }
 
   async start<Input, Replies>(
@@ -98,7 +102,7 @@ class TemporalHost implements Host {
     // As the workflow will decide it; only its times are of this machine's clock.
     const state = transition(known, null, begin, Date.now()).state as SagaState
     const businessKey = businessKeyOf(known, state)
-    const indexed = await this.#isIndexed()
+    const searchable = await this.#index.attributesOf(known, businessKey)
     const args: [Begin] = [
       {
         id,
@@ -107,7 +111,7 @@ class TemporalHost implements Host {
         structure: known.structureKey,
         seed: begin.seed,
         input: begin.input,
-        indexed,
+        indexed: searchable !== null,
         businessKey,
       },
     ]
@@ -119,7 +123,7 @@ class TemporalHost implements Host {
           taskQueue,
           args,
           memo: { [memo.fingerprint]: fingerprint },
-          ...(indexed ? { typedSearchAttributes: attributesOf(known, businessKey) } : {}),
+          ...(searchable === null ? {} : { typedSearchAttributes: searchable }),
         })
         return true
       } catch (error) {
@@ -335,22 +339,6 @@ class TemporalHost implements Host {
     }
   }
 
-  /** Whether the namespace has our search attributes: asked for once, and again where that was not answered. */
-  #isIndexed(): Promise<boolean> {
-    return (this.#indexed ??= this.#askIndexed().catch(() => {
-      this.#indexed = null
-      return false
-    }))
-  }
-
-  async #askIndexed(): Promise<boolean> {
-    const { client } = this.#options
-    const { customAttributes } = await client.withDeadline(Date.now() + this.#answerMs, () =>
-      client.connection.operatorService.listSearchAttributes({ namespace: client.options.namespace }),
-    )
-    return Object.values(attributes).every((name) => name in customAttributes)
-  }
-
   /** @throws EngineError stopped, busy, refused */
   async #call<T>(work: () => Promise<T>): Promise<T> {
     if (this.#stopped.signal.aborted)
@@ -376,15 +364,6 @@ interface Closed {
 const refusals: ReadonlySet<string> = new Set(['ReplyIgnored', 'RequestRefused', 'CancelRefused'])
 
 const idOfKey = (key: string): string => uuidv5(key, keySpace)
-
-const attributesOf = ({ name }: SagaDefinition, businessKey: string | null) =>
-  [
-    [attributes.definition, name],
-    [attributes.status, 'STARTED'],
-    [attributes.businessKey, businessKey],
-  ].flatMap(([attribute, value]) =>
-    attribute == null || value == null ? [] : [{ key: { name: attribute, type: 'KEYWORD' }, value } as const],
-  )
 
 /** By name: a process may have more than one copy of the client's classes. */
 const isNamed = (error: unknown, name: string): error is Error => error instanceof Error && error.name === name

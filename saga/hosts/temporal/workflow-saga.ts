@@ -3,12 +3,14 @@
  * core, and asked for as activities and timers. The workflow's history makes it durable; replayed, it decides the same again.
  */
 import {
+  ApplicationFailure,
   CancellationScope,
   defineQuery,
   defineSignal,
   defineUpdate,
   log,
   proxyActivities,
+  proxyLocalActivities,
   setHandler,
   sleep,
   upsertMemo,
@@ -20,7 +22,7 @@ import type { Action } from '../../core/act.ts'
 import { transition, type Input, type Transition } from '../../core/decide.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
-import { pending, type Command } from '../../core/pending.ts'
+import { contractOf, pending, type Command } from '../../core/pending.ts'
 import { hasEnded, type SagaState } from '../../core/state.ts'
 import { businessKeyOf } from '../engine/business-key.ts'
 import { checkAction, checkIncoming, checkRequest } from '../engine/entries.ts'
@@ -28,10 +30,13 @@ import { concerns, named } from '../engine/registry.ts'
 import type { Answer, Delivery, Incoming, Moved } from '../host.ts'
 import { labelOf } from '../label.ts'
 import { answerIn, askedIn, deliveryIn } from '../move.ts'
+import { activityIdOf, toldBy, type ActivityCall, type Outcome } from './calls.ts'
 import { attributes, memo, queries, requests, type Begin, type Carried, type Moves, type Told } from './protocol.ts'
 import { remainsOpen } from './remains-open.ts'
 
 export interface WorkflowSagaOptions {
+  /** How commands are called that ours do not carry out. */
+  readonly call: (command: Command) => ActivityCall | null
   readonly openMs: number
   readonly lateMs: number
   readonly continueAfterEvents: number
@@ -63,6 +68,8 @@ export class WorkflowSaga {
   readonly #built: Command[] = []
   /** Commands whose activities are under way. */
   #inFlight = 0
+  /** Activities of others that this run has called. */
+  #calls = 0
   #timer: { readonly at: number; readonly scope: CancellationScope } | null = null
   #continues = false
   /** Events of the run when it should have continued as new. */
@@ -202,30 +209,37 @@ export class WorkflowSaga {
    */
   #send(command: Command): void {
     const { attemptMs } = this.#definition.byName.get(command.step) ?? { attemptMs: 0 }
-    const forMs = Math.max(1, 2 * attemptMs)
-    const activities = proxyActivities<Record<string, (command: Command, forMs: number) => Promise<Told | null>>>({
-      startToCloseTimeout: forMs,
-      scheduleToStartTimeout: Math.max(1, attemptMs), // later it is sent again
-      retry: { maximumAttempts: 1 },
-      summary: `${command.step} ${command.direction}`,
-    })
+    const call = this.#options.call(command)
     this.#inFlight += 1
-    CancellationScope.nonCancellable(async () => activities[command.type]?.(command, forMs))
-      .then(
-        (told) => {
-          this.#inFlight -= 1
-          this.#answered(command, told ?? null)
-        },
-        () => {
-          this.#inFlight -= 1 // unknown, and not a failure
-        },
-      )
+    CancellationScope.nonCancellable(() =>
+      call === null ? carriedOut(command, attemptMs) : this.#called(command, call, attemptMs),
+    )
+      .finally(() => (this.#inFlight -= 1))
+      .then((told) => this.#answered(command, told))
       .catch((error: unknown) => log.error('an answer could not be taken in', { error }))
   }
 
-  #answered(command: Command, told: Told | null): void {
+  /** By an activity of others. */
+  async #called(command: Command, call: ActivityCall, attemptMs: number): Promise<Told | null> {
+    this.#calls += 1
+    const { activity, args, local = false } = call
+    const options = timesOf(command, attemptMs)
+    const proxy = local
+      ? proxyLocalActivities<Functions>(options)
+      : proxyActivities<Functions>({ ...options, activityId: activityIdOf(command, this.#calls) })
+    const outcome = await outcomeOf(async () => proxy[activity]?.(...args))
+    const said = outcome === null ? null : call.hear(outcome)
+    const { byName } = this.#definition
+    const step = byName.get(command.step)
+    const contract = step === undefined ? null : contractOf(step, command.direction)
+    return said === null || contract === null ? null : toldBy(contract, said)
+  }
+
+  /** @param told null where nobody knows, and `sent` where the answer comes later */
+  #answered(command: Command, told: Told | 'sent' | null): void {
     const { id, unanswered, attempt } = command
-    if (told !== null) {
+    if (told === null) return // unknown, and not a failure
+    if (told !== 'sent') {
       const reply = { id: `${id}:${told.type}`, type: told.type, payload: told.payload, causationId: id }
       this.#take({ type: 'reply', reply }, labelOf(reply.id))
     } else if (unanswered) this.#take({ type: 'sent', commandId: id }, labelOf(`sent:${id}:${attempt}`))
@@ -315,6 +329,42 @@ export class WorkflowSaga {
       firstSeq: this.#firstSeq,
       before: workflowInfo().continuedFromExecutionRunId ?? null,
     }
+  }
+}
+
+type Functions = Record<string, (...args: readonly unknown[]) => Promise<unknown>>
+
+/**
+ * Twice the attempt's time, so that a late answer is heard. What no worker has taken within the attempt is called again.
+ */
+const timesOf = ({ step, direction }: Command, attemptMs: number) => ({
+  startToCloseTimeout: Math.max(1, 2 * attemptMs),
+  scheduleToStartTimeout: Math.max(1, attemptMs),
+  retry: { maximumAttempts: 1 },
+  summary: `${step} ${direction}`,
+})
+
+/** By one of our activities, which `sagaActivities` makes. Null where nobody knows its outcome. */
+async function carriedOut(command: Command, attemptMs: number): Promise<Told | 'sent' | null> {
+  const activities = proxyActivities<Record<string, (command: Command, forMs: number) => Promise<Told | null>>>(
+    timesOf(command, attemptMs),
+  )
+  try {
+    return (await activities[command.type]?.(command, Math.max(1, 2 * attemptMs))) ?? 'sent'
+  } catch {
+    return null
+  }
+}
+
+/** Null where an activity was lost, took too long, or whoever ran it is not there. */
+async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome | null> {
+  try {
+    return { result: await work() }
+  } catch (error) {
+    const { cause } = error as { readonly cause?: unknown }
+    if (!(cause instanceof ApplicationFailure)) return null
+    const { type, message, nonRetryable } = cause
+    return { failed: { type: type ?? null, message, isFinal: nonRetryable === true } }
   }
 }
 

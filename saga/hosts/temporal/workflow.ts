@@ -7,17 +7,27 @@ import {
   CancellationScope,
   CancelledFailure,
   condition,
+  deprecatePatch,
   makeContinueAsNewFunc,
+  patched,
+  workflowInfo,
 } from '@temporalio/workflow'
+import { readInput, transition } from '../../core/decide.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
-import { repliesIn } from '../../core/pending.ts'
+import { repliesIn, type Command } from '../../core/pending.ts'
+import { seedOf } from '../../core/seed.ts'
 import type { SagaState } from '../../core/state.ts'
-import type { Begin, Ended } from './protocol.ts'
+import { businessKeyOf } from '../engine/business-key.ts'
+import type { ActivityCall } from './calls.ts'
+import { attributes, type Begin, type Ended } from './protocol.ts'
 import { WorkflowSaga } from './workflow-saga.ts'
 
+export type { ActivityCall, Outcome, Said } from './calls.ts'
 export type { Begin, Carried, Ended } from './protocol.ts'
 
 export interface SagaWorkflowOptions {
+  /** Commands that activities of others carry out, with names, arguments and results of their own; null for the rest. */
+  readonly call?: (command: Command) => ActivityCall | null
   /**
    * Milliseconds that the workflow of a completed saga stays open where a cancel, an event or a time may still move it; thirty
    * days. Closed, it is moved by nothing any more.
@@ -41,23 +51,109 @@ export function sagaWorkflow(
   definitions: SagaDefinition | readonly SagaDefinition[],
   options: SagaWorkflowOptions = {},
 ): (begin: Begin) => Promise<Ended> {
-  const known = 'name' in definitions ? [definitions] : definitions
-  const { openMs = 30 * day, lateMs = 600_000, continueAfterEvents = Infinity } = options
+  const known = listOf(definitions)
+  const checked = checkedOptions(options)
+  return async function run(begin: Begin): Promise<Ended> {
+    const end = await runSaga(definitionOf(known, begin), begin, checked)
+    return end.kind === 'ended' ? end.ended : makeContinueAsNewFunc<typeof run>()(end.begin)
+  }
+}
+
+export interface ForeignWorkflowOptions extends SagaWorkflowOptions {
+  /** What a saga is started with, of the workflow's arguments. */
+  readonly input: (...args: readonly unknown[]) => unknown
+  /** What the workflow returns when its saga has ended well; what became of the saga where none is given. */
+  readonly result?: (ended: Ended) => unknown
+}
+
+/**
+ * Sagas inside a workflow that others start, with arguments of their own: its type, arguments and result are what they know. A
+ * saga's id is the workflow's with its first run's, since others may start a workflow again under its id. Arguments that do not
+ * fit fail the workflow. Of several versions a saga begins under the newest.
+ *
+ * @example
+ * export const BuyWorkflow = foreignSagaWorkflow(buy, { input: (order) => order, result: () => 'bought' })
+ */
+export function foreignSagaWorkflow(
+  definitions: SagaDefinition | readonly SagaDefinition[],
+  { input, result = (ended) => ended, ...options }: ForeignWorkflowOptions,
+): (...args: readonly unknown[]) => Promise<unknown> {
+  const known = listOf(definitions)
+  const checked = checkedOptions(options)
+  return async function run(...args: readonly unknown[]): Promise<unknown> {
+    const begin = isContinued(args[0]) ? args[0] : beginOf(newestOf(known), input(...args))
+    const end = await runSaga(definitionOf(known, begin), begin, checked)
+    return end.kind === 'ended' ? result(end.ended) : makeContinueAsNewFunc<typeof run>()(end.begin)
+  }
+}
+
+const listOf = (definitions: SagaDefinition | readonly SagaDefinition[]): readonly SagaDefinition[] =>
+  'name' in definitions ? [definitions] : definitions
+
+/** @throws RangeError */
+function checkedOptions({ call = () => null, ...times }: SagaWorkflowOptions) {
+  const { openMs = 30 * day, lateMs = 600_000, continueAfterEvents = Infinity } = times
   for (const [name, value] of Object.entries({ openMs, lateMs, continueAfterEvents }))
     if (!(value >= 0)) throw new RangeError(`${name} must be a number from 0; it is ${String(value)}.`)
+  return { call, openMs, lateMs, continueAfterEvents }
+}
 
-  return async function run(begin: Begin): Promise<Ended> {
-    const definition = definitionOf(known, begin)
-    const root = CancellationScope.current()
-    // Temporal's own cancel asks the saga to undo itself: it must not take timers and activities from it.
-    return CancellationScope.nonCancellable(async () => {
-      const saga = new WorkflowSaga(definition, begin, { openMs, lateMs, continueAfterEvents })
-      root.cancelRequested.catch(() => saga.cancel('temporal', 'cancelled in Temporal'))
-      saga.begin()
-      await condition(() => saga.isOver || saga.continues)
-      if (!saga.isOver) return makeContinueAsNewFunc<typeof run>()({ ...begin, carried: saga.carried })
-      return endOf(definition, saga.state, root.consideredCancelled)
+type End = { readonly kind: 'ended'; readonly ended: Ended } | { readonly kind: 'continues'; readonly begin: Begin }
+
+/** Until the saga has ended, or this run is long enough. */
+function runSaga(
+  definition: SagaDefinition,
+  begin: Begin,
+  options: ConstructorParameters<typeof WorkflowSaga>[2],
+): Promise<End> {
+  const root = CancellationScope.current()
+  // Temporal's own cancel asks the saga to undo itself: it must not take timers and activities from it.
+  return CancellationScope.nonCancellable(async () => {
+    const saga = new WorkflowSaga(definition, begin, options)
+    root.cancelRequested.catch(() => saga.cancel('temporal', 'cancelled in Temporal'))
+    saga.begin()
+    await condition(() => saga.isOver || saga.continues)
+    if (!saga.isOver) return { kind: 'continues', begin: { ...begin, carried: saga.carried } }
+    return { kind: 'ended', ended: endOf(definition, saga.state, root.consideredCancelled) }
+  })
+}
+
+const isContinued = (argument: unknown): argument is Begin =>
+  typeof argument === 'object' && argument !== null && 'carried' in argument && 'structure' in argument
+
+/** The newest version; replayed, the one that was the newest then. */
+function newestOf(known: readonly SagaDefinition[]): SagaDefinition {
+  const [oldest, ...newer] = [...known].sort((one, other) => one.version - other.version)
+  if (oldest === undefined) throw new Error('a workflow needs a definition')
+  const later = newer.reverse().find((each) => patched(patchOf(each)))
+  if (later !== undefined) return later
+  if (oldest.version > 1) deprecatePatch(patchOf(oldest))
+  return oldest
+}
+
+const patchOf = ({ name, version }: SagaDefinition): string => `${name} version ${version}`
+
+function beginOf(definition: SagaDefinition, given: unknown): Begin {
+  const { workflowId, firstExecutionRunId, typedSearchAttributes } = workflowInfo()
+  const input = readInput(definition, given)
+  if (!input.ok)
+    throw ApplicationFailure.create({
+      type: 'invalid_input',
+      nonRetryable: true,
+      message: `The workflow's arguments do not fit ${definition.name}: ${input.why}`,
     })
+  const id = `${workflowId}/${firstExecutionRunId}`
+  const seed = seedOf(id)
+  const { state } = transition(definition, null, { type: 'start', id, input: input.value, seed }, 0)
+  return {
+    id,
+    definition: definition.name,
+    version: definition.version,
+    structure: definition.structureKey,
+    seed,
+    input: input.value,
+    indexed: typedSearchAttributes.getAll().some(({ key }) => key.name === attributes.definition),
+    businessKey: state === null ? null : businessKeyOf(definition, state),
   }
 }
 
@@ -77,8 +173,8 @@ function definitionOf(known: readonly SagaDefinition[], { id, definition, versio
 
 /** A saga that failed is a failed workflow in Temporal's list, and one that was cancelled there is a cancelled one. */
 function endOf(definition: SagaDefinition, state: SagaState, cancelledThere: boolean): Ended {
-  const { status, error, leftBehind } = state
-  const ended: Ended = { status, replies: repliesIn(state), error, leftBehind }
+  const { status, input, error, leftBehind } = state
+  const ended: Ended = { status, input, replies: repliesIn(state), error, leftBehind }
   if (status === 'FAILED' || status === 'COMPENSATED')
     throw ApplicationFailure.create({
       type: status,
