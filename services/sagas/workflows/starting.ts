@@ -1,0 +1,92 @@
+/**
+ * Starts workflows as the originals' triggers do: one for an order, under an id that follows from it, with the request as it came as
+ * its only argument.
+ */
+import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client'
+import type { SagaDefinition } from 'ordersaga/definition'
+import { SagaIndex } from 'ordersaga/temporal/host'
+
+export interface WorkflowNames {
+  readonly workflowType: string
+  readonly taskQueue: string
+  /** The id of the workflow of an order. */
+  readonly idOf: (orderId: string) => string
+  /** Whether a workflow that has ended well may be followed by another for its order. */
+  readonly again: boolean
+}
+
+/** What stands under the id now. */
+export interface Standing {
+  readonly workflowId: string
+  /** `RUNNING`, `COMPLETED`, `FAILED`, … */
+  readonly status: string
+  /** Whom it was started for; null where whoever started it did not say. */
+  readonly runnerId: string | null
+  readonly startedAt: Date
+}
+
+export interface Starter {
+  /** Null where it was started now, else what was there already. @throws Error where Temporal cannot, or its answer is lost */
+  start(request: WorkflowRequest): Promise<{ readonly workflowId: string; readonly standing: Standing | null }>
+  /** Null where there is none. */
+  standing(orderId: string): Promise<Standing | null>
+}
+
+export interface WorkflowRequest {
+  readonly orderId: string
+  readonly runnerId: string
+  /** What the workflow gets. */
+  readonly argument: object
+}
+
+/** How long Temporal's server may take, in milliseconds. */
+const patienceMs = 5_000
+
+const runnerMemo = 'runner_id'
+
+export function starter(client: Client, names: WorkflowNames, definition: SagaDefinition): Starter {
+  const index = new SagaIndex(client, patienceMs)
+  const inTime = <T>(work: () => Promise<T>): Promise<T> => client.withDeadline(Date.now() + patienceMs, work)
+
+  async function standing(orderId: string): Promise<Standing | null> {
+    const workflowId = names.idOf(orderId)
+    try {
+      const { status, memo, startTime } = await inTime(() => client.workflow.getHandle(workflowId).describe())
+      const runner: unknown = memo?.[runnerMemo]
+      return {
+        workflowId,
+        status: status.name,
+        runnerId: typeof runner === 'string' ? runner : null,
+        startedAt: startTime,
+      }
+    } catch (error) {
+      if (error instanceof Error && error.name === 'WorkflowNotFoundError') return null
+      throw error
+    }
+  }
+
+  return {
+    standing,
+    async start({ orderId, runnerId, argument }) {
+      const workflowId = names.idOf(orderId)
+      const searchable = await index.attributesOf(definition, orderId)
+      try {
+        await inTime(() =>
+          client.workflow.start(names.workflowType, {
+            workflowId,
+            taskQueue: names.taskQueue,
+            args: [argument],
+            memo: { [runnerMemo]: runnerId },
+            workflowIdReusePolicy: names.again ? 'ALLOW_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY',
+            workflowIdConflictPolicy: 'FAIL',
+            ...(searchable === null ? {} : { typedSearchAttributes: searchable }),
+          }),
+        )
+        return { workflowId, standing: null }
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
+        return { workflowId, standing: await standing(orderId) }
+      }
+    },
+  }
+}
