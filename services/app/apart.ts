@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { urlAt } from '../shared/http/listen.ts'
-import { ConfigError, type Config } from './config.ts'
+import { ConfigError, taking, type Config } from './config.ts'
 import { byName, peers, services, type ServiceName } from './registry.ts'
 import { databaseOf, type System } from './system.ts'
 
@@ -60,7 +60,8 @@ export function startApart(
   program: readonly string[],
   tell: (line: string) => void,
 ): Apart {
-  const unknown = services.filter(({ name }) => config.ports[name] === 0)
+  const chosen = taking(config)
+  const unknown = chosen.filter(({ name }) => config.ports[name] === 0)
   if (unknown.length > 0)
     throw new ConfigError(
       `${unknown.map(({ port }) => port.variable).join(', ')}: apart, services find each other by their ports; choose one above 0.`,
@@ -74,7 +75,7 @@ export function startApart(
   failed.catch(() => undefined) // it is one of several ways to learn of it
 
   const startAll = async (): Promise<void> => {
-    for (const { name } of services) {
+    for (const { name } of chosen) {
       if (isClosing) await never
       const process = launch(name, program, variables[name], tell)
       running.push(process)
@@ -86,7 +87,7 @@ export function startApart(
   }
 
   return {
-    services: services.map(({ name }) => ({ name, url: urls[name] })),
+    services: chosen.map(({ name }) => ({ name, url: urls[name] })),
     url: (name) => urls[name],
     ready: startAll(),
     failed,
@@ -111,9 +112,7 @@ function variablesFor(
     LOG_LEVEL: 'warn',
     ...found,
     ...said,
-    ...(server === undefined || service.keeps === 'nothing'
-      ? {}
-      : { DATABASE_URL: databaseOf(server, service.database) }),
+    ...(server !== undefined && 'database' in service ? { DATABASE_URL: databaseOf(server, service.database) } : {}),
   }))
 }
 

@@ -1,12 +1,13 @@
 /** What the environment may set, checked whole at the start. The environment itself is read in `main.ts` alone. */
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
-import { byName, peers, services, type PeerName, type ServiceName } from './registry.ts'
+import { byName, peers, services, withoutTemporal, type PeerName, type Service, type ServiceName } from './registry.ts'
 import {
   brokers,
   count,
   databaseNumber,
   days,
+  endpoint,
   flag,
   hostNames,
   httpUrl,
@@ -59,6 +60,9 @@ const shared = {
   REDIS_DB: databaseNumber,
   REDIS_USER: secret,
   REDIS_PASSWORD: secret,
+  /** Temporal's frontend: all processes together then run the sagas on Temporal, too. Started alone, theirs look at localhost:7233. */
+  TEMPORAL_GRPC_ENDPOINT: endpoint.optional(),
+  TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   /** Starts also on a Redis whose settings may lose sagas that were acknowledged. */
   REDIS_ACCEPT_LOSS: flag(false),
 }
@@ -103,6 +107,12 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     urls: byName(peers, ({ url }) => values[url] as string),
   }
 }
+
+/** The services that run where all do. */
+export const taking = ({
+  TEMPORAL_GRPC_ENDPOINT,
+}: Pick<Config, 'TEMPORAL_GRPC_ENDPOINT'>): readonly Service<ServiceName>[] =>
+  TEMPORAL_GRPC_ENDPOINT === undefined ? withoutTemporal : services
 
 /** A server's URL, with its user where there is one. */
 export function serverUrl(

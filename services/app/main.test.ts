@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { startChild } from '../../tests/kit/child.ts'
 import { newFolder } from '../shared/testing/ask.ts'
-import { peers, services } from './registry.ts'
+import { keepers, services } from './registry.ts'
 
 const ports = Object.fromEntries(services.map(({ port }) => [port.variable, '0']))
 
@@ -25,7 +25,7 @@ test('its data is for its owner alone, and whole in one file each after a clean 
     },
   )
   await expect.poll(() => isUp, { timeout: 60_000 }).toBe(true)
-  const files = peers.map(({ database }) => `${database.replace(/_db$/, '').replaceAll('_', '-')}.db`)
+  const files = keepers.map(({ database }) => `${database.replace(/_db$/, '').replaceAll('_', '-')}.db`)
   const running = modes(folder)
   expect(Object.keys(running)).toEqual(expect.arrayContaining([...files, 'order.db-wal']))
   expect(running).toEqual({ ...Object.fromEntries(Object.keys(running).map((name) => [name, '600'])), '.': '700' })

@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
 import { readConfig } from './config.ts'
-import { orchestrators, peers, services } from './registry.ts'
+import { keepers, orchestrators, peers, services } from './registry.ts'
 
 test('no two services share a name, a port, a variable or a database', () => {
   const own = [
     ...services.flatMap(({ name, port, variables }) => [name, port.usual, port.variable, ...Object.keys(variables)]),
-    ...peers.flatMap(({ url, database }) => [url, database]),
+    ...peers.map(({ url }) => url),
+    ...keepers.map(({ database }) => database),
   ]
   expect(new Set(own).size).toBe(own.length)
 })

@@ -18,7 +18,8 @@ import { completeOrderChannels } from '../shared/complete-order.ts'
 import type { OpenService, ServerOptions, ServiceOptions } from '../shared/service.ts'
 import { openTimerService } from '../timer/service.ts'
 import { openUserService } from '../user/service.ts'
-import { minutes, optionalFlag, secret } from './variables.ts'
+import type { TemporalTarget } from '../sagas/workflows/temporal.ts'
+import { minutes, optionalFlag, optionalHttpUrl, secret } from './variables.ts'
 
 /** What whoever keeps something is opened with, besides where that is kept. */
 interface Opening extends Omit<ServiceOptions, 'database'> {
@@ -32,6 +33,8 @@ interface Openings {
   readonly rows: Opening & Pick<ServiceOptions, 'database'>
   /** The sagas that it orchestrates, which may also be in Redis. Their store is open already. */
   readonly sagas: Opening & { readonly store: Store; readonly streams: { readonly perClient: number } }
+  /** Workflows, which Temporal's server keeps. */
+  readonly workflows: ServerOptions & Pick<Opening, 'addressOf'> & { readonly temporal: TemporalTarget }
   /** Nothing: it passes requests on to the others. */
   readonly nothing: ServerOptions & { readonly upstreams: readonly Upstream[] }
 }
@@ -59,11 +62,16 @@ interface Found {
   readonly url: string
   /** Where it stands behind the front door. */
   readonly behind: readonly Place[]
+}
+
+/** Of one with a database of its own. */
+interface Stored {
   /** Where its data is: a database of this name on PostgreSQL, else a file. */
   readonly database: string
 }
 
 type More<Keeps extends Kept> = (Keeps extends 'nothing' ? unknown : Found) &
+  (Keeps extends 'rows' | 'sagas' ? Stored : unknown) &
   (Keeps extends 'sagas' ? Orchestrating : unknown)
 
 /** Of an orchestrator. */
@@ -82,8 +90,10 @@ type Opened<Name extends string, Keeps extends Kept> = Described<Name, Keeps> &
 
 /** One that keeps sagas. */
 export type Orchestrator = Opened<string, 'sagas'>
+/** One that keeps something in a database of its own. */
+export type Keeper<Name extends string = string> = Opened<Name, 'rows'> | Opened<Name, 'sagas'>
 /** One that keeps something. */
-export type Peer<Name extends string = string> = Opened<Name, 'rows'> | Opened<Name, 'sagas'>
+export type Peer<Name extends string = string> = Keeper<Name> | Opened<Name, 'workflows'>
 export type Service<Name extends string = string> = Peer<Name> | Opened<Name, 'nothing'>
 
 /** Opens with its own variables as their schemas give them. */
@@ -124,6 +134,9 @@ const asOrchestratorOf = (participants: readonly string[]) => ({
   reads: participants.map(eventChannel),
   publishes: participants.map(commandChannel),
 })
+
+/** The processes of a saga on Temporal: what starts its workflows, and what runs them. */
+const onTemporal = { keeps: 'workflows' as const, reads: [], publishes: [] }
 
 const ordersOf = ({ addressOf }: Pick<Opening, 'addressOf'>) => orderReader(() => addressOf('order'))
 
@@ -206,6 +219,67 @@ export const services = [
     open: (opening) => openCompleteOrderService({ ...opening, orders: ordersOf(opening) }),
   }),
   service({
+    name: 'accept-order-worker',
+    title: 'Accept Order worker',
+    does: 'runs Accept Order workflows on Temporal',
+    port: { variable: 'ACCEPT_ORDER_WORKER_PORT', usual: 3112 },
+    url: 'ACCEPT_ORDER_WORKER_URL',
+    ...onTemporal,
+    behind: [],
+    /** Another timer service's whole address, such as `http://timers/StopTimer`. */
+    variables: { TIMER_SERVICE_URL: optionalHttpUrl },
+    async open(opening, own) {
+      const { openAcceptOrderWorker } = await import('../sagas/accept-order-workflow/worker.ts')
+      const { addressOf } = opening
+      const [order, timer] = [() => addressOf('order'), () => addressOf('timer')]
+      return openAcceptOrderWorker({ ...opening, order, timer, stopTimer: own.TIMER_SERVICE_URL })
+    },
+  }),
+  service({
+    name: 'accept-order-trigger',
+    title: 'Accept Order trigger',
+    does: 'starts Accept Order workflows on Temporal',
+    port: { variable: 'ACCEPT_ORDER_TRIGGER_PORT', usual: 3102 },
+    url: 'ACCEPT_ORDER_TRIGGER_URL',
+    ...onTemporal,
+    ...behind('accept-order'),
+    variables: {},
+    async open(opening) {
+      const { openAcceptOrderTrigger } = await import('../sagas/accept-order-workflow/trigger.ts')
+      return openAcceptOrderTrigger({ ...opening, orders: ordersOf(opening) })
+    },
+  }),
+  service({
+    name: 'complete-order-worker',
+    title: 'Complete Order worker',
+    does: 'runs Complete Order workflows on Temporal',
+    port: { variable: 'COMPLETE_ORDER_WORKER_PORT', usual: 3113 },
+    url: 'COMPLETE_ORDER_WORKER_URL',
+    ...onTemporal,
+    behind: [],
+    variables: {},
+    async open(opening) {
+      const { openCompleteOrderWorker } = await import('../sagas/complete-order-workflow/worker.ts')
+      const { addressOf } = opening
+      const [order, user, payment] = [() => addressOf('order'), () => addressOf('user'), () => addressOf('payment')]
+      return openCompleteOrderWorker({ ...opening, order, user, payment })
+    },
+  }),
+  service({
+    name: 'complete-order-trigger',
+    title: 'Complete Order trigger',
+    does: 'starts Complete Order workflows on Temporal',
+    port: { variable: 'COMPLETE_ORDER_TRIGGER_PORT', usual: 3103 },
+    url: 'COMPLETE_ORDER_TRIGGER_URL',
+    ...onTemporal,
+    ...behind('complete-order-trigger'),
+    variables: {},
+    async open(opening) {
+      const { openCompleteOrderTrigger } = await import('../sagas/complete-order-workflow/trigger.ts')
+      return openCompleteOrderTrigger({ ...opening, orders: ordersOf(opening) })
+    },
+  }),
+  service({
     name: 'gateway',
     title: 'Front door',
     does: 'one origin for all of them: passes requests on, tells the health of each',
@@ -224,8 +298,16 @@ export const serviceNames: readonly ServiceName[] = services.map(({ name }) => n
 
 export const isServiceName = (name: string): name is ServiceName => (serviceNames as readonly string[]).includes(name)
 
+/** Those whose workflows Temporal keeps: they take part where there is a Temporal. (Alone, each may be started.) */
+export const withoutTemporal = services.filter((service) => service.keeps !== 'workflows')
+
 /** Those that keep something: others send to them, and they stand behind the front door. */
 export const peers = services.filter((service) => service.keeps !== 'nothing')
+
+export const isPeer = (service: Service<ServiceName>): service is Peer<PeerName> => service.keeps !== 'nothing'
+
+/** Those with a database of their own. */
+export const keepers = peers.filter((service) => service.keeps !== 'workflows')
 
 /** Those that keep sagas. */
 export const orchestrators = services.filter((service) => service.keeps === 'sagas')

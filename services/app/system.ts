@@ -12,14 +12,13 @@ import type { Upstream } from '../gateway/upstream.ts'
 import type { DatabaseTarget } from '../shared/database/database.ts'
 import { logProblems } from '../shared/log/problems.ts'
 import type { OpenService } from '../shared/service.ts'
-import { serverUrl, type Config } from './config.ts'
+import { serverUrl, taking, type Config } from './config.ts'
 import {
+  isPeer,
   isPeerName,
-  peers,
   serviceNamed,
-  services,
+  type Keeper,
   type Orchestrator,
-  type Peer,
   type Service,
   type ServiceName,
 } from './registry.ts'
@@ -39,7 +38,7 @@ export interface System {
  */
 export function startAll(config: Config, log: Logger): Promise<System> {
   // The server is named; each service has a database of its own there.
-  return start('all', services, config, log, ({ database }, url) => databaseOf(url, database))
+  return start('all', taking(config), config, log, ({ database }, url) => databaseOf(url, database))
 }
 
 /** Starts one service; its DATABASE_URL names its own database. */
@@ -47,7 +46,7 @@ export function startOne(name: ServiceName, config: Config, log: Logger): Promis
   return start(name, [serviceNamed(name)], config, log, (_service, url) => url)
 }
 
-type UrlOf = (service: Peer, url: string) => string
+type UrlOf = (service: Keeper, url: string) => string
 
 async function start(
   name: ServiceName | 'all',
@@ -92,6 +91,8 @@ async function start(
           { ...work, store: storeOf(service.name), streams: { perClient: config.STREAMS_PER_CLIENT } },
           config,
         )
+      case 'workflows':
+        return service.open({ ...server, addressOf, temporal: temporalOf(config) }, config)
       case 'nothing':
         return service.open({ ...server, upstreams: upstreams() }, config)
     }
@@ -102,7 +103,9 @@ async function start(
     return store
   }
   const upstreams = (): readonly Upstream[] =>
-    peers.map(({ name, title, does, behind }) => ({ name, title, does, behind, url: addressOf(name) }))
+    taking(config)
+      .filter(isPeer)
+      .map(({ name, title, does, behind }) => ({ name, title, does, behind, url: addressOf(name) }))
   try {
     // The saga stores first: their lock keeps a second process out before anything is touched.
     for (const service of chosen)
@@ -126,7 +129,12 @@ async function start(
   }
 }
 
-function targetOf(service: Peer, config: Config, urlOf: UrlOf): DatabaseTarget {
+const temporalOf = ({ TEMPORAL_GRPC_ENDPOINT: address = 'localhost:7233', TEMPORAL_NAMESPACE: namespace }: Config) => ({
+  address,
+  namespace,
+})
+
+function targetOf(service: Keeper, config: Config, urlOf: UrlOf): DatabaseTarget {
   if (config.DATABASE_URL !== undefined) return { kind: 'postgres', url: urlOf(service, config.DATABASE_URL) }
   return { kind: 'sqlite', file: join(config.ORDERSAGA_DIR, fileOf(service.database)) }
 }

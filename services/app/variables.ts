@@ -16,6 +16,11 @@ export const serverHost = z
   .string()
   .refine(isHost, 'must be a host name or an IP address alone; the port and the user have variables of their own')
 
+/** Of a server's port that speaks gRPC. */
+export const endpoint = z
+  .string()
+  .refine((text) => isBroker(text), 'must be host:port, such as localhost:7233, without a scheme')
+
 const isBroker = (text: string): boolean => {
   const [, host, number] = /^(.+):(\d{1,5})$/.exec(text) ?? []
   // Kafka's client parts the two at the first colon, so an IPv6 address would be none.
@@ -46,8 +51,9 @@ export const webOrigins = z
   .pipe(z.array(z.string().refine(isOrigin, originsError)).readonly())
   .default([])
 
-export const httpUrl = (value: string): z.ZodType<string> =>
-  z.url({ protocol: /^https?$/, error: 'must be an http URL' }).default(value)
+const anyHttpUrl = z.url({ protocol: /^https?$/, error: 'must be an http URL' })
+export const httpUrl = (value: string): z.ZodType<string> => anyHttpUrl.default(value)
+export const optionalHttpUrl = anyHttpUrl.optional()
 
 const trueOrFalse = z.stringbool('must be true or false')
 export const flag = (value: boolean): z.ZodType<boolean> => trueOrFalse.default(value)

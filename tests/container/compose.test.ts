@@ -112,7 +112,7 @@ test('every service has a database of its own on PostgreSQL, which the orchestra
   const { environment } = server('postgres')
   const where = `postgresql://postgres:${environment?.['POSTGRES_PASSWORD']}@postgres:${insideOf(server('postgres'))}`
   expect(ours.map(([, service]) => service.environment?.['DATABASE_URL'])).toEqual(
-    entries.map((entry) => (entry.keeps === 'nothing' ? undefined : `${where}/${entry.database}`)),
+    entries.map((entry) => ('database' in entry ? `${where}/${entry.database}` : undefined)),
   )
 })
 

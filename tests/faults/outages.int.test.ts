@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { orchestrators, peers, type PeerName } from '../../services/app/registry.ts'
+import { orchestrators, keepers, type PeerName } from '../../services/app/registry.ts'
 import { deliveriesOf } from '../../services/sagas/complete-order/delivery.testkit.ts'
 import { openHost, type Host } from '../kit/hosts.ts'
 import { layOut, startSystem, type System } from '../kit/system.ts'
@@ -91,7 +91,7 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
     values: unknown[] = [],
   ): Promise<readonly Row[]> {
     const url = new URL(server('postgresql').url)
-    url.pathname = `/${peers.find(({ name }) => name === orchestrator)?.database ?? ''}`
+    url.pathname = `/${keepers.find(({ name }) => name === orchestrator)?.database ?? ''}`
     const client = new pg.Client({ connectionString: url.href })
     client.on('error', () => undefined)
     await client.connect()

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { peers, serviceNamed, type PeerName } from '../../services/app/registry.ts'
+import { keepers, serviceNamed, type PeerName } from '../../services/app/registry.ts'
 import { startPrivatePart, type PartName, type PrivatePart } from './private-part.ts'
 import type { Place } from './tables.ts'
 import type { Setting } from './system.ts'
@@ -66,6 +66,6 @@ function variablesOn(folder: string, parts: Host['parts']): (service: PeerName) 
 
 function databaseUrl(server: string, service: PeerName): string {
   const url = new URL(server)
-  url.pathname = `/${peers.find(({ name }) => name === service)?.database ?? ''}`
+  url.pathname = `/${keepers.find(({ name }) => name === service)?.database ?? ''}`
   return url.href
 }

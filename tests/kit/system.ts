@@ -3,7 +3,14 @@
  * environment alone. A test asks them over HTTP, kills them and starts them again.
  */
 import { fileURLToPath } from 'node:url'
-import { byName, peers, services, type PeerName, type ServiceName } from '../../services/app/registry.ts'
+import {
+  byName,
+  isPeerName,
+  services,
+  withoutTemporal,
+  type PeerName,
+  type ServiceName,
+} from '../../services/app/registry.ts'
 import { startChild, type Child } from './child.ts'
 import { isFree } from './free-port.ts'
 import { until } from './until.ts'
@@ -66,7 +73,7 @@ export async function startSystem(setting: Setting): Promise<System> {
 
 /** The system with its ports chosen and nothing running yet. */
 export async function layOut({ apart, variables, orchestrators = 1 }: Setting): Promise<System> {
-  const seats = services.flatMap((service) =>
+  const seats = withoutTemporal.flatMap((service) =>
     Array.from({ length: apart && service.keeps === 'sagas' ? orchestrators : 1 }, (_none, index) => ({
       service,
       process: index === 0 ? service.name : `${service.name}-${index + 1}`,
@@ -82,8 +89,8 @@ export async function layOut({ apart, variables, orchestrators = 1 }: Setting): 
   })
   const shared: Variables = Object.assign(
     { LOG_LEVEL: 'warn' },
-    ...peers.map(({ name, url }) => ({ [url]: first(urls[name]) })),
-    ...services.map((service) => portAt(service, first(urls[service.name]))),
+    ...places.map(({ service }) => ('url' in service ? { [service.url]: first(urls[service.name]) } : {})),
+    ...withoutTemporal.map((service) => portAt(service, first(urls[service.name]))),
   ) as Variables
   const processes = new Map<string, Process>()
   if (apart) {
@@ -94,7 +101,10 @@ export async function layOut({ apart, variables, orchestrators = 1 }: Setting): 
       }
   } else {
     // What one of them is told, all are.
-    const told = Object.assign({}, ...peers.map(({ name }) => variables(name))) as Variables
+    const told = Object.assign(
+      {},
+      ...seats.flatMap(({ service: { name } }) => (isPeerName(name) ? [variables(name)] : [])),
+    ) as Variables
     processes.set('all', alone('all', { ...shared, ...told }, Object.values(urls).flat()))
   }
   return running(processes, urls)
