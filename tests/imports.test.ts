@@ -55,8 +55,13 @@ const table: readonly [folder: RegExp, imports: (group: readonly string[]) => st
   [/^services\/shared\//, () => `${anyPackage}|services/shared/.+`],
   [/^services\/sagas\/orchestrator\//, () => `${anyPackage}|services/(shared|sagas/orchestrator)/.+`],
   [
+    /^services\/sagas\/workflows\//,
+    () => `${anyPackage}|services/(shared|sagas/workflows)/.+|services/order/reader.ts`,
+  ],
+  [
     /^services\/(sagas\/[^/]+)\//,
-    ([, own]) => `${anyPackage}|services/(${own}|shared|sagas/orchestrator)/.+|services/[^/]+/(messages|reader).ts`,
+    ([, own]) =>
+      `${anyPackage}|services/(${own}|shared|sagas/orchestrator|sagas/workflows)/.+|services/[^/]+/(messages|reader).ts`,
   ],
   [
     /^services\/([^/]+)\//,

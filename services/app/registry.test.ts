@@ -43,6 +43,10 @@ test('a service listens and is found where its entry says, unless told otherwise
     payment: 3003,
     timer: 3005,
     'complete-order': 3104,
+    'accept-order-worker': 3112,
+    'accept-order-trigger': 3102,
+    'complete-order-worker': 3113,
+    'complete-order-trigger': 3103,
     'create-order': 3101,
     gateway: 3000,
   })

@@ -225,7 +225,7 @@ export const services = [
     port: { variable: 'ACCEPT_ORDER_WORKER_PORT', usual: 3112 },
     url: 'ACCEPT_ORDER_WORKER_URL',
     ...onTemporal,
-    behind: [],
+    ...behind('accept-order-worker'),
     /** Another timer service's whole address, such as `http://timers/StopTimer`. */
     variables: { TIMER_SERVICE_URL: optionalHttpUrl },
     async open(opening, own) {
@@ -242,7 +242,7 @@ export const services = [
     port: { variable: 'ACCEPT_ORDER_TRIGGER_PORT', usual: 3102 },
     url: 'ACCEPT_ORDER_TRIGGER_URL',
     ...onTemporal,
-    ...behind('accept-order'),
+    ...behind('accept-order-trigger'),
     variables: {},
     async open(opening) {
       const { openAcceptOrderTrigger } = await import('../sagas/accept-order-workflow/trigger.ts')
@@ -256,7 +256,7 @@ export const services = [
     port: { variable: 'COMPLETE_ORDER_WORKER_PORT', usual: 3113 },
     url: 'COMPLETE_ORDER_WORKER_URL',
     ...onTemporal,
-    behind: [],
+    ...behind('complete-order-worker'),
     variables: {},
     async open(opening) {
       const { openCompleteOrderWorker } = await import('../sagas/complete-order-workflow/worker.ts')

@@ -30,7 +30,7 @@ interface Compose {
 }
 
 const read = (path: string): string => readFileSync(join(import.meta.dirname, '../..', path), 'utf8')
-const compose = parse(read('compose.yaml'), { merge: true }) as Compose
+const compose = parse(read('compose.yaml'), { merge: true, maxAliasCount: -1 }) as Compose
 const services = Object.entries(compose.services)
 const ours = services.filter(([, { image }]) => image === 'ordersaga')
 const servers = services.filter(([, { image }]) => image !== 'ordersaga')
@@ -129,7 +129,7 @@ test('Kafka tells containers and programs of this machine where each of them rea
   expect(listeners).toEqual({ INTERNAL: 'kafka:9092', EXTERNAL: `127.0.0.1:${outsideOf(server('kafka'))}` })
   expect(insideOf(server('kafka'))).toBe(outsideOf(server('kafka')))
   expect(ours.map(([, { environment }]) => environment?.['KAFKA_BOOTSTRAP_SERVERS'])).toEqual(
-    entries.map(({ keeps }) => (keeps === 'nothing' ? undefined : listeners['INTERNAL'])),
+    entries.map(({ reads }) => (reads.length === 0 ? undefined : listeners['INTERNAL'])),
   )
 })
 
@@ -138,7 +138,7 @@ test('whoever is waited for until it is healthy has a check', () => {
   for (const [name, { condition }] of awaited)
     expect(condition).toBe(server(name).healthcheck === undefined ? 'service_started' : 'service_healthy')
   const obeying = registered.filter(({ keeps }) => keeps === 'rows').map(({ name }) => name)
-  expect(new Set(awaited.map(([name]) => name))).toEqual(new Set(['postgres', 'kafka', ...obeying]))
+  expect(new Set(awaited.map(([name]) => name))).toEqual(new Set(['postgres', 'kafka', 'temporal', ...obeying]))
 })
 
 test('every server keeps its data in a volume of its own', () => {

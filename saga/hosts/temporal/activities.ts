@@ -54,7 +54,7 @@ export const obey = <Payload, Data, Received, Given>(
     const payload = check(contract.payload, command.payload)
     if (!payload.ok) throw new Error(`the payload of ${type} does not fit its contract: ${payload.why}`)
     const obeyed = await work(payload.value, command, signal)
-    return obeyed === null ? null : toldBy(contract as CommandContract, obeyed)
+    return obeyed === null ? null : toldBy(contract, obeyed)
   },
 })
 

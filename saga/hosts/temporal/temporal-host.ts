@@ -82,7 +82,7 @@ class TemporalHost implements Host {
     this.#report = problemReporter(options.onProblem)
     this.#chance = options.chance ?? systemChance
     this.#answerMs = answerMs
-    this.#index = new SagaIndex(client as Client, answerMs)
+    this.#index = new SagaIndex(client, answerMs)
   }
 
   async start<Input, Replies>(

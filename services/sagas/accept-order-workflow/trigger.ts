@@ -1,4 +1,5 @@
 /** The trigger of Accept Order on Temporal, on 3102 (docs/wire-contract.md 6.4). */
+import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { OpenService } from '../../shared/service.ts'
 import { checkRunner } from '../workflows/checking.ts'
@@ -16,7 +17,7 @@ export const openAcceptOrderTrigger = (options: TriggerServiceOptions): Promise<
     summary: 'A runner accepts an order',
     names: acceptOrderNames,
     definition: acceptOrderWorkflowSaga(),
-    body: AcceptanceRequest,
+    body: AcceptanceRequest.meta({ example: { order_id: exampleIds.order, runner_id: exampleIds.runner } }),
     read: ({ order_id, runner_id }) => ({ orderId: order_id, runnerId: runner_id }),
     check: (orders, orderId, runnerId) =>
       checkRunner(orders, orderId, (found) => {

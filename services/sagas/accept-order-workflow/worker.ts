@@ -13,7 +13,7 @@ export function openAcceptOrderWorker({ only, ...options }: AcceptOrderWorkerOpt
     description: 'Runs Accept Order workflows, and calls the services that they ask for.',
     portVariable: 'ACCEPT_ORDER_WORKER_PORT',
     taskQueue: acceptOrderNames.taskQueue,
-    workflows: new URL('./workflows.ts', import.meta.url),
+    beside: import.meta.url,
     activities: acceptOrderActivities(options),
     ...(only === undefined ? {} : { only }),
   })

@@ -1,4 +1,5 @@
 /** The trigger of Complete Order on Temporal, on 3103 (docs/wire-contract.md 3.1). */
+import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { OpenService } from '../../shared/service.ts'
 import { checkRunner } from '../workflows/checking.ts'
@@ -16,7 +17,7 @@ export const openCompleteOrderTrigger = (options: TriggerServiceOptions): Promis
     summary: 'A runner has delivered an order',
     names: completeOrderNames,
     definition: completeOrderWorkflowSaga(),
-    body: DeliveryRequest,
+    body: DeliveryRequest.meta({ example: { order_id: exampleIds.order, runner_id: exampleIds.runner } }),
     read: (request) => ({ orderId: request.order_id, runnerId: runnerOf(request) }),
     check: (orders, orderId, runnerId) =>
       checkRunner(orders, orderId, (found) => {

@@ -13,7 +13,7 @@ export function openCompleteOrderWorker({ only, ...options }: CompleteOrderWorke
     description: 'Runs Complete Order workflows, and calls the services that they ask for.',
     portVariable: 'COMPLETE_ORDER_WORKER_PORT',
     taskQueue: completeOrderNames.taskQueue,
-    workflows: new URL('./workflows.ts', import.meta.url),
+    beside: import.meta.url,
     activities: completeOrderActivities(options),
     ...(only === undefined ? {} : { only }),
   })

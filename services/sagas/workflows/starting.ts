@@ -2,9 +2,10 @@
  * Starts workflows as the originals' triggers do: one for an order, under an id that follows from it, with the request as it came as
  * its only argument.
  */
-import { WorkflowExecutionAlreadyStartedError, type Client } from '@temporalio/client'
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client'
 import type { SagaDefinition } from 'ordersaga/definition'
 import { SagaIndex } from 'ordersaga/temporal/host'
+import type { TemporalClient } from './temporal.ts'
 
 export interface WorkflowNames {
   readonly workflowType: string
@@ -44,9 +45,9 @@ const patienceMs = 5_000
 
 const runnerMemo = 'runner_id'
 
-export function starter(client: Client, names: WorkflowNames, definition: SagaDefinition): Starter {
+export function starter({ client, ask }: TemporalClient, names: WorkflowNames, definition: SagaDefinition): Starter {
   const index = new SagaIndex(client, patienceMs)
-  const inTime = <T>(work: () => Promise<T>): Promise<T> => client.withDeadline(Date.now() + patienceMs, work)
+  const inTime = <T>(work: () => Promise<T>): Promise<T> => ask(patienceMs, work)
 
   async function standing(orderId: string): Promise<Standing | null> {
     const workflowId = names.idOf(orderId)
@@ -69,7 +70,7 @@ export function starter(client: Client, names: WorkflowNames, definition: SagaDe
     standing,
     async start({ orderId, runnerId, argument }) {
       const workflowId = names.idOf(orderId)
-      const searchable = await index.attributesOf(definition, orderId)
+      const searchable = await inTime(() => index.attributesOf(definition, orderId))
       try {
         await inTime(() =>
           client.workflow.start(names.workflowType, {

@@ -54,15 +54,16 @@ export async function openTrigger<Body extends z.ZodType>(
 ): Promise<OpenService> {
   const { log, host, port, callers, temporal, orders } = options
   const connected = temporalClient(temporal)
-  const workflows = starter(connected.client, about.names, about.definition)
+  const workflows = starter(connected, about.names, about.definition)
   const server = await createHttpServer({
     title: about.title,
     description: about.description,
     version: '1.0.0',
     log,
     errors: errorAlone,
-    // It is alive without Temporal, and says so to each request; `/health` is the original's, which asks nobody.
-    ready: async () => ({ temporal: await answers(() => connected.client.workflowService.getSystemInfo({})) }),
+    ready: async () => ({
+      temporal: await answers(() => connected.ask(lookMs, () => connected.client.workflowService.getSystemInfo({}))),
+    }),
     ...(callers === undefined ? {} : { callers }),
   })
   addRoutes(server, about, workflows, orders)
@@ -78,6 +79,9 @@ export async function openTrigger<Body extends z.ZodType>(
     },
   }
 }
+
+/** Of the health checks, in milliseconds. */
+const lookMs = 1_000
 
 async function answers(ask: () => Promise<unknown>): Promise<boolean> {
   try {

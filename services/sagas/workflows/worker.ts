@@ -3,6 +3,7 @@
  * waited for, and one that went away is come back to; over HTTP it says whether it works now.
  */
 import { setTimeout as pause } from 'node:timers/promises'
+import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   bundleWorkflowCode,
@@ -30,8 +31,8 @@ export interface WorkerDescription {
   readonly description: string
   readonly portVariable: string
   readonly taskQueue: string
-  /** The module that exports the workflows. */
-  readonly workflows: URL
+  /** The address of a module in the folder whose `workflows` module exports them. */
+  readonly beside: string
   readonly activities: object
   /** For tests: activities that are not local are left to others. */
   readonly only?: Pick<WorkerOptions, 'enableNonLocalActivities'>
@@ -61,7 +62,7 @@ export async function openWorker(options: WorkerServiceOptions, about: WorkerDes
   const url = await listen(server, host, port, about.portVariable)
 
   async function work(): Promise<void> {
-    bundle ??= await bundled(about.workflows)
+    bundle ??= await bundled(about.beside)
     const connection = await NativeConnection.connect({ address: temporal.address })
     try {
       worker = await Worker.create({
@@ -116,16 +117,16 @@ export async function openWorker(options: WorkerServiceOptions, about: WorkerDes
 
 const quiet = new DefaultLogger('ERROR')
 
-/** Run from its sources, the library is bundled from its sources, as Node is told by the condition of the same name. */
-const bundled = (workflows: URL): Promise<WorkflowBundleWithSourceMap> =>
-  bundleWorkflowCode({
-    workflowsPath: fileURLToPath(workflows),
+/** Run from its sources, the library is bundled from its sources too; built, it is bundled as built. */
+function bundled(beside: string): Promise<WorkflowBundleWithSourceMap> {
+  const extension = extname(fileURLToPath(beside))
+  const conditionNames = [...(extension === '.ts' ? ['source'] : []), 'import', 'require', 'default']
+  return bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL(`./workflows${extension}`, beside)),
     logger: quiet,
-    webpackConfigHook: (config) => ({
-      ...config,
-      resolve: { ...config.resolve, conditionNames: ['source', 'import', 'require', 'default'] },
-    }),
+    webpackConfigHook: (config) => ({ ...config, resolve: { ...config.resolve, conditionNames } }),
   })
+}
 
 let isLogging = false
 

@@ -8,10 +8,9 @@ import type { Participant } from 'ordersaga/participant'
 import { isUnavailable } from 'ordersaga/transport'
 import { z } from 'zod'
 import { HttpError } from './http-error.ts'
-import { IdempotencyKey } from './idempotency-key.ts'
 
 /** The keys of sagas are longer than those of people. */
-const Key = IdempotencyKey.unwrap().max(1000)
+const Key = z.string().min(1).max(1000)
 
 export const KeyedHeaders = z.object({
   'idempotency-key': Key.optional().meta({ example: 'delivery-42:deliver' }),
@@ -52,7 +51,7 @@ export const keyedCommand = (type: string, { key, undoes }: Keyed, payload: unkn
 export type Said<Data> =
   { readonly done: Data } | { readonly refused: string; readonly details: Readonly<Record<string, unknown>> }
 
-/** @throws Error where its outcome is unknown: the same request, with its key, tells it */
+/** @throws HttpError 503 where its outcome is unknown: the same request, with its key, tells it */
 export async function obeyKeyed<Payload, Data, Received, Given>(
   obey: Participant['obey'],
   contract: CommandContract<Payload, Data, Received, Given>,
@@ -67,10 +66,10 @@ export async function obeyKeyed<Payload, Data, Received, Given>(
   return { refused: contract.rejected?.reason(details) ?? '', details }
 }
 
+/** Its outcome is unknown: the kit has told the log why. */
 function notNow(error: unknown): never {
-  throw isUnavailable(error)
-    ? new HttpError(503, `${error.message}: send the request again, with the same Idempotency-Key`, 2)
-    : error
+  const why = isUnavailable(error) ? error.message : 'this could not be finished now, and may have been begun'
+  throw new HttpError(503, `${why}: send the request again, with the same Idempotency-Key`, 2)
 }
 
 /** One key, one request: what it was used for first is what was answered. @throws HttpError 422 */
