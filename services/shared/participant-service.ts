@@ -118,7 +118,12 @@ export async function openParticipantService<S extends InboxTables>(
     })
     routes(server, (command, channel) => ofRoutes.obey(command, channel))
     if (options.receiver !== undefined) mountMessages(server, options.receiver)
-    const url = await listen(server, options.host, options.port, `${service.participant.toUpperCase()}_PORT`)
+    const url = await listen(
+      server,
+      options.host,
+      options.port,
+      `${service.participant.toUpperCase().replaceAll('-', '_')}_PORT`,
+    )
 
     subscription = await participant({ ...settings, ...logCommands(log, { inbox: known, handlers }) }).attach(transport)
     log.info({ url }, 'ready: commands and requests are taken')
