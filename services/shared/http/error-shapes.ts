@@ -22,6 +22,9 @@ const text = z.string().meta({ description: 'What is wrong, and what to do', exa
 /** `{ "error": … }` */
 export const errorAlone = errorShape(z.object({ error: text }), (_status, error) => ({ error }))
 
+/** `{ "detail": … }` */
+export const errorDetail = errorShape(z.object({ detail: text }), (_status, detail) => ({ detail }))
+
 /** `{ "success": false, "error": … }` */
 export const failureWithError = errorShape(z.object({ success: z.literal(false), error: text }), (_status, error) => ({
   success: false as const,

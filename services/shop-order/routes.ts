@@ -1,0 +1,116 @@
+/** The orders of the Order Orchestration over HTTP (docs/wire-contract.md 6.7): reads, and how far a parcel is. */
+import type { Kysely } from 'kysely'
+import { z } from 'zod'
+import { storableText } from '../shared/database/text.ts'
+import { exampleIds } from '../shared/http/examples.ts'
+import { HttpError } from '../shared/http/http-error.ts'
+import { allowOrigins, knownPages } from '../shared/http/origins.ts'
+import type { HttpServer } from '../shared/http/server.ts'
+import { orderStatuses } from './messages.ts'
+import { findOrder, listOrders, setStatus, type OrderFilter } from './rows.ts'
+import type { ShopOrderTables } from './schema.ts'
+import { exampleUser, exampleVendor, shopOrderJson, ShopOrderView } from './view.ts'
+
+const tags = ['orders']
+const id = storableText.meta({ example: exampleIds.order })
+const Several = z.array(ShopOrderView)
+
+const mostPerPage = 100
+const paging = z.object({
+  before: z.string().max(500).default('').meta({ description: 'The id before which to go on', example: '' }),
+  limit: z.coerce.number().int().min(1).max(mostPerPage).default(mostPerPage).meta({ example: 10 }),
+})
+
+export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>, now: () => number): void {
+  allowOrigins(server, knownPages)
+  const list = async ({ before, limit }: z.infer<typeof paging>, filter: OrderFilter) =>
+    (await listOrders(db, filter, before, limit)).map(shopOrderJson)
+
+  server.get(
+    '/orders',
+    {
+      schema: {
+        operationId: 'list_orders',
+        tags,
+        summary: 'Orders, newest first',
+        querystring: paging,
+        response: { 200: Several },
+      },
+    },
+    ({ query }) => list(query, {}),
+  )
+
+  server.get(
+    '/orders/:id',
+    {
+      config: { refuses: [404] },
+      schema: {
+        operationId: 'get_order',
+        tags,
+        summary: 'One order',
+        params: z.object({ id }),
+        response: { 200: ShopOrderView },
+      },
+    },
+    async ({ params }) => {
+      const order = await findOrder(db, params.id)
+      if (order === undefined) throw noOrder(params.id)
+      return shopOrderJson(order)
+    },
+  )
+
+  server.get(
+    '/orders/user/:email',
+    {
+      schema: {
+        operationId: 'list_orders_of_user',
+        tags,
+        summary: 'Orders of a user, newest first',
+        params: z.object({ email: storableText.meta({ example: exampleUser }) }),
+        querystring: paging,
+        response: { 200: Several },
+      },
+    },
+    ({ params: { email }, query }) => list(query, { userEmail: email }),
+  )
+
+  server.get(
+    '/orders/vendor/:email',
+    {
+      schema: {
+        operationId: 'list_orders_of_vendor',
+        tags,
+        summary: 'Orders from a vendor, newest first',
+        params: z.object({ email: storableText.meta({ example: exampleVendor }) }),
+        querystring: paging,
+        response: { 200: Several },
+      },
+    },
+    ({ params: { email }, query }) => list(query, { vendorEmail: email }),
+  )
+
+  server.put(
+    '/orders/:id/status/:status',
+    {
+      config: { refuses: [404, 409] },
+      schema: {
+        operationId: 'set_order_status',
+        tags,
+        summary: 'Says how far an order is: forward only, and it is cancelled where it was ordered',
+        params: z.object({ id, status: z.enum(orderStatuses).meta({ example: 'Preparing for Shipment' }) }),
+        response: { 200: ShopOrderView },
+      },
+    },
+    async ({ params }) => {
+      const found = await setStatus(db, params.id, params.status, now())
+      if (found === undefined) throw noOrder(params.id)
+      const { order, changed } = found
+      if (changed || (order.status === params.status && params.status !== 'Canceled')) return shopOrderJson(order)
+      const how =
+        params.status === 'Canceled' ? ': cancel it where it was ordered, so that its payment goes back too' : ''
+      throw new HttpError(409, `Order ${params.id} is ${order.status} and does not become ${params.status} here${how}.`)
+    },
+  )
+}
+
+const noOrder = (id: string): HttpError => new HttpError(404, `There is no order ${id}.`)
