@@ -15,7 +15,11 @@ import { orderReader } from '../order/reader.ts'
 import { openCompleteOrderService } from '../sagas/complete-order/service.ts'
 import { openCreateOrderService } from '../sagas/create-order/service.ts'
 import { completeOrderChannels } from '../shared/complete-order.ts'
+import { orderOrchestrationChannels } from '../shared/order-orchestration.ts'
 import type { OpenService, ServerOptions, ServiceOptions } from '../shared/service.ts'
+import { openShopOrderService } from '../shop-order/service.ts'
+import { openShopPaymentService } from '../shop-payment/service.ts'
+import { openStockService } from '../stock/service.ts'
 import { openTimerService } from '../timer/service.ts'
 import { openUserService } from '../user/service.ts'
 import type { TemporalTarget } from '../sagas/workflows/temporal.ts'
@@ -129,6 +133,14 @@ const asParticipantOfBoth = (name: string) => ({
   ...behind(name),
 })
 
+/** One that obeys the Order Orchestration. */
+const asParticipantOfOrchestration = (name: string, commands: string) => ({
+  keeps: 'rows' as const,
+  reads: [commands],
+  publishes: [orderOrchestrationChannels.replies],
+  ...behind(name),
+})
+
 const asOrchestratorOf = (participants: readonly string[]) => ({
   keeps: 'sagas' as const,
   reads: participants.map(eventChannel),
@@ -188,6 +200,39 @@ export const services = [
     ...asParticipant('timer'),
     variables: {},
     open: (opening) => openTimerService(opening),
+  }),
+  service({
+    name: 'stock',
+    title: 'Stock Service',
+    does: 'products, prices, and what is left of them',
+    port: { variable: 'STOCK_PORT', usual: 9292 },
+    url: 'STOCK_SERVICE_URL',
+    database: 'stock_db',
+    ...asParticipantOfOrchestration('stock', orderOrchestrationChannels.stock),
+    variables: {},
+    open: (opening) => openStockService(opening),
+  }),
+  service({
+    name: 'shop-order',
+    title: 'Shop Order Service',
+    does: 'the orders of the Order Orchestration',
+    port: { variable: 'SHOP_ORDER_PORT', usual: 8080 },
+    url: 'SHOP_ORDER_SERVICE_URL',
+    database: 'shop_order_db',
+    ...asParticipantOfOrchestration('shop-order', orderOrchestrationChannels.order),
+    variables: {},
+    open: (opening) => openShopOrderService(opening),
+  }),
+  service({
+    name: 'shop-payment',
+    title: 'Shop Payment Service',
+    does: 'its payments: cards by a sandbox gateway, cash on delivery',
+    port: { variable: 'SHOP_PAYMENT_PORT', usual: 9001 },
+    url: 'SHOP_PAYMENT_SERVICE_URL',
+    database: 'shop_payment_db',
+    ...asParticipantOfOrchestration('shop-payment', orderOrchestrationChannels.payment),
+    variables: {},
+    open: (opening) => openShopPaymentService(opening),
   }),
   service({
     name: 'create-order',

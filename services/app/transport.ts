@@ -10,6 +10,7 @@ import { isPeerName, peers, serviceNamed, serviceNames, type PeerName, type Serv
 import { HttpError } from '../shared/http/http-error.ts'
 import type { MessageReceiver } from '../shared/http/messages.ts'
 import { logProblems } from '../shared/log/problems.ts'
+import { orderOrchestrationChannels } from '../shared/order-orchestration.ts'
 import { secretIn, senderOf, tokenOf } from './service-token.ts'
 
 export interface Connection {
@@ -17,6 +18,11 @@ export interface Connection {
   /** Where messages come by HTTP: what takes them in. */
   readonly receiver?: MessageReceiver
 }
+
+/** Plain queues, as foreign services of the Order Orchestration declare them, so that one may stand where ours does. */
+const foreignQueues: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.values(orderOrchestrationChannels).map((queue) => [queue, queue]),
+)
 
 /** @param name the one service of this process, or `all` */
 export function connect(name: ServiceName | 'all', config: Config, log: Logger): Connection {
@@ -36,6 +42,7 @@ export function connect(name: ServiceName | 'all', config: Config, log: Logger):
       transport: rabbitmqTransport({
         url: rabbitmqUrl(config, config.RABBITMQ_HOST),
         queueType: config.RABBITMQ_QUEUE_TYPE,
+        queues: foreignQueues,
         onProblem,
       }),
     }

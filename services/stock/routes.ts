@@ -17,9 +17,9 @@ export interface StockRoutes {
 
 export function stockRoutes(server: HttpServer, { db, expiry, now }: StockRoutes): void {
   allowOrigins(server, knownPages)
+  holdRoutes(server, { db, expiry, now })
   productRoutes(server, db, now)
   categoryRoutes(server, db, now)
-  holdRoutes(server, { db, expiry, now })
   server.get(
     '/stock/audit',
     {

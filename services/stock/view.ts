@@ -64,6 +64,9 @@ export const holdJson = (
   Products: lines.map(({ productId, quantity }) => ({ ProductId: productId, Quantity: quantity })),
 })
 
+/** Where an answer has no data. */
+export const nothing = z.null().meta({ example: null })
+
 /** `{ "status": "success", "message", "data" }` */
 export const answerOf = <Data extends z.ZodType>(data: Data) =>
   z.object({ status: z.literal('success'), message: z.string().meta({ example: 'Done' }), data })
@@ -75,7 +78,7 @@ export const stockError = errorShape(
   z.object({
     status: z.literal('error'),
     message: z.string().meta({ description: 'What is wrong, and what to do', example: 'There is no such product.' }),
-    data: z.null(),
+    data: nothing,
   }),
   (_status, message) => ({ status: 'error' as const, message, data: null }),
 )

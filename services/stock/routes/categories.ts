@@ -6,7 +6,7 @@ import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
 import { addCategory, findCategory, listCategories, removeCategory, renameCategory } from '../catalogue.ts'
 import type { StockTables } from '../schema.ts'
-import { answer, answerOf, categoryJson, CategoryView, exampleCategory } from '../view.ts'
+import { answer, answerOf, categoryJson, CategoryView, exampleCategory, nothing } from '../view.ts'
 
 const tags = ['categories']
 const config = { refuses: [404] } as const
@@ -70,7 +70,7 @@ export function categoryRoutes(server: HttpServer, db: Kysely<StockTables>, now:
         tags,
         summary: 'Removes a category; its products stay',
         params,
-        response: { 200: answerOf(z.null()) },
+        response: { 200: answerOf(nothing) },
       },
     },
     async ({ params: { id } }) => {

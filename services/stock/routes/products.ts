@@ -19,7 +19,7 @@ import {
 } from '../catalogue.ts'
 import { restock } from '../rows.ts'
 import type { StockTables } from '../schema.ts'
-import { answer, answerOf, exampleCategory, exampleProduct, productJson, ProductView } from '../view.ts'
+import { answer, answerOf, exampleCategory, exampleProduct, nothing, productJson, ProductView } from '../view.ts'
 
 const tags = ['products']
 const config = { refuses: [404] } as const
@@ -227,7 +227,7 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
         tags,
         summary: 'Takes a product off the list',
         params,
-        response: { 200: answerOf(z.null()) },
+        response: { 200: answerOf(nothing) },
       },
     },
     async ({ params: { id } }) => {
