@@ -10,7 +10,7 @@ import { isPeerName, peers, serviceNamed, serviceNames, type PeerName, type Serv
 import { HttpError } from '../shared/http/http-error.ts'
 import type { MessageReceiver } from '../shared/http/messages.ts'
 import { logProblems } from '../shared/log/problems.ts'
-import { orderOrchestrationChannels } from '../shared/order-orchestration.ts'
+import { orderOrchestrationChannels, withoutTransaction } from '../shared/order-orchestration.ts'
 import { secretIn, senderOf, tokenOf } from './service-token.ts'
 
 export interface Connection {
@@ -43,6 +43,7 @@ export function connect(name: ServiceName | 'all', config: Config, log: Logger):
         url: rabbitmqUrl(config, config.RABBITMQ_HOST),
         queueType: config.RABBITMQ_QUEUE_TYPE,
         queues: foreignQueues,
+        uncorrelated: withoutTransaction,
         onProblem,
       }),
     }

@@ -24,6 +24,9 @@ export const orderOrchestrationChannels = {
   replies: 'orchestration_queue',
 } as const
 
+/** What foreign orchestrators send without a transaction. */
+export const withoutTransaction = ['update_order_payment_id', 'update_payment_order_id'] as const
+
 /** Who answers: the service of this project, or a foreign one in its place. */
 export type Answering = 'ours' | 'foreign'
 

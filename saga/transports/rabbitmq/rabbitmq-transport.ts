@@ -34,6 +34,11 @@ export interface RabbitmqTransportOptions {
    * Channels of the same queue are one channel with several names.
    */
   readonly queues?: Readonly<Record<string, string>>
+  /**
+   * Types of commands that foreign services send without a `transaction_id`: each counts as a transaction of its own. Any other
+   * message without one goes to the dead letters.
+   */
+  readonly uncorrelated?: readonly string[]
   /** Goes before the names of exchanges and queues (but not those of `queues`), for systems that share a virtual host. */
   readonly prefix?: string
   /**
@@ -60,6 +65,7 @@ export interface RabbitmqTransportOptions {
 const defaults = {
   queueType: 'quorum' as const,
   queues: {},
+  uncorrelated: [] as readonly string[],
   prefix: '',
   historyBytes: 268_435_456,
   prefetch: 500,
@@ -91,6 +97,7 @@ export function rabbitmqTransport(given: RabbitmqTransportOptions): Transport {
     url: 'any', // checked below: an error must not show it
     queueType: 'queueType',
     queues: 'object',
+    uncorrelated: 'texts',
     prefix: 'text',
     historyBytes: 'bytes',
     prefetch: 'prefetch',

@@ -41,6 +41,7 @@ export interface ReaderOptions {
   readonly link: Link
   readonly publisher: Publisher
   readonly dead: (queue: string) => Target
+  readonly uncorrelated: readonly string[]
   readonly prefetch: number
   /** Tries in this process. */
   readonly retry: RetryPolicy
@@ -311,7 +312,7 @@ export class Reader implements GroupReader {
   }
 
   #handOn(session: Session, held: Held): void {
-    const read = fromDelivery(held.raw, this.#options.clock.now())
+    const read = fromDelivery(held.raw, this.#options.clock.now(), this.#options.uncorrelated)
     if (!read.ok) return this.#deadLetter(session, held, undefined, read.why)
     const message = read.value
     this.#sessions.set(message, session)

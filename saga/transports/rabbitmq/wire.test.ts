@@ -152,6 +152,29 @@ describe('what foreign services write', () => {
     expect(refusal(command)).toBe('it has no transaction_id (a text that is not empty) and no correlation id either')
   })
 
+  test('a command that may name no transaction is one of its own, the same each time, and no other is', () => {
+    const command = { event: 'update_order_payment_id', data: { order_id: 'o', payment_id: 'p' } }
+    const readAs = (body: object, ...types: readonly string[]) => fromDelivery(delivered(body), 0, types)
+    const [first, again] = [readAs(command, command.event), readAs(command, command.event)]
+    expect(first).toMatchObject({
+      ok: true,
+      value: {
+        type: command.event,
+        correlationId: expect.stringMatching(/^content:/) as string,
+        payload: command.data,
+      },
+    })
+    expect(again).toEqual(first)
+    expect(readAs({ ...command, data: { order_id: 'o2' } }, command.event)).not.toMatchObject({
+      value: { correlationId: first.ok ? first.value.correlationId : '' },
+    })
+    expect(readAs({ ...command, transaction_id: 't-1' }, command.event)).toMatchObject({
+      value: { correlationId: 't-1' },
+    })
+    expect(readAs(command, 'reduce_stock').ok).toBe(false)
+    expect(readAs({ ...command, status: 'success' }, command.event).ok).toBe(false)
+  })
+
   test('unknown fields and headers are overlooked', () => {
     const command = { event: 'e', transaction_id: 't', data: 1, retries: 3, type: 'x' }
     expect(read(command, { headers: { 'x-delivery-count': 1, 'ordersaga-undoes': 7 } })).toEqual({

@@ -75,8 +75,13 @@ function envelopeOf({ type, correlationId, causationId, payload }: Message): Fie
  * Reads a message, or says what is wrong with it. Fields and headers that we do not know are overlooked.
  *
  * @param now Unix milliseconds
+ * @param uncorrelated types of commands that may name no transaction: each is then one of its own
  */
-export function fromDelivery({ content, properties }: ConsumeMessage, now: number): Checked<Message> {
+export function fromDelivery(
+  { content, properties }: ConsumeMessage,
+  now: number,
+  uncorrelated: readonly string[] = [],
+): Checked<Message> {
   const parsed = parse(content, properties.contentEncoding)
   if (!parsed.ok) return parsed
   const envelope = parsed.value
@@ -86,7 +91,10 @@ export function fromDelivery({ content, properties }: ConsumeMessage, now: numbe
 
   const said = whatIsSaid(envelope, property('type'))
   if (said === null) return lacks('event, which must be a text that is not empty')
-  const correlationId = textIn(envelope, 'transaction_id') ?? property('correlationId')
+  const correlationId =
+    textIn(envelope, 'transaction_id') ??
+    property('correlationId') ??
+    (uncorrelated.includes(said.type) ? contentId('', content) : undefined)
   if (correlationId === undefined)
     return lacks('transaction_id (a text that is not empty) and no correlation id either')
   const message: Message = {
