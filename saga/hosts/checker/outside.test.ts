@@ -110,6 +110,13 @@ const sagas: Readonly<Record<string, readonly [SagaDefinition, CheckOptions?]>> 
     }),
   ],
   'two events that nothing waits for': [followed, { surplusEvents: 2, operator: false, hostFails: false }],
+  'a command after the pivot that may be refused, and without which it does not go on': [
+    begin()
+      .step('b', { do: ask('b'), with: () => ({}), retry })
+      .pivot()
+      .step('c', { do: ask('c'), with: () => ({}), retry, onRejected: 'retry' })
+      .end(),
+  ],
   'participants of others': [foreign, { foreign: ['shop'] }],
   'participants of others that answer no undo': [foreign, { foreign: ['shop'], silentUndos: ['shop'] }],
   'a participant of others that refuses in part': [inPart(true), { foreign: ['shop'], silentUndos: ['shop'] }],

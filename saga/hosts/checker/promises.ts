@@ -149,7 +149,9 @@ export function brokenBy(
         : null
     case 'StepRejected': {
       const final = event.retryAt === null && step.onRejected === 'retry' && state.status === 'STARTED'
-      return final && step.do !== null ? triesFault(step, ledger) : null
+      // Where its tries were used up before, this is the answer to the last of them.
+      const late = stepOf(state, step.name).exhausted === true
+      return final && !late && step.do !== null ? triesFault(step, ledger) : null
     }
     case 'UndoFailed':
       return event.retryAt === null ? undoTriesFault(step, ledger) : null
