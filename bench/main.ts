@@ -1,11 +1,13 @@
 /**
  * Measures, and prints tables in Markdown.
  *
- *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway | -- health | -- health-quick]
+ *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway | -- health | -- health-quick |
+ *                  -- stock | -- stock-quick]
  */
 import { benchEngine } from './engine.ts'
 import { benchGateway } from './gateway.ts'
 import { benchHealth } from './health.ts'
+import { benchStock } from './stock.ts'
 import { benchSystems } from './systems.ts'
 import { print } from './table.ts'
 
@@ -15,12 +17,14 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
     await benchSystems(false)
     await benchGateway(false)
     await benchHealth(false)
+    await benchStock(false)
   },
   async quick() {
     await benchEngine('all', true)
     await benchSystems(true)
     await benchGateway(true)
     await benchHealth(true)
+    await benchStock(true)
   },
   stores: () => benchEngine('stores', false),
   flat: () => benchEngine('flat', false),
@@ -29,6 +33,8 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
   gateway: () => benchGateway(false),
   health: () => benchHealth(false),
   'health-quick': () => benchHealth(true),
+  stock: () => benchStock(false),
+  'stock-quick': () => benchStock(true),
 }
 
 const chosen = process.argv[2] ?? 'all'
