@@ -8,10 +8,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { pino } from 'pino'
 import { v7 as uuidv7 } from 'uuid'
 import type { DatabaseTarget } from '../services/shared/database/database.ts'
 import { orderOrchestrationChannels } from '../services/shared/order-orchestration.ts'
+import { createLog } from '../services/shared/log/log.ts'
 import { openStockService } from '../services/stock/service.ts'
 import { freshDatabase, postgresUrl } from '../tests/kit/parts.ts'
 import { head, print, row, whole } from './table.ts'
@@ -68,7 +68,7 @@ async function reserve(
     transport,
     host: '127.0.0.1',
     port: 0,
-    log: pino({ level: 'silent' }),
+    log: createLog('bench', 'silent'),
     now: Date.now,
   })
   try {
