@@ -30,13 +30,14 @@ export async function benchStock(quick: boolean): Promise<void> {
     rmSync(folder, { recursive: true, force: true })
   }
   if ((await postgresUrl()) !== null) {
-    const { url, drop } = await freshDatabase()
+    const database = await freshDatabase()
+    const { url } = database
     try {
       await benchOn('PostgreSQL', { kind: 'postgres', url }, reservations, (product) =>
         rawPostgres(url, product, reservations),
       )
     } finally {
-      await drop()
+      await database.drop()
     }
   }
   print('')
