@@ -12,7 +12,7 @@ import type { ShopOrderTables } from './schema.ts'
 import { exampleUser, exampleVendor, shopOrderJson, ShopOrderView } from './view.ts'
 
 const tags = ['orders']
-const id = storableText.meta({ example: exampleIds.order })
+const id = storableText.meta({ example: exampleIds.shopOrder })
 const Several = z.array(ShopOrderView)
 
 const mostPerPage = 100

@@ -11,7 +11,7 @@ export const exampleUser = 'ada@example.com'
 export const exampleVendor = 'vendor@example.com'
 
 export const ShopOrderView = z.object({
-  id: z.string().meta({ example: exampleIds.order }),
+  id: z.string().meta({ example: exampleIds.shopOrder }),
   user_email: z.string().meta({ example: exampleUser }),
   vendor_email: z.string().meta({ example: exampleVendor }),
   delivery_address: z.string().meta({ example: '1 Main Street' }),
@@ -20,7 +20,7 @@ export const ShopOrderView = z.object({
   total_price: z.number().meta({ description: 'Decimal', example: 25.98 }),
   order_date: UtcText,
   delivery_date: UtcText.nullable(),
-  payment_id: z.string().nullable().meta({ example: exampleIds.payment }),
+  payment_id: z.string().nullable().meta({ example: exampleIds.shopPayment }),
   items: z.array(
     z.object({
       product_id: z.string().meta({ example: '65f000000000000000000001' }),

@@ -13,7 +13,7 @@ export const AuditView = z.object({
   ok: z.boolean(),
   problems: z.array(z.string()).readonly().meta({ description: 'A sentence for each', example: [] }),
   withoutOrder: z
-    .array(z.string().meta({ example: exampleIds.payment }))
+    .array(z.string().meta({ example: exampleIds.shopPayment }))
     .readonly()
     .describe('Payments in force of which no order is known: those of orders under way. At rest there are none'),
   totals: z.object({

@@ -13,7 +13,7 @@ import { paymentStatuses, type PaymentRow, type ShopPaymentTables } from './sche
 import { shopPaymentJson, ShopPaymentView } from './view.ts'
 
 const tags = ['payments']
-const id = storableText.meta({ example: exampleIds.payment })
+const id = storableText.meta({ example: exampleIds.shopPayment })
 const Several = z.array(ShopPaymentView)
 
 const mostPerPage = 100

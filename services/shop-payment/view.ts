@@ -7,9 +7,9 @@ import { paymentMethods } from './messages.ts'
 import { paymentStatuses, type PaymentRow } from './schema.ts'
 
 export const ShopPaymentView = z.object({
-  id: z.string().meta({ example: exampleIds.payment }),
+  id: z.string().meta({ example: exampleIds.shopPayment }),
   user_email: z.string().meta({ example: 'ada@example.com' }),
-  order_id: z.string().nullable().meta({ example: exampleIds.order }),
+  order_id: z.string().nullable().meta({ example: exampleIds.shopOrder }),
   amount: z.number().meta({ description: 'Decimal', example: 25.98 }),
   payment_method: z.enum(paymentMethods),
   payment_status: z.enum(paymentStatuses),

@@ -41,7 +41,7 @@ export const categoryJson = (row: CategoryRow): z.infer<typeof CategoryView> => 
   Name: row.name,
 })
 
-export const exampleHold = '01920a3c-5d1e-7000-8000-0000000000f6'
+export const exampleHold = '01920a3c-5d1e-7000-8000-0000000000f8'
 
 export const HoldView = z.object({
   Id: z.string().meta({ example: exampleHold }),
