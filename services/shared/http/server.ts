@@ -138,7 +138,12 @@ async function describeRoutes(server: HttpServer, { title, version, description 
     openapi: {
       openapi: '3.1.0',
       info: { title, version, description },
-      components: { securitySchemes: { service: { type: 'http', scheme: 'bearer' } } },
+      components: {
+        securitySchemes: {
+          service: { type: 'http', scheme: 'bearer' },
+          user: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        },
+      },
     },
     transform: jsonSchemaTransform,
     transformObject: jsonSchemaTransformObject,
