@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { readConfig, serverUrl } from './config.ts'
+import { forFirstLook, readConfig, serverUrl } from './config.ts'
 
 describe('a variable that cannot be used is refused with its name and what it must be', () => {
   const host = 'must be a host name or an IP address alone; the port and the user have variables of their own'
   const brokers = 'must be host:port with a port from 1 to 65535, several parted by commas'
+  const admin = 'must be an e-mail address, a colon and a password of 12 to 200 characters'
   test.each([
     ['REDIS_HOST', 'redis:6379', host],
     ['REDIS_HOST', 'redis://redis', host],
@@ -31,6 +32,10 @@ describe('a variable that cannot be used is refused with its name and what it mu
     ],
     ['ALLOWED_ORIGINS', '*', 'must be origins such as https://shop.example, without a path, several parted by commas'],
     ['STREAMS_PER_CLIENT', '0', 'must be a whole number from 1 to 100000'],
+    ['AUTH_KEY_SECRET', 'short', 'must have at least 32 characters, such as `openssl rand -hex 32` gives'],
+    ['AUTH_ADMIN', 'ada@example.com', admin],
+    ['AUTH_ADMIN', 'ada@example.com:short', admin],
+    ['AUTH_ADMIN', ':a long pass phrase', admin],
     ['SAGA_RETENTION_DAYS', '29', 'must be a number of days from 30 to 3650'],
   ])('%s=%s', (name, value, why) => {
     expect(() => readConfig({ [name]: value })).toThrow(`${name}: ${why}`)
@@ -57,6 +62,17 @@ test('hosts and origins are lists, and empty where nothing is said', () => {
 
 test('what is empty counts as not set', () => {
   expect(readConfig({ REDIS_HOST: '', REDIS_PORT: '' })).toMatchObject({ REDIS_PORT: 6379 })
+})
+
+test('a first look has its users where they are in a file and on this machine alone, unless told otherwise', () => {
+  const variable = 'AUTH_FIRST_LOOK'
+  expect([forFirstLook({})[variable], forFirstLook({ HOST: '::1' })[variable]]).toEqual(['true', 'true'])
+  expect(forFirstLook({ [variable]: 'false' })[variable]).toBe('false')
+  for (const elsewhere of [
+    { DATABASE_URL: 'postgresql://db' },
+    { HOST: '0.0.0.0', TRUSTED_NETWORK: 'true' },
+  ] as readonly Record<string, string>[])
+    expect(forFirstLook(elsewhere)).not.toHaveProperty(variable)
 })
 
 test.each([

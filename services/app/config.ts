@@ -15,6 +15,7 @@ import {
   secret,
   serverHost,
   serverPort,
+  strongSecret,
   webOrigins,
 } from './variables.ts'
 
@@ -33,10 +34,7 @@ const shared = {
   /** What reaches HOST is trusted, such as a container network whose ports are published on this machine only. */
   TRUSTED_NETWORK: flag(false),
   /** By it services that send messages by HTTP know each other; one is made in ORDERSAGA_DIR where none is given. */
-  SERVICE_TOKEN: z
-    .string()
-    .min(32, 'must have at least 32 characters, such as `openssl rand -hex 32` gives')
-    .optional(),
+  SERVICE_TOKEN: strongSecret,
   /** Names under which browsers reach the services, besides `localhost` and addresses. */
   ALLOWED_HOSTS: hostNames,
   /** Origins of browser pages that may call the services. */
@@ -113,6 +111,18 @@ export const taking = ({
   TEMPORAL_GRPC_ENDPOINT,
 }: Pick<Config, 'TEMPORAL_GRPC_ENDPOINT'>): readonly Service<ServiceName>[] =>
   TEMPORAL_GRPC_ENDPOINT === undefined ? withoutTemporal : services
+
+/**
+ * The environment of a first look: it has users to log in as, whose passwords everybody knows, where they are kept in a file
+ * here and nobody else reaches them. What is said of that already holds.
+ */
+export function forFirstLook<Value extends string | undefined>(
+  environment: Readonly<Record<string, Value>>,
+): Readonly<Record<string, Value | 'true'>> {
+  const { DATABASE_URL, HOST } = readConfig(environment)
+  if (DATABASE_URL !== undefined || !loopback.has(HOST)) return environment
+  return { AUTH_FIRST_LOOK: 'true', ...environment }
+}
 
 /** A server's URL, with its user where there is one. */
 export function serverUrl(

@@ -6,7 +6,7 @@
  */
 import { StoreError } from 'ordersaga/store'
 import { ApartError, startApart, startedMessage } from './apart.ts'
-import { ConfigError, readConfig, type Config } from './config.ts'
+import { ConfigError, forFirstLook, readConfig, type Config } from './config.ts'
 import { DatabaseError } from '../shared/database/errors.ts'
 import { firstRun } from './first-run.ts'
 import { ListenError } from '../shared/http/listen.ts'
@@ -20,8 +20,9 @@ async function main(command: string): Promise<void> {
   // What customers ordered and owe is for nobody else on this machine: folders 0700, files 0600.
   process.umask(0o077)
   process.once('disconnect', () => (running === null ? process.exit(1) : stop(running)))
-  const config = readConfig(process.env)
-  if (command === 'apart') return runApart(config)
+  const environment = command === 'first-run' || command === 'apart' ? forFirstLook(process.env) : process.env
+  const config = readConfig(environment)
+  if (command === 'apart') return runApart(config, environment)
   const log = createLog(
     'ordersaga',
     config.LOG_LEVEL ?? (command === 'first-run' ? 'error' : 'info'),
@@ -39,9 +40,9 @@ function start(command: string, config: Config, log: ReturnType<typeof createLog
   throw new ConfigError(`'${command}' is not a service; use first-run, apart, all, ${serviceNames.join(', ')}.`)
 }
 
-async function runApart(config: Config): Promise<void> {
+async function runApart(config: Config, environment: Parameters<typeof startApart>[1]): Promise<void> {
   const program = [...process.execArgv, process.argv[1] ?? '']
-  const system = startApart(config, process.env, program, (line) => process.stderr.write(`${line}\n`))
+  const system = startApart(config, environment, program, (line) => process.stderr.write(`${line}\n`))
   stopOnSignal(system)
   try {
     await Promise.race([system.failed, system.ready.then(() => show(system, config))])

@@ -49,6 +49,7 @@ test('a service listens and is found where its entry says, unless told otherwise
     stock: 9292,
     'shop-order': 8080,
     'shop-payment': 9001,
+    auth: 8086,
     'complete-order': 3104,
     'accept-order-worker': 3112,
     'accept-order-trigger': 3102,

@@ -7,6 +7,7 @@
 import { commandChannel, eventChannel } from 'ordersaga/transport'
 import type { Store } from 'ordersaga/store'
 import type { z } from 'zod'
+import { openAuthService } from '../auth/service.ts'
 import { openGateway } from '../gateway/service.ts'
 import type { Place, Upstream } from '../gateway/upstream.ts'
 import { openOrderService } from '../order/service.ts'
@@ -23,12 +24,15 @@ import { openStockService } from '../stock/service.ts'
 import { openTimerService } from '../timer/service.ts'
 import { openUserService } from '../user/service.ts'
 import type { TemporalTarget } from '../sagas/workflows/temporal.ts'
-import { minutes, optionalFlag, optionalHttpUrl, secret } from './variables.ts'
+import { secretIn } from './service-token.ts'
+import { credentials, flag, minutes, optionalFlag, optionalHttpUrl, secret, strongSecret } from './variables.ts'
 
 /** What whoever keeps something is opened with, besides where that is kept. */
 interface Opening extends Omit<ServiceOptions, 'database'> {
   /** Where another service is; asked for when it is needed, once all run that run in this process. */
   readonly addressOf: (service: string) => string
+  /** Where this process may keep files. */
+  readonly folder: string
 }
 
 /** What a service may keep, and what it is then opened with. */
@@ -233,6 +237,36 @@ export const services = [
     ...asParticipantOfOrchestration('shop-payment', orderOrchestrationChannels.payment),
     variables: {},
     open: (opening) => openShopPaymentService(opening),
+  }),
+  service({
+    name: 'auth',
+    title: 'Auth Service',
+    does: 'users, log-ins, tokens, and the keys to check them with',
+    port: { variable: 'AUTH_PORT', usual: 8086 },
+    url: 'AUTH_SERVICE_URL',
+    database: 'auth_db',
+    keeps: 'rows',
+    reads: [],
+    publishes: [],
+    ...behind('auth'),
+    variables: {
+      /** Seals the private keys in its database; one is made in ORDERSAGA_DIR where none is given. */
+      AUTH_KEY_SECRET: strongSecret,
+      /** Whether the users of a first look are there, whose passwords the README tells; `npm start` says so by itself. */
+      AUTH_FIRST_LOOK: flag(false),
+      /** Whether anybody may register as a customer. */
+      AUTH_REGISTRATION: flag(true),
+      /** An administrator, added where there is no such user. */
+      AUTH_ADMIN: credentials,
+    },
+    open: (opening, own) =>
+      openAuthService({
+        ...opening,
+        secret: own.AUTH_KEY_SECRET ?? secretIn(opening.folder, 'auth-key-secret'),
+        firstLook: own.AUTH_FIRST_LOOK,
+        registration: own.AUTH_REGISTRATION,
+        admin: own.AUTH_ADMIN,
+      }),
   }),
   service({
     name: 'create-order',

@@ -28,8 +28,8 @@ export function senderOf<Name extends string>(
 const digest = (text: string): Buffer => createHmac('sha256', '').update(text).digest()
 
 /** The secret that the services with this data folder share; made by the one that starts first. */
-export function secretIn(folder: string): string {
-  const file = join(folder, 'service-token')
+export function secretIn(folder: string, name = 'service-token'): string {
+  const file = join(folder, name)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   return read(file) ?? make(file)
 }

@@ -80,6 +80,7 @@ async function start(
       ...server,
       ...connection,
       addressOf,
+      folder: config.ORDERSAGA_DIR,
       now: Date.now,
       retainMs: config.SAGA_RETENTION_DAYS * 86_400_000,
     }

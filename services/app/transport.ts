@@ -27,8 +27,8 @@ const foreignQueues: Readonly<Record<string, string>> = Object.fromEntries(
 /** @param name the one service of this process, or `all` */
 export function connect(name: ServiceName | 'all', config: Config, log: Logger): Connection {
   const onProblem = logProblems(log)
-  // One that keeps nothing has nobody to speak to: it needs no broker.
-  if (name !== 'all' && !isPeerName(name)) return { transport: memoryTransport({ onProblem }) }
+  // One that has nobody to speak to needs no broker.
+  if (name !== 'all' && (!isPeerName(name) || isSilent(name))) return { transport: memoryTransport({ onProblem }) }
   if (config.KAFKA_BOOTSTRAP_SERVERS !== undefined)
     return {
       transport: kafkaTransport({
@@ -51,6 +51,11 @@ export function connect(name: ServiceName | 'all', config: Config, log: Logger):
   const secret = config.SERVICE_TOKEN ?? secretIn(config.ORDERSAGA_DIR)
   const transport = httpTransport({ ...routing(name, config, secret), onProblem })
   return { transport, receiver: { admit: admission(secret), receive: (request) => transport.receive(request) } }
+}
+
+const isSilent = (name: PeerName): boolean => {
+  const { reads, publishes } = serviceNamed(name)
+  return reads.length + publishes.length === 0
 }
 
 /** Lets a service write to the channels on which the registry lets it speak, and nobody else to any. */

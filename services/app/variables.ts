@@ -1,6 +1,7 @@
 /** Kinds of variables: what a value must be, in words for whoever has set another. */
 import { isIP, isIPv6 } from 'node:net'
 import { z } from 'zod'
+import { emailPattern, longestPassword, shortestPassword } from '../auth/domain.ts'
 
 const port = (least: number, value: number): z.ZodType<number> => {
   const error = `must be a port number from ${least} to 65535`
@@ -73,6 +74,27 @@ export const databaseNumber = z.coerce.number(databaseError).int(databaseError).
 
 export const secret = z.string().min(1).optional()
 
+/** One that keys are derived from. */
+export const strongSecret = z
+  .string()
+  .min(32, 'must have at least 32 characters, such as `openssl rand -hex 32` gives')
+  .optional()
+
 const countError = 'must be a whole number from 1 to 100000'
 export const count = (value: number): z.ZodType<number> =>
   z.coerce.number(countError).int(countError).min(1, countError).max(100_000, countError).default(value)
+
+const credentialsError = `must be an e-mail address, a colon and a password of ${shortestPassword} to ${longestPassword} characters`
+/** `email:password` */
+export const credentials = z
+  .string()
+  .transform((text) => {
+    const [, email = '', password = ''] = /^([^:]*):(.*)$/s.exec(text) ?? []
+    return { email: email.toLowerCase(), password }
+  })
+  .refine(
+    ({ email, password }) =>
+      emailPattern.test(email) && password.length >= shortestPassword && password.length <= longestPassword,
+    credentialsError,
+  )
+  .optional()

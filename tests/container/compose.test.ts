@@ -129,7 +129,7 @@ test('Kafka tells containers and programs of this machine where each of them rea
   expect(listeners).toEqual({ INTERNAL: 'kafka:9092', EXTERNAL: `127.0.0.1:${outsideOf(server('kafka'))}` })
   expect(insideOf(server('kafka'))).toBe(outsideOf(server('kafka')))
   expect(ours.map(([, { environment }]) => environment?.['KAFKA_BOOTSTRAP_SERVERS'])).toEqual(
-    entries.map(({ reads }) => (reads.length === 0 ? undefined : listeners['INTERNAL'])),
+    entries.map(({ reads, publishes }) => (reads.length + publishes.length === 0 ? undefined : listeners['INTERNAL'])),
   )
 })
 
@@ -137,12 +137,14 @@ test('whoever is waited for until it is healthy has a check', () => {
   const awaited = services.flatMap(([, { depends_on = {} }]) => Object.entries(depends_on))
   for (const [name, { condition }] of awaited)
     expect(condition).toBe(server(name).healthcheck === undefined ? 'service_started' : 'service_healthy')
-  const obeying = registered.filter(({ keeps }) => keeps === 'rows').map(({ name }) => name)
+  const obeying = registered.filter(({ keeps, reads }) => keeps === 'rows' && reads.length > 0).map(({ name }) => name)
   expect(new Set(awaited.map(([name]) => name))).toEqual(new Set(['postgres', 'kafka', 'temporal', ...obeying]))
 })
 
-test('every server keeps its data in a volume of its own', () => {
-  const used = servers.map(([, { volumes = [] }]) => volumes.map((volume) => volume.split(':')[0]))
+test('every server keeps its data in a volume of its own, and the auth service the secret of its keys', () => {
+  const used = [['auth', server('auth')] as const, ...servers].map(([, { volumes = [] }]) =>
+    volumes.map((volume) => volume.split(':')[0]),
+  )
   expect(used).toEqual(Object.keys(compose.volumes).map((volume) => [volume]))
 })
 
