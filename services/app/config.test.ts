@@ -4,6 +4,7 @@ import { forFirstLook, readConfig, serverUrl } from './config.ts'
 describe('a variable that cannot be used is refused with its name and what it must be', () => {
   const host = 'must be a host name or an IP address alone; the port and the user have variables of their own'
   const brokers = 'must be host:port with a port from 1 to 65535, several parted by commas'
+  const networks = 'must be addresses or networks such as 10.0.0.0/8, several parted by commas'
   const admin = 'must be an e-mail address, a colon and a password of 12 to 200 characters'
   test.each([
     ['REDIS_HOST', 'redis:6379', host],
@@ -34,6 +35,9 @@ describe('a variable that cannot be used is refused with its name and what it mu
     ['STREAMS_PER_CLIENT', '0', 'must be a whole number from 1 to 100000'],
     ['AUTH_KEY_SECRET', 'short', 'must have at least 32 characters, such as `openssl rand -hex 32` gives'],
     ['AUTH_ADMIN', 'ada@example.com', admin],
+    ['AUTH_TRUSTED_PROXIES', 'gateway', networks],
+    ['AUTH_TRUSTED_PROXIES', '10.0.0.0/33', networks],
+    ['AUTH_TRUSTED_PROXIES', '10.0.0.0/8,', networks],
     ['AUTH_ADMIN', 'ada@example.com:short', admin],
     ['AUTH_ADMIN', ':a long pass phrase', admin],
     ['SAGA_RETENTION_DAYS', '29', 'must be a number of days from 30 to 3650'],

@@ -25,7 +25,16 @@ import { openTimerService } from '../timer/service.ts'
 import { openUserService } from '../user/service.ts'
 import type { TemporalTarget } from '../sagas/workflows/temporal.ts'
 import { secretIn } from './service-token.ts'
-import { credentials, flag, minutes, optionalFlag, optionalHttpUrl, secret, strongSecret } from './variables.ts'
+import {
+  credentials,
+  flag,
+  minutes,
+  networks,
+  optionalFlag,
+  optionalHttpUrl,
+  secret,
+  strongSecret,
+} from './variables.ts'
 
 /** What whoever keeps something is opened with, besides where that is kept. */
 interface Opening extends Omit<ServiceOptions, 'database'> {
@@ -256,6 +265,8 @@ export const services = [
       AUTH_FIRST_LOOK: flag(false),
       /** Whether anybody may register as a customer. */
       AUTH_REGISTRATION: flag(true),
+      /** Whose `X-Forwarded-For` is taken for where a log-in comes from; the front door's, on this machine. */
+      AUTH_TRUSTED_PROXIES: networks(['127.0.0.1', '::1']),
       /** An administrator, added where there is no such user. */
       AUTH_ADMIN: credentials,
     },
@@ -265,6 +276,7 @@ export const services = [
         secret: own.AUTH_KEY_SECRET ?? secretIn(opening.folder, 'auth-key-secret'),
         firstLook: own.AUTH_FIRST_LOOK,
         registration: own.AUTH_REGISTRATION,
+        trustedProxies: own.AUTH_TRUSTED_PROXIES,
         admin: own.AUTH_ADMIN,
       }),
   }),

@@ -44,6 +44,18 @@ export const hostNames = z
   .pipe(z.array(z.string().refine(isHost, hostsError)).readonly())
   .default([])
 
+const isNetwork = (text: string): boolean => {
+  const [, address = '', bits = '0'] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  return isIP(address) !== 0 && Number(bits) <= (isIPv6(address) ? 128 : 32)
+}
+const networksError = 'must be addresses or networks such as 10.0.0.0/8, several parted by commas'
+export const networks = (value: readonly string[]): z.ZodType<readonly string[]> =>
+  z
+    .string()
+    .transform(parted)
+    .pipe(z.array(z.string().refine(isNetwork, networksError)).readonly())
+    .default(value)
+
 const isOrigin = (text: string): boolean => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
 const originsError = 'must be origins such as https://shop.example, without a path, several parted by commas'
 export const webOrigins = z

@@ -10,7 +10,7 @@ import type { Kysely } from 'kysely'
 import type { Role } from '../shared/auth/access-token.ts'
 import { clientOf } from '../shared/http/client.ts'
 import { HttpError } from '../shared/http/http-error.ts'
-import { countAttempt, forgetAttempts, uncountAttempt, type Counted } from './attempts.ts'
+import { beginAttempt, failAttempt, forgetAttempts, withdrawAttempt, type Counted } from './attempts.ts'
 import { mostFailures, mostRegistrations } from './domain.ts'
 import type { Passwords } from './passwords.ts'
 import { changePassword, endSessionsOf, findUserByEmail, insertUser, keepPasswordAnew } from './rows.ts'
@@ -70,14 +70,15 @@ export function openAccounts({ db, passwords, now, isAdmitted }: AccountsOptions
       { of: ['client', client], most: mostFailures.client },
       { of: ['account', credentials.email], most: mostFailures.account },
     ]
-    await countAttempt(db, [...others, own], now(), 'Too many wrong passwords')
+    await beginAttempt(db, [...others, own], now(), 'wrong passwords')
     try {
       const user = await check(credentials)
-      await uncountAttempt(db, others)
+      await withdrawAttempt(db, others)
       await forgetAttempts(db, [own])
       return user
     } catch (error) {
-      if (!(error instanceof HttpError && error.status === 401)) await uncountAttempt(db, [...others, own])
+      const isWrong = error instanceof HttpError && error.status === 401
+      await (isWrong ? failAttempt : withdrawAttempt)(db, [...others, own])
       throw error
     }
   }
@@ -87,7 +88,8 @@ export function openAccounts({ db, passwords, now, isAdmitted }: AccountsOptions
 
     async register(credentials, address) {
       const client: Counted = { of: ['registrations', clientOf(address)], most: mostRegistrations }
-      await countAttempt(db, [client], now(), 'Too many registrations from here')
+      await beginAttempt(db, [client], now(), 'registrations from here')
+      await failAttempt(db, [client])
       return add(credentials, ['customer'])
     },
 

@@ -48,6 +48,7 @@ export async function startAuth(
     secret,
     passwords: scryptPasswords(cheap),
     firstLook: false,
+    trustedProxies: [],
     ...options,
   })
   service.begin()

@@ -20,6 +20,8 @@ export interface AuthParts {
   readonly sessions: Sessions
   readonly accounts: Accounts
   readonly now: () => number
+  /** Where a request comes from. */
+  readonly addressOf: (request: Pick<FastifyRequest, 'ip' | 'headers'>) => string
   /** Whether anybody may register. */
   readonly registration: boolean
 }
@@ -80,9 +82,12 @@ function accountRoutes(server: HttpServer, parts: AuthParts): void {
       },
       config: { refuses: [409] },
     },
-    async ({ body, ip }, reply) => {
+    async (request, reply) => {
       if (!parts.registration) throw new HttpError(403, 'Nobody can register here: ask an administrator to add you.')
-      return reply.code(201).send({ success: true as const, user: userJson(await parts.accounts.register(body, ip)) })
+      return reply.code(201).send({
+        success: true as const,
+        user: userJson(await parts.accounts.register(request.body, parts.addressOf(request))),
+      })
     },
   )
 
@@ -98,7 +103,10 @@ function accountRoutes(server: HttpServer, parts: AuthParts): void {
       },
       config: { refuses: [401] },
     },
-    async ({ body, ip }) => tokensJson(await parts.sessions.begin(await parts.accounts.logIn(body, ip))),
+    async (request) => {
+      const user = await parts.accounts.logIn(request.body, parts.addressOf(request))
+      return tokensJson(await parts.sessions.begin(user))
+    },
   )
 
   server.post(
@@ -117,9 +125,8 @@ function accountRoutes(server: HttpServer, parts: AuthParts): void {
     async (request) => {
       const { email } = await callerOf(request, parts)
       const { current_password: from, new_password: to } = request.body
-      return tokensJson(
-        await parts.sessions.begin(await parts.accounts.changePassword(email, { from, to }, request.ip)),
-      )
+      const user = await parts.accounts.changePassword(email, { from, to }, parts.addressOf(request))
+      return tokensJson(await parts.sessions.begin(user))
     },
   )
 }

@@ -47,7 +47,9 @@ export interface AuthTables {
   /** Wrong passwords and registrations, by whom they are counted for. */
   attempts: {
     key: string
+    /** With those whose end is not known yet. */
     count: number
+    failed: number
     /** When its window began. */
     since: number
   }
@@ -117,6 +119,7 @@ const attempts: Migration = {
       .createTable('attempts')
       .addColumn('key', 'text', (column) => column.primaryKey())
       .addColumn('count', 'integer', (column) => column.notNull())
+      .addColumn('failed', 'integer', (column) => column.notNull())
       .addColumn('since', 'bigint', (column) => column.notNull())
       .execute()
     await db.schema.createIndex('attempts_by_age').on('attempts').column('since').execute()

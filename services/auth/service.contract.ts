@@ -2,6 +2,7 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDatabase } from '../shared/database/database.ts'
+import { call } from '../shared/testing/call.ts'
 import type { NewPlace, Place } from '../shared/testing/running.ts'
 import { ada, handClock, startAuth, type HandClock, type RunningAuth, type TokenPair } from './auth.testkit.ts'
 import { mostFailures, mostRegistrations, windowMs } from './domain.ts'
@@ -296,6 +297,23 @@ export function authServiceContract(kind: string, newPlace: NewPlace): void {
         }
       })
 
+      test('right ones are never too many: those that come while others are looked at come again', async () => {
+        const second = await another()
+        let left = 3 * mostFailures.client
+        const statuses = new Set<number>()
+        const one = async (at: RunningAuth): Promise<void> => {
+          for (; left > 0; left--)
+            for (let answer; answer?.status !== 200;) {
+              answer = await at.post('/login', ada)
+              statuses.add(answer.status)
+              if (answer.status === 429) expect(answer.headers.get('retry-after')).toBe('2')
+            }
+        }
+        await Promise.all(Array.from({ length: 10 }, (_none, index) => one(index % 2 === 0 ? auth : second)))
+        expect([...statuses].filter((status) => status !== 429)).toEqual([200])
+        expect((await guess()).status).toBe(401)
+      })
+
       test('many at once are no more than one after the other, at whichever replica', async () => {
         const second = await another()
         const answers = await Promise.all(
@@ -313,6 +331,20 @@ export function authServiceContract(kind: string, newPlace: NewPlace): void {
         expect((await guess('one.more@example.com')).status).toBe(429)
         clock.now += windowMs
         expect((await guess('one.more@example.com')).status).toBe(401)
+      })
+
+      test('addresses are told apart behind a proxy that is trusted, and by nobody else', async () => {
+        const trusting = await another({ trustedProxies: ['127.0.0.1'] })
+        const from = (address: string, at: RunningAuth) =>
+          call('POST', `${at.url}/login`, {
+            json: { ...ada, password: 'not that one' },
+            headers: { 'x-forwarded-for': address },
+          })
+        const many = Array.from({ length: mostFailures.accountFromClient + 1 }, (_none, nth) => `198.51.100.${nth}`)
+        for (const address of many) expect((await from(address, trusting)).status).toBe(401)
+        const statuses = []
+        for (const address of many) statuses.push((await from(address, auth)).status)
+        expect(statuses).toEqual([401, 401, 401, 401, 401, 429])
       })
 
       test('one address registers so many and no more', async () => {

@@ -12,11 +12,12 @@ import type { OpenService, ServerOptions } from '../shared/service.ts'
 import { openWorker } from '../shared/worker.ts'
 import { openAccounts, type Credentials } from './accounts.ts'
 import { removeOldAttempts } from './attempts.ts'
+import { clientAddress, trustedProxies } from './client-address.ts'
 import { lifetimes as usualLifetimes, passwordCost, type Lifetimes } from './domain.ts'
 import { addFirstLookUsers } from './first-look.ts'
 import { openKeyRing } from './keys.ts'
 import { scryptPasswords, type Passwords } from './passwords.ts'
-import { authRoutes } from './routes.ts'
+import { authRoutes, type AuthParts } from './routes.ts'
 import { findUserByEmail, insertUser, removeOldSessions } from './rows.ts'
 import { authMigrations, type AuthTables, type UserRow } from './schema.ts'
 import { openSessions } from './sessions.ts'
@@ -33,6 +34,8 @@ export interface AuthServiceOptions extends ServerOptions {
   readonly registration?: boolean | undefined
   /** Added at the start where there is no such user. */
   readonly admin?: Credentials | undefined
+  /** Addresses and networks whose word for where a request comes from is taken (`X-Forwarded-For`). */
+  readonly trustedProxies: readonly string[]
   readonly lifetimes?: Lifetimes
   readonly passwords?: Passwords
 }
@@ -99,7 +102,9 @@ export async function openAuthService(options: AuthServiceOptions): Promise<Open
       ready: async () => ({ database: await database.ready() }),
     })
     opened.push(() => server.close())
-    authRoutes(server, { db, keys, sessions, accounts, now, registration })
+    const isTrusted = trustedProxies(options.trustedProxies)
+    const addressOf: AuthParts['addressOf'] = (request) => clientAddress(request, isTrusted)
+    authRoutes(server, { db, keys, sessions, accounts, now, registration, addressOf })
     const url = await listen(server, options.host, options.port, 'AUTH_PORT')
     log.info({ url }, 'ready: requests are taken')
     return { name: 'auth-service', url, begin: () => upkeep.begin(), close }
