@@ -1,9 +1,10 @@
 /**
  * Measures, and prints tables in Markdown.
  *
- *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway | -- health | -- health-quick |
- *                  -- stock | -- stock-quick]
+ *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway | -- auth | -- auth-quick |
+ *                  -- health | -- health-quick | -- stock | -- stock-quick]
  */
+import { benchAuth } from './auth.ts'
 import { benchEngine } from './engine.ts'
 import { benchGateway } from './gateway.ts'
 import { benchHealth } from './health.ts'
@@ -16,6 +17,7 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
     await benchEngine('all', false)
     await benchSystems(false)
     await benchGateway(false)
+    await benchAuth(false)
     await benchHealth(false)
     await benchStock(false)
   },
@@ -23,6 +25,7 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
     await benchEngine('all', true)
     await benchSystems(true)
     await benchGateway(true)
+    await benchAuth(true)
     await benchHealth(true)
     await benchStock(true)
   },
@@ -31,6 +34,8 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
   systems: () => benchSystems(false),
   'systems-quick': () => benchSystems(true),
   gateway: () => benchGateway(false),
+  auth: () => benchAuth(false),
+  'auth-quick': () => benchAuth(true),
   health: () => benchHealth(false),
   'health-quick': () => benchHealth(true),
   stock: () => benchStock(false),
