@@ -192,7 +192,7 @@ function sealing(secret: string): Sealing {
         throw new DatabaseError(
           'unusable',
           'the signing keys in the database are sealed with another secret: start with that one (AUTH_KEY_SECRET, or the ' +
-            'file auth-key-secret in ORDERSAGA_DIR), or empty the table signing_keys, which ends all log-ins',
+            'file auth-key-secret in ORDERSAGA_DIR), or empty the table signing_keys, which ends all access tokens',
           cause,
         )
       })
