@@ -30,13 +30,13 @@ export const mostFailures = {
   /** For one account from one address: a person who mistypes. Others who try that account do not keep its owner out. */
   accountFromClient: 5,
   /** From one address, for whichever accounts. */
-  client: 30,
+  client: 20,
   /** For one account, from wherever. */
   account: 100,
 } as const
 
 /** From one address, in a window. */
-export const mostRegistrations = 20
+export const mostRegistrations = 10
 
 /** As OWASP asks for scrypt with 32 MB; some 0.4 s. A password that was kept at less is kept anew at its next log-in. */
 export const passwordCost: PasswordCost = { log2N: 15, r: 8, p: 3 }

@@ -115,9 +115,14 @@ export function useRefreshToken(tx: Db, hash: string, now: number) {
     .executeTakeFirst()
 }
 
-/** The session of a refresh token, whether that was used or not. */
-export async function sessionOfToken(tx: Db, hash: string): Promise<string | null> {
-  const row = await tx.selectFrom('refresh_tokens').select('session_id').where('hash', '=', hash).executeTakeFirst()
+/** The session of a refresh token, whether that was used or not; one whose time is over is nobody's. */
+export async function sessionOfToken(tx: Db, hash: string, now: number): Promise<string | null> {
+  const row = await tx
+    .selectFrom('refresh_tokens')
+    .select('session_id')
+    .where('hash', '=', hash)
+    .where('expires_at', '>', now)
+    .executeTakeFirst()
   return row?.session_id ?? null
 }
 

@@ -84,7 +84,7 @@ export function openSessions({ db, keys, lifetimes, now, isAdmitted, onReuse }: 
   async function take(tx: Db, hash: string) {
     const used = await useRefreshToken(tx, hash, now())
     if (used === undefined) {
-      const sessionId = await sessionOfToken(tx, hash)
+      const sessionId = await sessionOfToken(tx, hash, now())
       if (sessionId !== null && (await endSession(tx, sessionId, now()))) return { reused: sessionId }
       return null
     }
@@ -121,7 +121,7 @@ export function openSessions({ db, keys, lifetimes, now, isAdmitted, onReuse }: 
     },
 
     async end(refreshToken) {
-      const sessionId = await sessionOfToken(db, hashOf(refreshToken))
+      const sessionId = await sessionOfToken(db, hashOf(refreshToken), now())
       if (sessionId !== null) await endSession(db, sessionId, now())
     },
 
