@@ -1,0 +1,38 @@
+/** Who calls a route, or the refusal that its client gets: 401, 403, 503, each with a sentence. */
+import { HttpError } from '../http/http-error.ts'
+import type { User } from './access-token.ts'
+import type { Verify } from './verifier.ts'
+
+export interface CallerOptions {
+  readonly verify: Verify
+  /** Whether the yes of a foreign auth server is enough, which does not say whose token it is. */
+  readonly acceptUnnamed: boolean
+}
+
+const askAgainSeconds = 2
+
+/**
+ * @param authorization the header's value as it came
+ * @returns null for somebody whose name nobody knows here, where that is enough
+ * @throws HttpError
+ */
+export async function callerBy(
+  { verify, acceptUnnamed }: CallerOptions,
+  authorization: string | undefined,
+): Promise<User | null> {
+  const verdict = await verify(authorization)
+  switch (verdict.kind) {
+    case 'user':
+      return verdict.user
+    case 'somebody':
+      if (acceptUnnamed) return null
+      throw new HttpError(
+        403,
+        'the auth server accepts this token but does not say whose it is, and that is not enough here: use a token of our Auth Service, or set AUTH_ACCEPT_UNNAMED=true',
+      )
+    case 'refused':
+      throw new HttpError(401, verdict.why)
+    case 'unknown':
+      throw new HttpError(503, verdict.why, askAgainSeconds)
+  }
+}
