@@ -21,13 +21,16 @@ export interface AuthAnswer {
 export async function askAuthServer(url: string, path: string, body?: object): Promise<AuthAnswer> {
   const answer = await answerOf(`${url.replace(/\/+$/, '')}${path}`, body)
   if (answer.status < 500 && answer.status !== 429) return answer
-  throw new AuthServerAway(`the auth server answers ${answer.status}, so nobody can be verified: try again in a moment`)
+  throw answersWith(answer.status)
 }
+
+export const answersWith = (status: number): AuthServerAway =>
+  new AuthServerAway(`the auth server answers ${status}, so nobody can be verified: try again in a moment`)
 
 async function answerOf(address: string, body: object | undefined): Promise<AuthAnswer> {
   try {
     const response = await fetch(address, {
-      redirect: 'error', // a token goes to no other server
+      redirect: 'manual', // a token goes to no other server
       signal: AbortSignal.timeout(patienceMs),
       ...(body === undefined
         ? {}

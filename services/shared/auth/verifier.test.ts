@@ -335,6 +335,15 @@ describe('before a foreign auth server', () => {
     expect(other.asked).toEqual([])
   })
 
+  test('one that sends whoever asks for its keys to a page has none', async () => {
+    const server = await serve((path, response) => {
+      if (path.endsWith('jwks.json')) response.writeHead(302, { location: '/login' }).end()
+      else say(response, 200, { success: true })
+    })
+    expect(await authVerifier({ url: () => server.url })(token)).toEqual({ kind: 'somebody', role: 'customer' })
+    expect(server.asked.map(({ path }) => path)).toEqual(['/.well-known/jwks.json', '/Authentication/customer-policy'])
+  })
+
   test('one that is down, cuts off or only fails leaves it unknown', async () => {
     const gone = await policies({})
     await gone.close()

@@ -10,7 +10,7 @@
  * - a header goes to the server whose answer is asked for and nowhere else, not into a message or a log either.
  */
 import { bareToken, longestToken, readAccessToken, roles, type Role, type User } from './access-token.ts'
-import { AuthServerAway, askAuthServer } from './server-call.ts'
+import { answersWith, AuthServerAway, askAuthServer } from './server-call.ts'
 import { serverKeys } from './server-keys.ts'
 
 export type Verdict =
@@ -85,6 +85,8 @@ async function askPolicies(url: string, token: string): Promise<Verdict> {
     try {
       const { status } = await askAuthServer(url, `/Authentication/${role}-policy`, { token })
       if (status < 300) return { kind: 'somebody', role }
+      // It sends us elsewhere, and has not said no.
+      if (status < 400) throw answersWith(status)
     } catch (error) {
       if (!(error instanceof AuthServerAway)) throw error
       away = error
