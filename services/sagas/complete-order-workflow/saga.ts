@@ -9,7 +9,6 @@ import { defineSaga } from 'ordersaga'
 import { participantContract } from 'ordersaga/contract'
 import type { SagaDefinition } from 'ordersaga/definition'
 import { defaultRetry, forever } from 'ordersaga/retry'
-import type { ActivityCall, Outcome } from 'ordersaga/temporal/workflow'
 import { z } from 'zod'
 import { storableText } from '../../shared/database/text.ts'
 import { hears, type Calls } from '../workflows/hearing.ts'
@@ -164,5 +163,3 @@ export const completeOrderCalls = {
   }),
   rollback_release_funds: ({ payment_id }) => ({ args: [payment_id], hear: hears.word }),
 } as const satisfies Calls
-
-export type { ActivityCall, Outcome }

@@ -96,10 +96,8 @@ async function once(
   return { status: response.status, body: jsonOf(text) }
 }
 
-export const refusedType = 'Refused'
-
 export const refusal = (message: string): ApplicationFailure =>
-  ApplicationFailure.create({ type: refusedType, message, nonRetryable: true })
+  ApplicationFailure.create({ type: 'Refused', message, nonRetryable: true })
 
 const refused = (service: string, status: number, body: unknown): ApplicationFailure =>
   refusal(`${service} refuses (${status})${sentenceIn(body)}`)
