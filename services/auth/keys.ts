@@ -121,15 +121,19 @@ export async function openKeyRing({ db, secret, lifetimes, now }: KeyRingOptions
   }
 
   async function removeOld(): Promise<void> {
+    let isChanged = false
     for (const [index, row] of ring.rows.entries()) {
       const next = ring.rows[index + 1]
-      if (next === undefined) return
+      if (next === undefined) break
       const signedUntil = next.signs_from + staleMs
       const neededUntil = signedUntil + lifetimes.accessMs + clockToleranceSeconds * 1_000
-      if (now() > neededUntil) await db.deleteFrom('signing_keys').where('kid', '=', row.kid).execute()
-      else if (now() > signedUntil && row.sealed_private_key !== null)
-        await db.updateTable('signing_keys').set({ sealed_private_key: null }).where('kid', '=', row.kid).execute()
+      const isOver = now() > neededUntil
+      if (!isOver && (now() <= signedUntil || row.sealed_private_key === null)) continue
+      if (isOver) await db.deleteFrom('signing_keys').where('kid', '=', row.kid).execute()
+      else await db.updateTable('signing_keys').set({ sealed_private_key: null }).where('kid', '=', row.kid).execute()
+      isChanged = true
     }
+    if (isChanged) await reread()
   }
 
   const keys: KeyRing = {
