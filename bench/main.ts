@@ -2,7 +2,7 @@
  * Measures, and prints tables in Markdown.
  *
  *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway | -- auth | -- auth-quick |
- *                  -- health | -- health-quick | -- stock | -- stock-quick]
+ *                  -- health | -- health-quick | -- stock | -- stock-quick | -- temporal | -- temporal-quick]
  */
 import { benchAuth } from './auth.ts'
 import { benchEngine } from './engine.ts'
@@ -10,6 +10,7 @@ import { benchGateway } from './gateway.ts'
 import { benchHealth } from './health.ts'
 import { benchStock } from './stock.ts'
 import { benchSystems } from './systems.ts'
+import { benchTemporal } from './temporal.ts'
 import { print } from './table.ts'
 
 const modes: Readonly<Record<string, () => Promise<void>>> = {
@@ -20,6 +21,7 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
     await benchAuth(false)
     await benchHealth(false)
     await benchStock(false)
+    await benchTemporal(false)
   },
   async quick() {
     await benchEngine('all', true)
@@ -28,6 +30,7 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
     await benchAuth(true)
     await benchHealth(true)
     await benchStock(true)
+    await benchTemporal(true)
   },
   stores: () => benchEngine('stores', false),
   flat: () => benchEngine('flat', false),
@@ -38,6 +41,8 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
   'auth-quick': () => benchAuth(true),
   health: () => benchHealth(false),
   'health-quick': () => benchHealth(true),
+  temporal: () => benchTemporal(false),
+  'temporal-quick': () => benchTemporal(true),
   stock: () => benchStock(false),
   'stock-quick': () => benchStock(true),
 }

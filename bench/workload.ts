@@ -10,12 +10,12 @@ import { z } from 'zod'
 
 const work = participantContract('work', { tombstones: true })
 const Answer = z.looseObject({ ref: z.string() })
-const ask = work.command('do_work', {
+export const ask = work.command('do_work', {
   payload: z.looseObject({}),
   done: ['work.done', Answer],
   rejected: ['work.refused', z.looseObject({ error: z.string() })],
 })
-const undo = work.command('undo_work', {
+export const undo = work.command('undo_work', {
   payload: z.looseObject({}),
   done: ['work.undone', z.looseObject({})],
   safeOnNothing: true,
@@ -34,9 +34,14 @@ export const fiveSteps = defineSaga('five-steps', { version: 1, input: Input })
   .step('five', { do: ask, with: ({ replies }) => ({ four: replies.four.ref }), effect: 'none', keep })
   .end()
 
+/** As the first of the five, to see what a step costs. */
+export const oneStep = defineSaga('one-step', { version: 1, input: Input })
+  .step('one', { do: ask, with: ({ input }) => ({ text: input.text }), ...undoable, keep })
+  .end()
+
 export const input = (refuse: boolean): z.infer<typeof Input> => ({ text: 'x'.repeat(470), refuse })
 
-const ref = 'r'.repeat(180)
+export const ref = 'r'.repeat(180)
 
 /** A participant without a store of its own, since the engine is what is measured. */
 export const answerAtOnce = (transport: Transport): Promise<unknown> =>
