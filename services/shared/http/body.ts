@@ -4,7 +4,7 @@
  * PostgreSQL refuses text with NUL and JSON with half a surrogate pair, and JSON.stringify overflows its stack on JSON that
  * is nested too deeply (JSON.parse does not): each would be our fault (500) later, so each is the client's here (400).
  */
-import { HttpError } from './http-error.ts'
+import { BodyError, HttpError } from './http-error.ts'
 import type { HttpServer } from './server.ts'
 
 const deepest = 100
@@ -23,7 +23,7 @@ export function readJsonBodies(server: HttpServer): void {
     if (text.trim() === '') return undefined
     const value = jsonOf(text)
     const flaw = flawOf(value, 0)
-    if (flaw !== null) throw new HttpError(400, `the body ${flaw}`)
+    if (flaw !== null) throw new BodyError(400, `the body ${flaw}`)
     return value
   })
   server.addContentTypeParser('*', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
@@ -36,7 +36,7 @@ function textOf(body: Buffer): string {
   try {
     return utf8.decode(body)
   } catch {
-    throw new HttpError(400, 'the body is not UTF-8: encode its text so')
+    throw new BodyError(400, 'the body is not UTF-8: encode its text so')
   }
 }
 
@@ -44,7 +44,7 @@ function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw new HttpError(400, `the body is not JSON (${(error as Error).message}): send one JSON object`)
+    throw new BodyError(400, `the body is not JSON (${(error as Error).message}): send one JSON object`)
   }
 }
 

@@ -1,11 +1,17 @@
 /** The shapes that error answers have: each service's contract fixes one, some routes have another. */
 import { z } from 'zod'
+import type { Finding } from './issue.ts'
 
 /** What an error answer looks like. */
 export interface ErrorShape {
   /** As the API page shows it. */
   readonly schema: z.ZodType
   readonly body: (status: number, text: string) => unknown
+  /** How a request is answered whose parts are not what they must be, where that is not 400 and a sentence. */
+  readonly misshapen?: {
+    readonly status: number
+    readonly body: (findings: readonly Finding[]) => unknown
+  }
 }
 
 /** @param body builds what the schema says */

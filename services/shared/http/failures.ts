@@ -9,8 +9,8 @@ import type { Socket } from 'node:net'
 import { isAway, whyAway } from '../database/errors.ts'
 import { undeclared } from './body.ts'
 import type { ErrorShape } from './error-shapes.ts'
-import { HttpError } from './http-error.ts'
-import { shapeSentence } from './issue.ts'
+import { BodyError, HttpError } from './http-error.ts'
+import { findingsOf, shapeSentence, type Finding } from './issue.ts'
 import type { HttpServer } from './server.ts'
 
 const jsonType = 'application/json; charset=utf-8'
@@ -35,10 +35,18 @@ export function answerFailures(server: HttpServer, errors: ErrorShape, signpost:
     send(request, reply, new HttpError(404, `there is no ${request.method} ${pathOf(request)} here: ${signpost}`))
   })
 
-  function send(request: FastifyRequest, reply: FastifyReply, { status, message, retryAfterSeconds }: HttpError): void {
+  function send(request: FastifyRequest, reply: FastifyReply, answer: HttpError): void {
+    const { status, message, retryAfterSeconds } = answer
     if (retryAfterSeconds !== undefined) void reply.header('retry-after', retryAfterSeconds)
-    const { body } = request.routeOptions.config.errors ?? errors
-    void reply.code(status).serializer(JSON.stringify).type(jsonType).send(body(status, message))
+    const shape = request.routeOptions.config.errors ?? errors
+    const { misshapen } = shape
+    const findings = misshapen === undefined ? null : findingsIn(answer)
+    if (misshapen === undefined || findings === null) return answerWith(status, shape.body(status, message))
+    answerWith(misshapen.status, misshapen.body(findings))
+
+    function answerWith(code: number, body: unknown): void {
+      void reply.code(code).serializer(JSON.stringify).type(jsonType).send(body)
+    }
   }
 }
 
@@ -47,10 +55,25 @@ export const pathOf = (request: FastifyRequest): string => (request.url.split('?
 
 class Away extends HttpError {}
 
+class Misshapen extends HttpError {
+  readonly findings: readonly Finding[]
+
+  constructor(text: string, findings: readonly Finding[]) {
+    super(400, text)
+    this.findings = findings
+  }
+}
+
+function findingsIn(answer: HttpError): readonly Finding[] | null {
+  if (answer instanceof Misshapen) return answer.findings
+  if (!(answer instanceof BodyError)) return null
+  return [{ at: ['body'], code: 'json', expected: null, missing: false, text: answer.message }]
+}
+
 function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
   if (error instanceof HttpError) return error
   const shape = shapeSentence(error)
-  if (shape !== null) return new HttpError(400, shape)
+  if (shape !== null) return new Misshapen(shape, findingsOf(error) ?? [])
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     const limit = request.routeOptions.bodyLimit ?? request.server.initialConfig.bodyLimit
     return new HttpError(413, `the body is larger than ${limit} bytes, the most that is taken here: send less at once`)

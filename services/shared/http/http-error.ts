@@ -12,3 +12,6 @@ export class HttpError extends Error {
     this.retryAfterSeconds = retryAfterSeconds
   }
 }
+
+/** The body cannot be read at all. */
+export class BodyError extends HttpError {}

@@ -12,6 +12,47 @@ const wholes: Readonly<Record<string, string>> = {
   headers: 'the headers',
 }
 
+/** One thing that is wrong with a request. */
+export interface Finding {
+  /** `body`, `query`, `path` or `headers`, and then the names and numbers that lead to it. */
+  readonly at: readonly (string | number)[]
+  /** As zod calls it; `json` for a body that cannot be read. */
+  readonly code: string
+  /** What was expected where the type is wrong; null else. */
+  readonly expected: string | null
+  readonly missing: boolean
+  /** A sentence. */
+  readonly text: string
+}
+
+const placeNames: Readonly<Record<string, string>> = {
+  body: 'body',
+  querystring: 'query',
+  params: 'path',
+  headers: 'header',
+}
+
+/** Null where the error is not about the shape of a request. */
+export function findingsOf(error: FastifyError): readonly Finding[] | null {
+  if (!hasZodFastifySchemaValidationErrors(error)) return null
+  const context = error.validationContext ?? 'body'
+  return error.validation.map((finding) => {
+    const { keyword, instancePath, params, message } = finding
+    const steps = instancePath.split('/').filter((part) => part !== '')
+    const isType = keyword === 'invalid_type'
+    return {
+      at: [placeNames[context] ?? context, ...steps.map((part) => (/^\d+$/.test(part) ? Number(part) : part))],
+      code: keyword,
+      expected: isType ? String(params['expected']) : null,
+      missing:
+        isType &&
+        /received (undefined|null)$/.test(message ?? '') &&
+        (message?.endsWith('undefined') === true || steps.length === 0),
+      text: sentence(finding, wholes[context] ?? 'the request'),
+    }
+  })
+}
+
 const kinds: Readonly<Record<string, string>> = {
   string: 'a text',
   number: 'a number',
