@@ -5,6 +5,7 @@
  * An end in the past is none where the saga went on after it (a cancel after completion, a late answer, an operator). A
  * client that has seen the last move of a saga at rest is answered 204, which tells an EventSource not to come again.
  */
+import type { FastifyRequest } from 'fastify'
 import { evolve } from 'ordersaga/core'
 import type { Engine } from 'ordersaga/engine'
 import { isSettled, type SagaState } from 'ordersaga/state'
@@ -33,10 +34,19 @@ export interface UpdatesRoute {
   readonly presenter: Presenter
   /** What is told, with 200, of a saga that is not there; 404 where none is given. */
   readonly unknown?: (sagaId: string) => { readonly error: string }
+  /** Where not everybody may follow every saga. */
+  readonly guard?: {
+    /** For the API page. */
+    readonly security: readonly Readonly<Record<string, readonly string[]>>[]
+    /** @throws HttpError where nobody may that asks like this */
+    readonly preValidation: (request: FastifyRequest) => Promise<void>
+    /** @throws HttpError where there is none for who asks */
+    readonly find: (request: FastifyRequest, id: string) => Promise<StoredSaga>
+  }
 }
 
 export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRoute): void {
-  const { path, operationId, tells, presenter, unknown } = route
+  const { path, operationId, tells, presenter, unknown, guard } = route
   const told = tells === 'moves' ? Move : presenter.view
   server.get(
     path,
@@ -47,6 +57,7 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
         tags: ['sagas'],
         summary: 'Follow a saga as an event stream',
         description: `Each event has an id and JSON as its data: ${tells === 'moves' ? 'a move of the saga, from its first' : 'the saga as it is now, then as it becomes'}. It ends when the saga has ended or needs an operator.`,
+        ...(guard === undefined ? {} : { security: guard.security }),
         params: SagaId,
         headers: z.object({ 'last-event-id': AfterMove }),
         response: {
@@ -54,14 +65,15 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
           204: z.null().describe('Nothing more is to come'),
         },
       },
-      config: { refuses: unknown === undefined ? [404] : [] },
+      config: { refuses: refusedWith(route) },
+      ...(guard === undefined ? {} : { preValidation: guard.preValidation }),
     },
     async (request, reply) => {
       const { saga_id } = request.params
       const seen = request.headers['last-event-id'] ?? 0
       if (unknown !== undefined && (await engine.get(saga_id)) === null)
         return streams.run(reply, (stream) => stream.send(null, unknown(saga_id)))
-      const saga = await found(engine, saga_id)
+      const saga = guard === undefined ? await found(engine, saga_id) : await guard.find(request, saga_id)
       // One that says that it has seen moves that are not there yet has mistaken the saga, and shall hear of its end all the same.
       const after = Math.min(seen, saga.seq)
       const shown = tells === 'moves' ? null : await shownOf(engine, presenter, saga, after)
@@ -75,6 +87,11 @@ export function addUpdates({ server, engine, streams }: Shell, route: UpdatesRou
     },
   )
 }
+
+const refusedWith = ({ unknown, guard }: UpdatesRoute): readonly (401 | 404 | 422)[] => [
+  ...(unknown === undefined ? ([404] as const) : []),
+  ...(guard === undefined ? [] : ([401, 422] as const)),
+]
 
 interface Telling {
   readonly engine: Engine

@@ -1,0 +1,96 @@
+/** Sagas as those who order know them. */
+import { openSteps, stepOf } from 'ordersaga/core'
+import type { Event } from 'ordersaga/events'
+import type { SagaState } from 'ordersaga/state'
+import type { StoredSaga } from 'ordersaga/store'
+import { z } from 'zod'
+import { exampleIds } from '../../shared/http/examples.ts'
+import { decimalOf } from '../../shared/money/money.ts'
+import { UtcText, utcText } from '../../shared/time/utc.ts'
+import type { Presenter } from '../orchestrator/presenter.ts'
+import { Status } from '../orchestrator/reads.ts'
+import { OrderRequest } from './request.ts'
+import { OrderOrchestrationInput } from './saga.ts'
+
+/** `current_step` and the beginning of `error`, by step of the saga. */
+const steps: Readonly<Record<string, { readonly name: string; readonly failed: string }>> = {
+  stock: { name: 'REDUCE_STOCK', failed: 'The products could not be taken out of stock' },
+  payment: { name: 'TAKE_PAYMENT', failed: 'The payment could not be taken' },
+  order: { name: 'CREATE_ORDER', failed: 'The order could not be created' },
+  'order-told': { name: 'UPDATE_ORDER_PAYMENT_ID', failed: 'The order could not be told of its payment' },
+  'payment-told': { name: 'UPDATE_PAYMENT_ORDER_ID', failed: 'The payment could not be told of its order' },
+}
+
+const order = Object.keys(steps)
+
+const OrderView = z.object({
+  saga_id: z.string().meta({ description: 'Also the transaction of all messages', example: exampleIds.saga }),
+  order_id: z.string().nullable().meta({ example: exampleIds.order }),
+  payment_id: z.string().nullable().meta({ example: exampleIds.payment }),
+  status: Status,
+  current_step: z.string().meta({ description: 'The step that is under way, or was last', example: 'TAKE_PAYMENT' }),
+  error: z
+    .string()
+    .nullable()
+    .meta({ description: 'Why it failed, where it did', example: 'The payment could not be taken: declined' }),
+  cancel: z
+    .object({ by: z.string().meta({ example: 'customer' }), reason: z.string().meta({ example: 'asked for' }) })
+    .nullable(),
+  amount: z.number().meta({ example: 9 }),
+  ...OrderRequest.pick({ user_email: true, vendor_email: true, delivery_address: true }).shape,
+  description: z.string().nullable().meta({ example: 'Ring twice' }),
+  items: OrderRequest.shape.items,
+  payment_method: OrderRequest.shape.payment_method,
+  created_at: UtcText,
+  updated_at: UtcText,
+})
+
+function viewOf({ id, state, createdAt, updatedAt }: StoredSaga): z.infer<typeof OrderView> {
+  const { amount, items, status: _status, ...input } = OrderOrchestrationInput.parse(state.input)
+  return {
+    saga_id: id,
+    order_id: replyField(state, 'order', 'order_id'),
+    payment_id: replyField(state, 'payment', 'payment_id'),
+    status: state.status,
+    current_step: currentStep(state),
+    error: errorOf(state),
+    cancel: state.cancel === null ? null : { by: state.cancel.by, reason: state.cancel.reason },
+    amount: decimalOf(amount),
+    ...input,
+    items: items.map((item) => ({ ...item, unit_price: decimalOf(item.unit_price) })),
+    created_at: utcText(createdAt),
+    updated_at: utcText(updatedAt),
+  }
+}
+
+const stepName = (step: string): string => steps[step]?.name ?? step
+
+/** The one that needs an operator; while it is undone, the step whose undo is under way. */
+const currentStep = (state: SagaState): string =>
+  stepName(
+    state.parked?.step ??
+      openSteps(state)[0] ??
+      state.error?.step ??
+      order[Math.min(state.stage, order.length - 1)] ??
+      '',
+  )
+
+function errorOf({ error, parked, leftBehind }: SagaState): string | null {
+  if (parked !== null) return `${stepName(parked.step)} needs an operator: ${parked.reason}`
+  if (leftBehind.length > 0) return `Given up; may be left behind: ${leftBehind.map(stepName).join(', ')}`
+  return error === null ? null : `${steps[error.step]?.failed ?? error.step}: ${error.reason}`
+}
+
+export function replyField(state: SagaState, step: string, field: string): string | null {
+  const reply = stepOf(state, step).reply as Readonly<Record<string, unknown>> | null | undefined
+  const value = reply?.[field]
+  return typeof value === 'string' ? value : null
+}
+
+export const orderPresenter = {
+  summary: OrderView,
+  view: OrderView,
+  summaryOf: viewOf,
+  viewOf,
+  eventView: (event: Event) => event,
+} satisfies Presenter<z.infer<typeof OrderView>, z.infer<typeof OrderView>>

@@ -1,0 +1,138 @@
+/**
+ * What an order may be: what a participant would refuse, or would never answer, is refused here, before anything is begun
+ * (docs/wire-contract.md 5.2, 5.4).
+ */
+import { z } from 'zod'
+import { HttpError } from '../../shared/http/http-error.ts'
+import { centsOf, decimalOf, mostCents, MoneyError } from '../../shared/money/money.ts'
+import { paymentMethods } from '../../shop-payment/messages.ts'
+import { mostLines, mostQuantity } from '../../stock/messages.ts'
+import type { ProductReader } from '../../stock/reader.ts'
+import type { OrderOrchestrationInput } from './saga.ts'
+
+/** Foreign participants keep no longer texts, and one that cannot keep its order never answers. */
+const longestText = 255
+const longestId = 36
+
+/** Those that people have: what is before the `@` is anybody's, what follows is a name of a host. */
+const emailPattern = /^[^\s@"(),:;<>[\\\]\u0000-\u001f]{1,64}@([a-z\d]([a-z\d-]{0,61}[a-z\d])?\.)+[a-z]{2,63}$/i
+
+const email = (example: string) =>
+  z
+    .string()
+    .max(longestText)
+    .refine((text) => emailPattern.test(text), 'it is not an e-mail address such as ada@example.com')
+    .meta({ example })
+
+const Price = z
+  .number()
+  .min(0)
+  .superRefine((price, context) => {
+    try {
+      centsOf(price, 'it')
+    } catch (error) {
+      if (!(error instanceof MoneyError)) throw error
+      context.addIssue(error.message)
+    }
+  })
+  .meta({ description: 'Must be the price at the Stock Service', example: 4.5 })
+
+export const OrderRequest = z.object({
+  user_email: email('customer@example.com').meta({ description: 'That of the token' }),
+  vendor_email: email('vendor@example.com'),
+  delivery_address: z.string().min(1).max(longestText).meta({ example: '12 Orchard Road' }),
+  description: z.string().max(longestText).nullish().meta({ example: 'Ring twice' }),
+  status: z
+    .literal('Pending', 'an order begins as Pending: send that, or nothing')
+    .nullish()
+    .meta({ example: 'Pending' }),
+  items: z
+    .array(
+      z.object({
+        product_id: z.string().min(1).max(longestId).meta({ example: exampleProduct() }),
+        quantity: z.int().min(1).max(mostQuantity).meta({ example: 2 }),
+        unit_price: Price,
+      }),
+    )
+    .min(1)
+    .max(mostLines),
+  payment_method: z
+    .string()
+    .max(longestText)
+    .meta({ description: paymentMethods.join(', '), example: 'Credit Card' }),
+})
+export type OrderRequest = z.infer<typeof OrderRequest>
+
+/** @throws HttpError 400 where it cannot be paid like that, or comes to nothing or too much */
+export function readOrder(order: OrderRequest): OrderOrchestrationInput {
+  const method = paymentMethods.find((one) => one === order.payment_method)
+  if (method === undefined) throw new HttpError(400, 'Invalid payment method')
+  const items = order.items.map((item) => ({ ...item, unit_price: centsOf(item.unit_price) }))
+  const amount = items.reduce((sum, { quantity, unit_price }) => sum + quantity * unit_price, 0)
+  if (amount === 0) throw new HttpError(400, 'The order comes to 0.00: there is nothing to pay for.')
+  if (amount > mostCents)
+    throw new HttpError(400, `The order comes to more than ${decimalOf(mostCents).toFixed(2)}: split it.`)
+  return {
+    user_email: normal(order.user_email),
+    vendor_email: normal(order.vendor_email),
+    delivery_address: order.delivery_address,
+    description: order.description === '' ? null : (order.description ?? null),
+    status: 'Pending',
+    items,
+    payment_method: method,
+    amount,
+  }
+}
+
+/** What is before the `@` is its owner's to spell. */
+function normal(address: string): string {
+  const at = address.lastIndexOf('@')
+  return address.slice(0, at) + address.slice(at).toLowerCase()
+}
+
+/** Products that are asked for at once. */
+const atOnce = 8
+
+/** How long all of them may take, in milliseconds. */
+const patienceMs = 5_000
+
+/**
+ * @throws HttpError 400 for a product that is not there, 409 for one of another price, 503 where the Stock Service does not tell
+ */
+export async function checkPrices({ items }: OrderOrchestrationInput, products: ProductReader): Promise<void> {
+  const ids = [...new Set(items.map(({ product_id }) => product_id))]
+  const prices = await pricesOf(ids, products)
+  for (const { product_id: id, unit_price: sent } of items) {
+    const price = prices.get(id)
+    if (price === undefined) throw new HttpError(400, `There is no product ${id}.`)
+    if (price !== sent)
+      throw new HttpError(409, `Product ${id} costs ${money(price)}, not ${money(sent)}: order it at its price.`)
+  }
+}
+
+const money = (cents: number): string => decimalOf(cents).toFixed(2)
+
+async function pricesOf(ids: readonly string[], products: ProductReader): Promise<ReadonlyMap<string, number>> {
+  const prices = new Map<string, number>()
+  const given = new AbortController()
+  const signal = AbortSignal.any([given.signal, AbortSignal.timeout(patienceMs)])
+  const waiting = ids.values()
+  const askOn = async (): Promise<void> => {
+    for (const id of waiting) {
+      const product = await products(id, signal)
+      if (product !== null) prices.set(id, centsOf(product.price, `the price of product ${id}`))
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: Math.min(atOnce, ids.length) }, askOn))
+  } catch (error) {
+    throw new HttpError(503, `Prices cannot be looked up now: ${(error as Error).message}`, 5)
+  } finally {
+    given.abort()
+  }
+  return prices
+}
+
+function exampleProduct(): string {
+  return '66a1f0c2b3d4e5f601020304'
+}

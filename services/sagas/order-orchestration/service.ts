@@ -1,0 +1,31 @@
+/** The Order Orchestration Service, on 7001. */
+import { detailShape } from '../../shared/http/detail-shape.ts'
+import type { ProductReader } from '../../stock/reader.ts'
+import { openOrchestrator, type OpenOrchestrator, type OrchestratorOptions } from '../orchestrator/orchestrator.ts'
+import type { CallersOptions } from './caller.ts'
+import { orderOrchestrationRoutes } from './routes.ts'
+import { everyOrderOrchestration, orderOrchestrationSaga, type OrderOrchestrationOptions, type Part } from './saga.ts'
+
+export interface OrderOrchestrationServiceOptions
+  extends OrchestratorOptions, OrderOrchestrationOptions, CallersOptions {
+  /** Who of the participants is a foreign one. */
+  readonly foreign: readonly Part[]
+  readonly products: ProductReader
+}
+
+export function openOrderOrchestrationService(options: OrderOrchestrationServiceOptions): Promise<OpenOrchestrator> {
+  const definitions = everyOrderOrchestration(options)
+  const { version } = orderOrchestrationSaga(options.foreign)
+  const definition = definitions.find((each) => each.version === version)
+  if (definition === undefined) throw new Error(`there is no version ${version} of the Order Orchestration`)
+  return openOrchestrator(options, {
+    name: 'order-orchestration',
+    title: 'Order Orchestration Service',
+    description: 'Takes orders: products out of stock, the payment, the order; gives back all of it where one fails.',
+    definitions,
+    group: 'order-orchestration',
+    portVariable: 'ORDER_ORCHESTRATION_PORT',
+    errors: detailShape,
+    routes: (shell) => orderOrchestrationRoutes(shell, { ...options, definition }),
+  })
+}
