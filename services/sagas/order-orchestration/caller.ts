@@ -8,20 +8,9 @@
  */
 import type { FastifyRequest } from 'fastify'
 import type { StoredSaga } from 'ordersaga/store'
+import type { Verify } from '../../shared/auth/verifier.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { OrderOrchestrationInput } from './saga.ts'
-
-/** What the header `Authorization` says of who asks. */
-export type Verdict =
-  | { readonly kind: 'user'; readonly user: { readonly email: string; readonly roles: readonly string[] } }
-  /** An auth server knows the token, and does not say whose it is. */
-  | { readonly kind: 'somebody' }
-  | { readonly kind: 'refused'; readonly why: string }
-  /** It cannot be found out now. */
-  | { readonly kind: 'unknown'; readonly why: string }
-
-/** @param authorization the header's value as it came */
-export type Verify = (authorization: string | undefined) => Promise<Verdict>
 
 /** Null where it is not known who asks, and need not be. */
 export type Caller = { readonly email: string; readonly isAdmin: boolean } | null

@@ -6,13 +6,14 @@ import type { Message, Subscription, Transport } from 'ordersaga/transport'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import { pino } from 'pino'
 import { expect } from 'vitest'
+import type { User } from '../../shared/auth/access-token.ts'
+import type { Verify } from '../../shared/auth/verifier.ts'
 import { orderOrchestrationChannels } from '../../shared/order-orchestration.ts'
 import { call, type Answered, type Asked } from '../../shared/testing/call.ts'
 import { shopOrderCommands } from '../../shop-order/messages.ts'
 import { shopPaymentCommands } from '../../shop-payment/messages.ts'
 import { stockCommands } from '../../stock/messages.ts'
 import type { ProductReader } from '../../stock/reader.ts'
-import type { Verify } from './caller.ts'
 import type { Part } from './saga.ts'
 import { openOrderOrchestrationService } from './service.ts'
 
@@ -65,11 +66,15 @@ export interface House {
 
 /** The token is the name. */
 const people: Readonly<Record<string, Awaited<ReturnType<Verify>>>> = {
-  ada: { kind: 'user', user: { email: 'ada@example.com', roles: ['customer'] } },
-  bob: { kind: 'user', user: { email: 'bob@example.com', roles: ['customer'] } },
-  root: { kind: 'user', user: { email: 'root@example.com', roles: ['admin'] } },
-  unnamed: { kind: 'somebody' },
+  ada: { kind: 'user', user: user('ada', 'customer') },
+  bob: { kind: 'user', user: user('bob', 'customer') },
+  root: { kind: 'user', user: user('root', 'admin') },
+  unnamed: { kind: 'somebody', role: 'customer' },
   nobody: { kind: 'unknown', why: 'the auth server does not answer: try again in a moment' },
+}
+
+function user(name: string, role: User['roles'][number]): User {
+  return { subject: name, email: `${name}@example.com`, roles: [role] }
 }
 
 const verify: Verify = async (authorization) =>

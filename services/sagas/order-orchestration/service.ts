@@ -3,6 +3,7 @@ import { detailShape } from '../../shared/http/detail-shape.ts'
 import type { ProductReader } from '../../stock/reader.ts'
 import { openOrchestrator, type OpenOrchestrator, type OrchestratorOptions } from '../orchestrator/orchestrator.ts'
 import type { CallersOptions } from './caller.ts'
+import { openProjection } from './projection.ts'
 import { orderOrchestrationRoutes } from './routes.ts'
 import { everyOrderOrchestration, orderOrchestrationSaga, type OrderOrchestrationOptions, type Part } from './saga.ts'
 
@@ -11,14 +12,19 @@ export interface OrderOrchestrationServiceOptions
   /** Who of the participants is a foreign one. */
   readonly foreign: readonly Part[]
   readonly products: ProductReader
+  /** Where other programs read of orders; nowhere where none is given. */
+  readonly readable?: { readonly url: string; readonly prefix: string } | undefined
 }
 
-export function openOrderOrchestrationService(options: OrderOrchestrationServiceOptions): Promise<OpenOrchestrator> {
+export async function openOrderOrchestrationService(
+  options: OrderOrchestrationServiceOptions,
+): Promise<OpenOrchestrator> {
+  const { readable, log, retainMs } = options
   const definitions = everyOrderOrchestration(options)
   const { version } = orderOrchestrationSaga(options.foreign)
   const definition = definitions.find((each) => each.version === version)
   if (definition === undefined) throw new Error(`there is no version ${version} of the Order Orchestration`)
-  return openOrchestrator(options, {
+  const service = await openOrchestrator(options, {
     name: 'order-orchestration',
     title: 'Order Orchestration Service',
     description: 'Takes orders: products out of stock, the payment, the order; gives back all of it where one fails.',
@@ -28,4 +34,17 @@ export function openOrderOrchestrationService(options: OrderOrchestrationService
     errors: detailShape,
     routes: (shell) => orderOrchestrationRoutes(shell, { ...options, definition }),
   })
+  if (readable === undefined) return service
+  const projection = openProjection({ ...readable, engine: service.engine, definition: definition.name, retainMs, log })
+  return {
+    ...service,
+    begin() {
+      service.begin()
+      projection.begin()
+    },
+    async close() {
+      await projection.stop()
+      await service.close()
+    },
+  }
 }
