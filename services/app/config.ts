@@ -1,6 +1,7 @@
 /** What the environment may set, checked whole at the start. The environment itself is read in `main.ts` alone. */
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
+import { authServerUrl, type AuthServerVariables } from './auth-server.ts'
 import { byName, peers, services, withoutTemporal, type PeerName, type Service, type ServiceName } from './registry.ts'
 import {
   brokers,
@@ -98,6 +99,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     throw new ConfigError(
       `HOST: ${parsed.data.HOST} is reached from outside this machine, and these services have no login yet. Leave HOST at 127.0.0.1 and put an authenticating proxy in front; set TRUSTED_NETWORK=true only where nobody else reaches that address.`,
     )
+  checkAuthServer(parsed.data)
   const values: Readonly<Record<string, unknown>> = parsed.data
   return {
     ...parsed.data,
@@ -111,6 +113,15 @@ export const taking = ({
   TEMPORAL_GRPC_ENDPOINT,
 }: Pick<Config, 'TEMPORAL_GRPC_ENDPOINT'>): readonly Service<ServiceName>[] =>
   TEMPORAL_GRPC_ENDPOINT === undefined ? withoutTemporal : services
+
+/** What two variables together may not say. */
+function checkAuthServer(variables: object): void {
+  try {
+    authServerUrl(variables as AuthServerVariables) // their schemas are part of what was read
+  } catch (error) {
+    throw new ConfigError((error as Error).message)
+  }
+}
 
 /**
  * The environment of a first look: it has users to log in as, whose passwords everybody knows, where they are kept in a file

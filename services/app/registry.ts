@@ -15,15 +15,20 @@ import { openPaymentService } from '../payment/service.ts'
 import { orderReader } from '../order/reader.ts'
 import { openCompleteOrderService } from '../sagas/complete-order/service.ts'
 import { openCreateOrderService } from '../sagas/create-order/service.ts'
+import { parts } from '../sagas/order-orchestration/saga.ts'
+import { openOrderOrchestrationService } from '../sagas/order-orchestration/service.ts'
+import { authVerifier } from '../shared/auth/verifier.ts'
 import { completeOrderChannels } from '../shared/complete-order.ts'
 import { orderOrchestrationChannels } from '../shared/order-orchestration.ts'
 import type { OpenService, ServerOptions, ServiceOptions } from '../shared/service.ts'
 import { openShopOrderService } from '../shop-order/service.ts'
 import { openShopPaymentService } from '../shop-payment/service.ts'
+import { productReader } from '../stock/reader.ts'
 import { openStockService } from '../stock/service.ts'
 import { openTimerService } from '../timer/service.ts'
 import { openUserService } from '../user/service.ts'
 import type { TemporalTarget } from '../sagas/workflows/temporal.ts'
+import { authServerUrl, authServerVariables } from './auth-server.ts'
 import { secretIn } from './service-token.ts'
 import {
   credentials,
@@ -33,6 +38,7 @@ import {
   optionalFlag,
   optionalHttpUrl,
   secret,
+  someOf,
   strongSecret,
 } from './variables.ts'
 
@@ -49,7 +55,12 @@ interface Openings {
   /** Rows of its own, in its database. */
   readonly rows: Opening & Pick<ServiceOptions, 'database'>
   /** The sagas that it orchestrates, which may also be in Redis. Their store is open already. */
-  readonly sagas: Opening & { readonly store: Store; readonly streams: { readonly perClient: number } }
+  readonly sagas: Opening & {
+    readonly store: Store
+    readonly streams: { readonly perClient: number }
+    /** Where that is Redis: the server, and what the keys of its own begin with there. */
+    readonly redis: { readonly url: string; readonly prefix: string } | undefined
+  }
   /** Workflows, which Temporal's server keeps. */
   readonly workflows: ServerOptions & Pick<Opening, 'addressOf'> & { readonly temporal: TemporalTarget }
   /** Nothing: it passes requests on to the others. */
@@ -308,6 +319,33 @@ export const services = [
     variables: {},
     ...behind('complete-order', { prefix: '/saga/complete', kept: true }),
     open: (opening) => openCompleteOrderService({ ...opening, orders: ordersOf(opening) }),
+  }),
+  service({
+    name: 'order-orchestration',
+    title: 'Order Orchestration Service',
+    does: 'takes orders: stock, payment, order, or none of them; for users with a token',
+    port: { variable: 'ORDER_ORCHESTRATION_PORT', usual: 7001 },
+    url: 'ORDER_ORCHESTRATION_URL',
+    database: 'order_orchestration_db',
+    redisPrefix: 'ordersaga-order-orchestration',
+    keeps: 'sagas',
+    reads: [orderOrchestrationChannels.replies],
+    publishes: [orderOrchestrationChannels.stock, orderOrchestrationChannels.payment, orderOrchestrationChannels.order],
+    variables: {
+      /** Which of its participants are not ours, but behave as the originals: some of `stock`, `payment`, `order`. */
+      FOREIGN_PARTICIPANTS: someOf(parts),
+      ...authServerVariables,
+    },
+    ...behind('order-orchestration'),
+    open: (opening, own) =>
+      openOrderOrchestrationService({
+        ...opening,
+        foreign: own.FOREIGN_PARTICIPANTS,
+        verify: authVerifier({ url: () => authServerUrl(own) ?? opening.addressOf('auth') }),
+        acceptUnnamed: own.AUTH_ACCEPT_UNNAMED,
+        products: productReader(() => opening.addressOf('stock')),
+        readable: opening.redis,
+      }),
   }),
   service({
     name: 'accept-order-worker',

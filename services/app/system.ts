@@ -89,7 +89,12 @@ async function start(
         return service.open({ ...work, database: targetOf(service, config, urlOf) }, config)
       case 'sagas':
         return service.open(
-          { ...work, store: storeOf(service.name), streams: { perClient: config.STREAMS_PER_CLIENT } },
+          {
+            ...work,
+            store: storeOf(service.name),
+            streams: { perClient: config.STREAMS_PER_CLIENT },
+            redis: redisOf(service, config),
+          },
           config,
         )
       case 'workflows':
@@ -143,10 +148,13 @@ function targetOf(service: Keeper, config: Config, urlOf: UrlOf): DatabaseTarget
 /** @example fileOf('create_order_saga_db') // 'create-order-saga.db' */
 const fileOf = (database: string): string => `${database.replace(/_db$/, '').replaceAll('_', '-')}.db`
 
+const redisOf = ({ redisPrefix: prefix }: Orchestrator, config: Config) =>
+  config.REDIS_HOST === undefined ? undefined : { url: redisUrl(config, config.REDIS_HOST), prefix }
+
 /** Redis where it is named, else where the service's rows would be. */
-function sagaStore({ redisPrefix: prefix }: Orchestrator, target: DatabaseTarget, config: Config, log: Logger): Store {
-  if (config.REDIS_HOST !== undefined)
-    return redisStore({ url: redisUrl(config, config.REDIS_HOST), prefix, acceptLoss: config.REDIS_ACCEPT_LOSS })
+function sagaStore(service: Orchestrator, target: DatabaseTarget, config: Config, log: Logger): Store {
+  const redis = redisOf(service, config)
+  if (redis !== undefined) return redisStore({ ...redis, acceptLoss: config.REDIS_ACCEPT_LOSS })
   if (target.kind === 'sqlite') return sqliteStore({ file: target.file, onProblem: logProblems(log) })
   return postgresStore({ connectionString: target.url, createDatabase: true, onProblem: logProblems(log) })
 }

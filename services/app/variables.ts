@@ -56,6 +56,16 @@ export const networks = (value: readonly string[]): z.ZodType<readonly string[]>
     .pipe(z.array(z.string().refine(isNetwork, networksError)).readonly())
     .default(value)
 
+/** Several of these names, parted by commas; none where nothing is said. */
+export function someOf<const Name extends string>(names: readonly Name[]): z.ZodType<readonly Name[]> {
+  const error = `must be some of ${names.join(', ')}, parted by commas`
+  return z
+    .string()
+    .transform(parted)
+    .pipe(z.array(z.enum(names, error)).readonly())
+    .default([])
+}
+
 const isOrigin = (text: string): boolean => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
 const originsError = 'must be origins such as https://shop.example, without a path, several parted by commas'
 export const webOrigins = z

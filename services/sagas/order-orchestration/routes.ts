@@ -203,12 +203,9 @@ function addSigns({ shell: { server }, callers }: Routes): void {
       },
       config: { refuses: [401, 422] },
       async preValidation(request, reply) {
-        const [path = '', query] = request.url.split('?')
-        if (path.endsWith('/')) return callers.preValidation(request)
-        return reply
-          .code(307)
-          .header('location', `/orders/${query === undefined ? '' : `?${query}`}`)
-          .send(null)
+        if ((request.url.split('?')[0] ?? '').endsWith('/')) return callers.preValidation(request)
+        // From where it was asked, also behind a front door that removes a part of the path.
+        return reply.code(307).header('location', 'orders/').send(null)
       },
     },
     async () => ({ status: 'OK' as const }),
