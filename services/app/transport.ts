@@ -24,6 +24,12 @@ const foreignQueues: Readonly<Record<string, string>> = Object.fromEntries(
   Object.values(orderOrchestrationChannels).map((queue) => [queue, queue]),
 )
 
+/** By HTTP: where those commands are answered. */
+const { replies, ...commands } = orderOrchestrationChannels
+const orchestrationReplies: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.values(commands).map((channel) => [channel, replies]),
+)
+
 /** @param name the one service of this process, or `all` */
 export function connect(name: ServiceName | 'all', config: Config, log: Logger): Connection {
   const onProblem = logProblems(log)
@@ -49,7 +55,7 @@ export function connect(name: ServiceName | 'all', config: Config, log: Logger):
     }
   if (name === 'all') return { transport: memoryTransport({ onProblem }) }
   const secret = config.SERVICE_TOKEN ?? secretIn(config.ORDERSAGA_DIR)
-  const transport = httpTransport({ ...routing(name, config, secret), onProblem })
+  const transport = httpTransport({ ...routing(name, config, secret), replies: orchestrationReplies, onProblem })
   return { transport, receiver: { admit: admission(secret), receive: (request) => transport.receive(request) } }
 }
 

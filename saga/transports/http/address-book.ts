@@ -25,9 +25,12 @@ export class AddressBook {
   /** The base URL of this process. */
   readonly #self: string | null
   readonly #repliesAnywhereHere: boolean
+  /** By channel of commands, where that is not called by the convention. */
+  readonly #replies: ReadonlyMap<string, string>
 
   /** @throws Error where an address is none */
-  constructor(peers: HttpPeers, self: string | undefined) {
+  constructor(peers: HttpPeers, self: string | undefined, replies: Readonly<Record<string, string>>) {
+    this.#replies = new Map(Object.entries(replies))
     this.#peers = new Map(
       Object.entries(peers).map(([channel, given]) => [channel, listOf(given).map((peer) => peerOf(channel, peer))]),
     )
@@ -43,9 +46,15 @@ export class AddressBook {
     return this.#peers.get(channel)?.map(({ url }) => url) ?? []
   }
 
+  /** The channel in which what is sent to a channel is answered; null where that holds no commands. */
+  replyChannel(channel: string): string | null {
+    return this.#replies.get(channel) ?? (isCommandChannel(channel) ? replyChannel(channel) : null)
+  }
+
   /** Where the late replies to a channel's commands are to come; null where they have no way, or where none come. */
   replyTo(channel: string): string | null {
-    return this.#self !== null && isCommandChannel(channel) ? messagesUrl(this.#self, replyChannel(channel)) : null
+    const replies = this.replyChannel(channel)
+    return this.#self === null || replies === null ? null : messagesUrl(this.#self, replies)
   }
 
   /**

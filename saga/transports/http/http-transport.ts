@@ -25,7 +25,7 @@ import { delivery } from '../delivery.ts'
 import { QueueFullError } from '../group.ts'
 import { Lifecycle } from '../lifecycle.ts'
 import { readOptions } from '../options.ts'
-import { replyChannel, type DeadLetter, type Transport } from '../transport.ts'
+import type { DeadLetter, Transport } from '../transport.ts'
 import { UnreadChannels } from '../unread-channels.ts'
 import { AddressBook, type HttpPeer, type HttpPeers, type PeerHeaders } from './address-book.ts'
 import { Inbound } from './inbound.ts'
@@ -48,6 +48,11 @@ export interface HttpTransportOptions {
    * Another path, and headers such as a token, are for an `HttpPeer`. Of several services that read a channel, each gets all.
    */
   readonly peers: HttpPeers
+  /**
+   * Channels of commands that are not called by the convention, and where their answers come:
+   * `{ products_queue: 'orchestration_queue' }`. Else `order_commands` is answered in `order_events`.
+   */
+  readonly replies?: Readonly<Record<string, string>>
   /** Where others reach this process, such as `http://sagas:3101`. Without it late replies have no way back. */
   readonly self?: string
   /** What requests are made with, such as one with a proxy or a client certificate; the global `fetch` where none is given. */
@@ -81,6 +86,7 @@ export interface HttpTransport extends Transport {
 }
 
 const defaults = {
+  replies: {},
   fetch: (...request: Parameters<typeof globalThis.fetch>) => globalThis.fetch(...request),
   concurrency: 64,
   timeoutMs: 10_000,
@@ -111,6 +117,7 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     defaults,
     {
       peers: 'object',
+      replies: 'object',
       self: 'text',
       fetch: 'hook',
       concurrency: 'count',
@@ -128,7 +135,7 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
   )
   const { clock } = options
   const report = problemReporter(options.onProblem)
-  const addresses = new AddressBook(options.peers, options.self)
+  const addresses = new AddressBook(options.peers, options.self, options.replies)
   const lifecycle = new Lifecycle('HTTP')
   const dead = new DeadLetterList(report)
   const unread = new UnreadChannels(clock, report)
@@ -137,7 +144,7 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     unread,
     onDead: (channel, message, reason) => dead.add(channel, message, reason),
   })
-  const inbound = new Inbound({ ...options, subscribers, report })
+  const inbound = new Inbound({ ...options, addresses, subscribers, report })
   const outbound = new Outbound({
     ...options,
     addresses,
@@ -145,7 +152,7 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     unread,
     report,
     inbound,
-    onReplies: (channel, replies) => subscribers.offer(replyChannel(channel), replies),
+    onReplies: (channel, replies) => subscribers.offer(addresses.replyChannel(channel) ?? channel, replies),
   })
 
   return {

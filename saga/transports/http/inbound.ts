@@ -8,7 +8,8 @@ import type { Clock } from '../../clock.ts'
 import type { OnProblem } from '../../problem.ts'
 import type { Delivery } from '../delivery.ts'
 import type { Failure } from '../group.ts'
-import { isCommandChannel, type Message } from '../transport.ts'
+import type { Message } from '../transport.ts'
+import type { AddressBook } from './address-book.ts'
 import { accepted, refused, unhandled, type HttpAnswer } from './wire.ts'
 
 interface Waiting {
@@ -20,6 +21,7 @@ interface Waiting {
 }
 
 export interface InboundOptions {
+  readonly addresses: Pick<AddressBook, 'replyChannel'>
   readonly subscribers: Delivery
   readonly replyWaitMs: number
   readonly clock: Clock
@@ -59,8 +61,9 @@ export class Inbound {
     waiting.unsettled += left
     this.#commands.set(message.id, waiting)
     return new Promise((resolve) => {
-      const { clock, replyWaitMs } = this.#options
-      const wait = isCommandChannel(channel) ? clock.after(replyWaitMs, () => answer(accepted(202, []))) : null
+      const { addresses, clock, replyWaitMs } = this.#options
+      const wait =
+        addresses.replyChannel(channel) !== null ? clock.after(replyWaitMs, () => answer(accepted(202, []))) : null
       answer = (content) => {
         // At once, not after the promise: a second reply must not be given to a request that is answered.
         waiting.requests.delete(answer)

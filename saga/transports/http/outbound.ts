@@ -7,7 +7,7 @@ import type { Clock } from '../../clock.ts'
 import type { RetryPolicy } from '../../core/retry.ts'
 import type { OnProblem } from '../../problem.ts'
 import type { DeadLetterList } from '../dead-letters.ts'
-import { isCommandChannel, RefusedError, UnavailableError, type Message } from '../transport.ts'
+import { RefusedError, UnavailableError, type Message } from '../transport.ts'
 import type { UnreadChannels } from '../unread-channels.ts'
 import { within } from '../within.ts'
 import type { AddressBook } from './address-book.ts'
@@ -54,7 +54,8 @@ export class Outbound {
    * @throws RefusedError with the ids of what can never be sent; all else goes out
    */
   async publish(channel: string, messages: readonly Message[]): Promise<void> {
-    if (isCommandChannel(channel) && this.#options.addresses.of(channel).length === 0) {
+    const { addresses } = this.#options
+    if (addresses.replyChannel(channel) !== null && addresses.of(channel).length === 0) {
       throw new UnavailableError(`no peer serves ${channel}: add its base URL to peers`)
     }
     const { outgoing, unsendable } = this.#write(channel, messages)
@@ -114,8 +115,8 @@ export class Outbound {
   #queue(address: string, outgoing: readonly OutgoingMessage[]): readonly Promise<void>[] {
     const taken: Promise<void>[] = []
     const queued = outgoing.map((each): OutgoingMessage => {
-      const { channel, message } = each
-      if (!isAwaited(channel, message)) return each
+      const { message } = each
+      if (!this.#isAwaited(each)) return each
       const { promise, resolve, reject } = settledOnce()
       taken.push(promise)
       const ended = (failure: unknown): void => {
@@ -143,8 +144,9 @@ export class Outbound {
   }
 
   /** An event that its sender publishes again is no dead letter. */
-  #giveUp(address: string, { channel, message }: OutgoingMessage, cause: unknown): void {
-    if (isAwaited(channel, message) && !isRefusal(cause)) return
+  #giveUp(address: string, outgoing: OutgoingMessage, cause: unknown): void {
+    const { channel, message } = outgoing
+    if (this.#isAwaited(outgoing) && !isRefusal(cause)) return
     this.#options.dead.add(channel, message, `${address}: ${describe(cause)}`)
   }
 
@@ -167,6 +169,11 @@ export class Outbound {
     } finally {
       late.abort()
     }
+  }
+
+  /** Nobody repeats an event that answers no command. */
+  #isAwaited({ channel, message }: OutgoingMessage): boolean {
+    return this.#options.addresses.replyChannel(channel) === null && message.causationId === undefined
   }
 
   /** At the first try: what waits for a person (a wrong address, a login page) should not wait for the last. */
@@ -192,10 +199,6 @@ function refusalOf(channel: string, unsendable: readonly Unsendable[]): RefusedE
     { cause },
   )
 }
-
-/** Nobody repeats an event that answers no command. */
-const isAwaited = (channel: string, { causationId }: Message): boolean =>
-  !isCommandChannel(channel) && causationId === undefined
 
 /** A promise for somebody who may have gone when it is settled. */
 function settledOnce(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {

@@ -35,6 +35,22 @@ describe('an HTTP sender', () => {
     })
   })
 
+  test('reads the answers to commands of a channel that is called otherwise where it is told that they come', async () => {
+    const peer = await stranger((response) => response.end('{"messages":[{"type":"reduced","payload":null}]}'))
+    const transport = httpTransport({
+      peers: { products_queue: peer.url },
+      replies: { products_queue: 'orchestration_queue' },
+    })
+    cleanUps.push(() => transport.close())
+    const replies: Message[] = []
+    await transport.subscribe('orchestration_queue', 'sagas', async (batch) => void replies.push(...batch))
+    await transport.publish('products_queue', [message('c1')])
+    await until(() => expect(replies).toMatchObject([{ type: 'reduced', causationId: 'c1' }]))
+    await expect(
+      httpTransport({ peers: {}, replies: { products_queue: 'x' } }).publish('products_queue', [message('c2')]),
+    ).rejects.toThrow('no peer serves products_queue')
+  })
+
   test('reaches a peer that is absent at the start and comes later', async () => {
     const absent = await serve(() => undefined)
     await absent.close()
