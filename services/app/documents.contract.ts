@@ -9,9 +9,11 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePorts } from '../../tests/kit/system.ts'
 import { until } from '../../tests/kit/until.ts'
+import { firstLookUsers } from '../auth/first-look.ts'
 import { createLog } from '../shared/log/log.ts'
 import { newFolder } from '../shared/testing/ask.ts'
 import { valuesOf, type JsonSchema } from '../shared/testing/schema-values.ts'
+import { exampleProduct } from '../stock/view.ts'
 import { readConfig } from './config.ts'
 import type { Service, ServiceName } from './registry.ts'
 import { tokenOf } from './service-token.ts'
@@ -36,8 +38,8 @@ interface Operation {
   readonly parameters: readonly Parameter[]
   readonly body: JsonSchema | null
   readonly bodyRequired: boolean
-  /** Only our own services may ask. */
-  readonly guarded: boolean
+  /** Whose token it asks for: of one of our own services, or of a user. */
+  readonly guarded: 'service' | 'user' | null
   readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, Content>> }>>
 }
 
@@ -61,22 +63,52 @@ export function documentsContract(
         ...('url' in service ? [[service.url, `http://127.0.0.1:${ports[index]}`]] : []),
       ]),
     )
-    const config = readConfig({ ...variables, ...more(), ORDERSAGA_DIR: folder, SERVICE_TOKEN: secret })
+    const firstLook = { AUTH_FIRST_LOOK: 'true' }
+    const config = readConfig({
+      ...variables,
+      ...firstLook,
+      ...more(),
+      ORDERSAGA_DIR: folder,
+      SERVICE_TOKEN: secret,
+    })
     for (const name of names) systems.push(await startOne(name, config, createLog('test', 'silent')))
     for (const name of names)
       await until(`${name} is ready`, 60_000, async () => (await fetch(`${urlOf(name)}/health/ready`)).ok)
     for (const name of names) documents.set(name, await documentOf(name))
+    if (names.includes('auth')) userToken = await logIn()
     await askExamples()
   })
   afterAll(async () => {
     for (const system of systems.toReversed()) await system.close()
   })
 
+  /** Of the customer whom the examples name. */
+  let userToken = ''
+
+  async function logIn(): Promise<string> {
+    const [customer] = firstLookUsers
+    const answer = await fetch(`${urlOf('auth')}/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email: customer?.email, password: customer?.password }),
+    })
+    return ((await answer.json()) as { readonly access_token: string }).access_token
+  }
+
+  /** What is sold at the price of the examples. */
+  async function stockUp(): Promise<void> {
+    const products = operationsOf('stock').filter(({ path }) => path === '/product')
+    for (const method of ['POST', 'GET'])
+      for (const operation of products.filter((one) => one.method === method))
+        await ask('stock', requestOf(operation, leanExampleOf))
+  }
+
   /** Who gives commands before those who obey them: what there is follows from what was asked of them. */
   const fromTheTop = services.toReversed()
 
   /** Does what the examples do, and then reads what came of it. */
   async function askExamples(): Promise<void> {
+    await stockUp()
     for (const { name, keeps } of fromTheTop) {
       for (const operation of operationsOf(name)) await ask(name, requestOf(operation, leanExampleOf))
       if (keeps === 'sagas')
@@ -109,10 +141,10 @@ export function documentsContract(
     return { whole, operations: Object.entries(whole.paths).flatMap(([path, methods]) => operationsAt(path, methods)) }
   }
 
-  interface Described extends Omit<Operation, 'path' | 'method' | 'body' | 'parameters'> {
+  interface Described extends Omit<Operation, 'path' | 'method' | 'body' | 'parameters' | 'guarded'> {
     readonly parameters?: readonly Parameter[]
     readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Content>> }
-    readonly security?: readonly object[]
+    readonly security?: readonly Readonly<Record<string, unknown>>[]
   }
 
   const operationsAt = (path: string, methods: Readonly<Record<string, Described>>): readonly Operation[] =>
@@ -123,7 +155,7 @@ export function documentsContract(
       parameters,
       body: requestBody?.content['application/json']?.schema ?? null,
       bodyRequired: requestBody?.required === true,
-      guarded: security !== undefined,
+      guarded: security === undefined ? null : security.some((one) => 'user' in one) ? 'user' : 'service',
     }))
 
   interface Request {
@@ -139,11 +171,17 @@ export function documentsContract(
     readonly required?: boolean
   }
 
+  /** What is shown in `Authorization`: nothing to who asks for a service's, that of a customer to who asks for a user's. */
+  interface Tokens {
+    readonly service?: string | undefined
+    readonly user?: string | undefined
+  }
+
   /** @param value undefined where a part that may be left out is */
   function requestOf(
     operation: Operation,
     value: (part: Part) => unknown,
-    { type = 'application/json', body, token }: { type?: string; body?: string; token?: string | undefined } = {},
+    { type = 'application/json', body, token = {} }: { type?: string; body?: string; token?: Tokens } = {},
   ): Request {
     let path = operation.path
     const query = new URLSearchParams()
@@ -156,7 +194,8 @@ export function documentsContract(
       else if (parameter.in === 'query') query.append(parameter.name, text)
       else headers[parameter.name] = text
     }
-    if (operation.guarded && token !== undefined) headers['authorization'] = `Bearer ${token}`
+    const shown = operation.guarded === 'user' ? (token.user ?? userToken) : token.service
+    if (operation.guarded !== null && shown !== undefined) headers['authorization'] = `Bearer ${shown}`
     const asked = operation.body === null ? undefined : (body ?? JSON.stringify(value({ schema: operation.body })))
     if (asked !== undefined) headers['content-type'] = type
     return {
@@ -255,7 +294,8 @@ export function documentsContract(
 
   /** Made of the examples in a schema. @param only whether a field is in it */
   function exampleOf({ schema }: Part, only: (name: string, of: JsonSchema) => boolean = () => true): unknown {
-    if (schema.example !== undefined) return schema.example
+    if (schema.example !== undefined)
+      return schema.example === exampleProduct ? (nthKnown(exampleProduct, 0) ?? exampleProduct) : schema.example
     if ('const' in schema) return schema.const
     const [first] = schema.anyOf ?? schema.oneOf ?? []
     if (first !== undefined) return exampleOf({ schema: first }, only)
@@ -313,10 +353,13 @@ export function documentsContract(
       const some = <T>(weight: number, usual: fc.Arbitrary<T>, other: fc.Arbitrary<T>): fc.Arbitrary<T> =>
         fc.oneof({ weight, arbitrary: usual }, other)
       for (const { guarded, parameters } of operations)
-        if (guarded) for (const { schema } of parameters) known.set(schema.example, [...reads])
+        if (guarded === 'service') for (const { schema } of parameters) known.set(schema.example, [...reads])
       const senders = services.filter(({ publishes }) => publishes.some((channel) => reads.includes(channel)))
       const theirs = senders.map((sender) => tokenOf(sender.name, secret))
-      const tokens = fc.constantFrom(...theirs, ...theirs, ...theirs, tokenOf(name, secret), 'nobody', undefined)
+      const tokens = fc.record<Tokens>({
+        service: fc.constantFrom(...theirs, ...theirs, ...theirs, tokenOf(name, secret), 'nobody', undefined),
+        user: some(6, fc.constant(undefined), fc.constant('nobody')),
+      })
       const types = some(20, fc.constant('application/json'), fc.constantFrom('text/plain', 'x'))
       const wild = some(20, fc.constant(undefined), fc.oneof(fc.json(), fc.string()))
       const weighed = operations.flatMap((operation) =>

@@ -35,7 +35,7 @@ const Price = z
       context.addIssue(error.message)
     }
   })
-  .meta({ description: 'Must be the price at the Stock Service', example: 4.5 })
+  .meta({ description: 'Must be the price at the Stock Service', example: 12.99 })
 
 export const OrderRequest = z.object({
   user_email: email('customer@example.com').meta({ description: 'That of the token' }),
@@ -49,7 +49,7 @@ export const OrderRequest = z.object({
   items: z
     .array(
       z.object({
-        product_id: z.string().min(1).max(longestId).meta({ example: exampleProduct() }),
+        product_id: z.string().min(1).max(longestId).meta({ example: '65f000000000000000000001' }),
         quantity: z.int().min(1).max(mostQuantity).meta({ example: 2 }),
         unit_price: Price,
       }),
@@ -131,8 +131,4 @@ async function pricesOf(ids: readonly string[], products: ProductReader): Promis
     given.abort()
   }
   return prices
-}
-
-function exampleProduct(): string {
-  return '66a1f0c2b3d4e5f601020304'
 }

@@ -41,7 +41,7 @@ export function orderOrchestrationRoutes(shell: Shell, parts: OrderOrchestration
 const Started = z.object({
   status: z.literal('success'),
   message: z.literal('Order creation started'),
-  data: z.null(),
+  data: z.null().meta({ example: null }),
   saga_id: z.string().meta({ description: 'Follow it at /orders/{saga_id}', example: exampleIds.saga }),
 })
 
