@@ -10,6 +10,7 @@ import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { readConfig, variableNames } from '../../services/app/config.ts'
 import { peers, services as registered } from '../../services/app/registry.ts'
+import { orderOrchestrationChannels } from '../../services/shared/order-orchestration.ts'
 
 interface Service {
   readonly image: string
@@ -52,6 +53,10 @@ const [outsideOf, insideOf] = (['outside', 'inside'] as const).map(
     ({ ports: [port = ''] }: Service) =>
       published(port)[side],
 ) as [(service: Service) => number, (service: Service) => number]
+
+/** Whether a service is told of a server by this variable. */
+const isIn = ({ name }: { readonly name: string }, variable: string): boolean =>
+  server(name).environment?.[variable] !== undefined
 
 test('it is a compose file by the schema of the specification', () => {
   const formats = { duration: /^(\d+(h|m|s|ms|us))+$/, ports: true, expose: true, subnet_ip_address: true } as const
@@ -108,12 +113,15 @@ test.each(ours)('%s is told nothing but what the configuration knows and accepts
   expect(config.HOST).toBe('0.0.0.0') // else nothing outside its container reaches it
 })
 
-test('every service has a database of its own on PostgreSQL, which the orchestrators share', () => {
+test('every service has a database of its own on PostgreSQL, which the orchestrators share, or keeps its sagas in Redis', () => {
   const { environment } = server('postgres')
   const where = `postgresql://postgres:${environment?.['POSTGRES_PASSWORD']}@postgres:${insideOf(server('postgres'))}`
   expect(ours.map(([, service]) => service.environment?.['DATABASE_URL'])).toEqual(
-    entries.map((entry) => ('database' in entry ? `${where}/${entry.database}` : undefined)),
+    entries.map((entry) =>
+      'database' in entry && !isIn(entry, 'REDIS_HOST') ? `${where}/${entry.database}` : undefined,
+    ),
   )
+  expect(entries.filter((entry) => isIn(entry, 'REDIS_HOST')).map(({ name }) => name)).toEqual(['order-orchestration'])
 })
 
 test('who passes requests on is told where every service is', () => {
@@ -123,13 +131,20 @@ test('who passes requests on is told where every service is', () => {
   for (const [, { environment }] of doors) expect(environment).toMatchObject(where)
 })
 
+const speaks = ({ reads, publishes }: { readonly reads: readonly string[]; readonly publishes: readonly string[] }) =>
+  reads.length + publishes.length > 0
+
 test('Kafka tells containers and programs of this machine where each of them reaches it', () => {
   const advertised = String(server('kafka').environment?.['KAFKA_ADVERTISED_LISTENERS'])
   const listeners = Object.fromEntries(advertised.split(',').map((listener) => listener.split('://')))
   expect(listeners).toEqual({ INTERNAL: 'kafka:9092', EXTERNAL: `127.0.0.1:${outsideOf(server('kafka'))}` })
   expect(insideOf(server('kafka'))).toBe(outsideOf(server('kafka')))
   expect(ours.map(([, { environment }]) => environment?.['KAFKA_BOOTSTRAP_SERVERS'])).toEqual(
-    entries.map(({ reads, publishes }) => (reads.length + publishes.length === 0 ? undefined : listeners['INTERNAL'])),
+    entries.map((entry) => (speaks(entry) && !isIn(entry, 'RABBITMQ_HOST') ? listeners['INTERNAL'] : undefined)),
+  )
+  const orchestrated = Object.values<string>(orderOrchestrationChannels)
+  expect(entries.filter((entry) => isIn(entry, 'RABBITMQ_HOST'))).toEqual(
+    entries.filter(({ reads }) => reads.some((channel) => orchestrated.includes(channel))),
   )
 })
 
@@ -138,7 +153,9 @@ test('whoever is waited for until it is healthy has a check', () => {
   for (const [name, { condition }] of awaited)
     expect(condition).toBe(server(name).healthcheck === undefined ? 'service_started' : 'service_healthy')
   const obeying = registered.filter(({ keeps, reads }) => keeps === 'rows' && reads.length > 0).map(({ name }) => name)
-  expect(new Set(awaited.map(([name]) => name))).toEqual(new Set(['postgres', 'kafka', 'temporal', ...obeying]))
+  expect(new Set(awaited.map(([name]) => name))).toEqual(
+    new Set(['postgres', 'kafka', 'temporal', 'rabbitmq', 'redis', ...obeying]),
+  )
 })
 
 test('every server keeps its data in a volume of its own, and the auth service the secret of its keys', () => {
