@@ -30,11 +30,16 @@ export const post = <T>(url: string, body: object): Promise<T> =>
  *
  * @returns false where it has not ended in time
  */
-export async function eachEvent(url: string, withinMs: number, tell: (data: unknown) => void): Promise<boolean> {
+export async function eachEvent(
+  url: string,
+  withinMs: number,
+  tell: (data: unknown) => void,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<boolean> {
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(), withinMs)
   try {
-    for await (const line of linesOf(await fetched(url, { signal: late.signal })))
+    for await (const line of linesOf(await fetched(url, { signal: late.signal, headers })))
       if (line.startsWith('data: ')) tell(JSON.parse(line.slice(6)))
     return true
   } catch (error) {

@@ -9,6 +9,7 @@ import { ApartError, startApart, startedMessage } from './apart.ts'
 import { ConfigError, forFirstLook, readConfig, type Config } from './config.ts'
 import { DatabaseError } from '../shared/database/errors.ts'
 import { firstRun } from './first-run.ts'
+import { shopRun } from './first-run-shop.ts'
 import { ListenError } from '../shared/http/listen.ts'
 import { createLog } from '../shared/log/log.ts'
 import { isServiceName, serviceNamed, serviceNames } from './registry.ts'
@@ -66,6 +67,11 @@ async function show(system: System, config: Config): Promise<void> {
       payment: system.url('payment'),
       order: system.url('order'),
     },
+    print,
+  )
+  print('')
+  await shopRun(
+    { shop: system.url('order-orchestration'), stock: system.url('stock'), auth: system.url('auth') },
     print,
   )
   print('Everything stays up; Ctrl-C stops it.')
