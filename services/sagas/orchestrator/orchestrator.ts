@@ -5,6 +5,7 @@
 import type { SagaDefinition } from 'ordersaga/definition'
 import { startEngine, type Engine } from 'ordersaga/engine'
 import type { Store } from 'ordersaga/store'
+import type { OpenPath } from '../../shared/http/callers.ts'
 import type { ErrorShape } from '../../shared/http/error-shapes.ts'
 import { listen } from '../../shared/http/listen.ts'
 import { mountMessages } from '../../shared/http/messages.ts'
@@ -40,6 +41,8 @@ export interface SagaService {
   /** Steps whose answers are for the saga alone, also where an operator looks. */
   readonly secretSteps?: readonly string[]
   readonly errors: ErrorShape
+  /** Paths that pages of every origin may ask for; none where none are given. */
+  readonly isOpen?: OpenPath
   readonly routes: (shell: Shell) => void
 }
 
@@ -78,6 +81,7 @@ export async function openOrchestrator(options: OrchestratorOptions, service: Sa
       transport: await transport.ready(),
     }),
     errors: service.errors,
+    ...(service.isOpen === undefined ? {} : { isOpen: service.isOpen }),
     allowedOrigins: knownPages,
     ...(options.callers === undefined ? {} : { callers: options.callers }),
     metrics: metrics.registry,

@@ -345,6 +345,26 @@ describe('a cancel', () => {
   })
 })
 
+describe('a browser page of any origin', () => {
+  const origin = 'https://shop.elsewhere.example'
+
+  test('may order with a token, and asks for leave first', async () => {
+    const leave = await call('OPTIONS', `${house.url}/orders/create_order`, {
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' },
+    })
+    expect([leave.status, leave.headers.get('access-control-allow-origin')]).toEqual([204, origin])
+    expect(leave.headers.get('access-control-allow-headers')).toContain('Authorization')
+    const taken = await create({}, 'ada', { origin })
+    expect([taken.status, taken.headers.get('access-control-allow-origin')]).toEqual([200, origin])
+    expect((await call('GET', house.url, { headers: { origin } })).status).toBe(200)
+  })
+
+  test('does not reach what operators have', async () => {
+    for (const path of ['/ops/counts', '/metrics', '/docs', '/ordersx'])
+      expect([path, (await call('GET', house.url + path, { headers: { origin } })).status]).toEqual([path, 403])
+  })
+})
+
 describe('signs of life', () => {
   test('are as the contract has them', async () => {
     const root = await call('GET', house.url)

@@ -27,6 +27,9 @@ interface Routes {
   readonly parts: OrderOrchestrationParts
 }
 
+/** Browser pages of every origin may ask for these: only a token counts there. Operators' routes are for our own pages. */
+export const isOpen = (path: string): boolean => path === '/' || /^\/(orders|protected)(\/|$)/.test(path)
+
 const tags = ['orders']
 const security = [{ user: [] }]
 

@@ -4,7 +4,7 @@ import type { ProductReader } from '../../stock/reader.ts'
 import { openOrchestrator, type OpenOrchestrator, type OrchestratorOptions } from '../orchestrator/orchestrator.ts'
 import type { CallersOptions } from './caller.ts'
 import { openProjection } from './projection.ts'
-import { orderOrchestrationRoutes } from './routes.ts'
+import { isOpen, orderOrchestrationRoutes } from './routes.ts'
 import { everyOrderOrchestration, orderOrchestrationSaga, type OrderOrchestrationOptions, type Part } from './saga.ts'
 
 export interface OrderOrchestrationServiceOptions
@@ -32,6 +32,7 @@ export async function openOrderOrchestrationService(
     group: 'order-orchestration',
     portVariable: 'ORDER_ORCHESTRATION_PORT',
     errors: detailShape,
+    isOpen,
     routes: (shell) => orderOrchestrationRoutes(shell, { ...options, definition }),
   })
   if (readable === undefined) return service

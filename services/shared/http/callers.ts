@@ -9,6 +9,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP, isIPv4 } from 'node:net'
 import type { FastifyRequest } from 'fastify'
+import { pathOf } from './failures.ts'
 import { HttpError } from './http-error.ts'
 import type { HttpServer } from './server.ts'
 
@@ -19,7 +20,13 @@ export interface Callers {
   readonly origins: readonly string[]
 }
 
-export function refuseForeignPages(server: HttpServer, { hosts, origins }: Callers): void {
+/**
+ * Whether pages of every origin may ask for a path: one where nothing counts but a token that the request brings along, which
+ * a browser adds for no page by itself.
+ */
+export type OpenPath = (path: string) => boolean
+
+export function refuseForeignPages(server: HttpServer, { hosts, origins }: Callers, isOpen: OpenPath): void {
   server.addHook('onRequest', async (request) => {
     const { host, origin } = request.headers
     if (host !== undefined && !isOurs(host, request, hosts))
@@ -27,7 +34,8 @@ export function refuseForeignPages(server: HttpServer, { hosts, origins }: Calle
         421,
         `nothing here is called ${host.slice(0, 100)}: call localhost or an address, or add that name to ALLOWED_HOSTS`,
       )
-    if (origin !== undefined && !origins.includes(origin) && !isOwnPage(request.headers))
+    if (origin === undefined || origins.includes(origin) || isOwnPage(request.headers)) return
+    if (!isOpen(pathOf(request)))
       throw new HttpError(
         403,
         `pages of ${origin.slice(0, 100)} may not call this service: add that origin to ALLOWED_ORIGINS`,

@@ -19,7 +19,7 @@ import { maxHeaderSize, type IncomingMessage, type ServerResponse } from 'node:h
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { readJsonBodies } from './body.ts'
-import { refuseForeignPages, type Callers } from './callers.ts'
+import { refuseForeignPages, type Callers, type OpenPath } from './callers.ts'
 import { closeInOrder } from './closing.ts'
 import { connectionsOfProcess, type Connections } from './connections.ts'
 import type { ErrorShape } from './error-shapes.ts'
@@ -62,6 +62,8 @@ export interface HttpServerOptions {
   readonly allowedOrigins?: readonly string[]
   /** What browsers may call this server, and for which pages, besides those that are always ours. */
   readonly callers?: Callers
+  /** Paths that pages of every origin may ask for; none where none are given. */
+  readonly isOpen?: OpenPath
   /** Those of the process where none are given. */
   readonly connections?: Connections
   /** Served under `/metrics`; a new one where none is given. */
@@ -103,13 +105,14 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
   guardRequests(server)
   const { hosts, origins } = options.callers ?? { hosts: [], origins: [] }
   const readers = [...(options.allowedOrigins ?? []), ...origins]
-  refuseForeignPages(server, { hosts, origins: [...knownPages, ...readers] })
+  const { isOpen } = options
+  refuseForeignPages(server, { hosts, origins: [...knownPages, ...readers] }, isOpen ?? (() => false))
   const isClosing = closeInOrder(server, connections)
   // Last: what comes before the end of the server has come, however long it waits for its turn.
   server.addHook('onRequest', async ({ routeOptions }) => {
     if (routeOptions.config.isUrgent !== true) await turn()
   })
-  if (readers.length > 0) allowOrigins(server, readers)
+  if (readers.length > 0 || isOpen !== undefined) allowOrigins(server, readers, isOpen)
   describeRefusals(server, options.errors)
   await describeRoutes(server, options)
   serveHealth(server, options.ready, isClosing)
