@@ -2,6 +2,8 @@
 import { pino } from 'pino'
 import { join } from 'node:path'
 import { sqliteStore } from 'ordersaga/stores/sqlite'
+import type { Store } from 'ordersaga/store'
+import type { Transport } from 'ordersaga/transport'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import { firstLookUsers } from '../../auth/first-look.ts'
 import { openAuthService } from '../../auth/service.ts'
@@ -21,10 +23,19 @@ export interface WholeShop {
   close(): Promise<void>
 }
 
-/** @param firstLook whether its users are there */
-export async function startShop({ firstLook = true }: { readonly firstLook?: boolean } = {}): Promise<WholeShop> {
+export interface ShopOptions {
+  /** Whether the users of a first look are there; they are where nothing is said. */
+  readonly firstLook?: boolean
+  /** In memory where none is given. */
+  readonly transport?: Transport
+  /** Of the sagas, not open yet; a file where none is given. */
+  readonly store?: Store
+  readonly attemptMs?: number
+}
+
+export async function startShop(options: ShopOptions = {}): Promise<WholeShop> {
+  const { firstLook = true, transport = memoryTransport() } = options
   const folder = newFolder()
-  const transport = memoryTransport()
   const common = { transport, host: '127.0.0.1', port: 0, log: pino({ level: 'silent' }), now: Date.now }
   const rows = (name: string) => ({
     ...common,
@@ -34,7 +45,7 @@ export async function startShop({ firstLook = true }: { readonly firstLook?: boo
   const stock = await openStockService(rows('stock'))
   const order = await openShopOrderService(rows('shop-order'))
   const payment = await openShopPaymentService(rows('shop-payment'))
-  const store = sqliteStore({ file: join(folder, 'order-orchestration.db') })
+  const { store = sqliteStore({ file: join(folder, 'order-orchestration.db') }) } = options
   await store.open()
   const shop = await openOrderOrchestrationService({
     ...common,
@@ -43,6 +54,7 @@ export async function startShop({ firstLook = true }: { readonly firstLook?: boo
     acceptUnnamed: false,
     foreign: [],
     products: productReader(() => stock.url),
+    ...(options.attemptMs === undefined ? {} : { attemptMs: options.attemptMs }),
   })
   const services = [auth, stock, order, payment, shop]
   for (const service of services) service.begin()
