@@ -166,7 +166,7 @@ export class Originals {
     const { event, data, transaction_id: transaction = '' } = command
     if (!this.ordering) await new Promise<void>((go) => this.#waiting.push(go))
     if (event === 'create_order') {
-      if (transaction.length > 36 || String(data['description'] ?? '').length > 255) throw new Error('it is too long')
+      if (transaction.length > 36 || textIn(data, 'description').length > 255) throw new Error('it is too long')
       const id = `${++this.#count}`
       this.orders.push({ id, transaction, status: String(data['status']), payment: null })
       return this.#reply(command, 'success', { order_id: id })
@@ -177,7 +177,12 @@ export class Originals {
     if (order === undefined) throw new Error('it knows no such order')
     if (event === 'rollback_order') order.status = 'Canceled'
     else if (event === 'update_order_payment_id' && data['payment_id'] !== null)
-      order.payment = String(data['payment_id'])
+      order.payment = textIn(data, 'payment_id')
     else throw new Error('it did not expect that')
   }
+}
+
+function textIn(data: Command['data'], name: string): string {
+  const value = data[name]
+  return typeof value === 'string' ? value : ''
 }

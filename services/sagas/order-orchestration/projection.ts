@@ -40,7 +40,7 @@ export interface Projection {
 }
 
 /** What is said of one saga: each key with its value. */
-export interface Said {
+interface Said {
   readonly order: object
   readonly product: object
   readonly payment: object
@@ -56,7 +56,7 @@ const portion = 200
 const live = ['STARTED', 'COMPENSATING', 'CANCELLING', 'PARKED'] as const satisfies readonly SagaStatus[]
 
 /** Null where the saga was begun with something else. */
-export function saidOf({ id, seq, state }: StoredSaga): Said | null {
+function saidOf({ id, seq, state }: StoredSaga): Said | null {
   const input = OrderOrchestrationInput.safeParse(state.input)
   if (!input.success) return null
   const { user_email, vendor_email, delivery_address, description, items, payment_method, amount } = input.data

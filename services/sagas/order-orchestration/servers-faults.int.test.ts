@@ -86,7 +86,8 @@ suiteOn('RabbitMQ and Redis', installed ? names : null, 'orders on servers of th
   }
   const read = async (id: string) =>
     (await call('GET', `${shop.urls.shop}/orders/${id}`, { headers: { authorization: token } })).body as OrderBody
-  const ends = (id: string, status: string) => expect.poll(async () => (await read(id)).status, patience).toBe(status)
+  const ends = async (id: string, status: string): Promise<void> =>
+    await expect.poll(async () => (await read(id)).status, patience).toBe(status)
   const left = async () =>
     ((await call('GET', `${shop.urls.stock}/product/stock/${product}`)).body as { readonly data: number }).data
   async function expectBooks(): Promise<void> {
