@@ -2,12 +2,14 @@
  * Measures, and prints tables in Markdown.
  *
  *   npm run bench [-- quick | -- stores | -- flat | -- systems | -- systems-quick | -- gateway | -- auth | -- auth-quick |
- *                  -- health | -- health-quick | -- stock | -- stock-quick | -- temporal | -- temporal-quick]
+ *                  -- health | -- health-quick | -- stock | -- stock-quick | -- shop | -- shop-quick | -- temporal |
+ *                  -- temporal-quick]
  */
 import { benchAuth } from './auth.ts'
 import { benchEngine } from './engine.ts'
 import { benchGateway } from './gateway.ts'
 import { benchHealth } from './health.ts'
+import { benchShop } from './shop.ts'
 import { benchStock } from './stock.ts'
 import { benchSystems } from './systems.ts'
 import { benchTemporal } from './temporal.ts'
@@ -21,6 +23,7 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
     await benchAuth(false)
     await benchHealth(false)
     await benchStock(false)
+    await benchShop(false)
     await benchTemporal(false)
   },
   async quick() {
@@ -30,6 +33,7 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
     await benchAuth(true)
     await benchHealth(true)
     await benchStock(true)
+    await benchShop(true)
     await benchTemporal(true)
   },
   stores: () => benchEngine('stores', false),
@@ -45,6 +49,8 @@ const modes: Readonly<Record<string, () => Promise<void>>> = {
   'temporal-quick': () => benchTemporal(true),
   stock: () => benchStock(false),
   'stock-quick': () => benchStock(true),
+  shop: () => benchShop(false),
+  'shop-quick': () => benchShop(true),
 }
 
 const chosen = process.argv[2] ?? 'all'
