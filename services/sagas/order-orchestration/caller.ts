@@ -4,11 +4,13 @@
  * Invariants:
  * - an auth server that cannot answer refuses nobody (503);
  * - of an order of another no more is told than of one that is not there;
- * - where an auth server says only yes, whoever it accepts acts for anybody, and only where a setting allows that.
+ * - where an auth server says only yes, whoever it accepts acts for anybody, and only where a setting allows that
+ *   (`shared/auth/caller.ts`).
  */
 import type { FastifyRequest } from 'fastify'
 import type { StoredSaga } from 'ordersaga/store'
-import type { Verify } from '../../shared/auth/verifier.ts'
+import type { User } from '../../shared/auth/access-token.ts'
+import { callerBy, type CallerOptions } from '../../shared/auth/caller.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { OrderOrchestrationInput } from './saga.ts'
 
@@ -22,36 +24,12 @@ export interface Callers {
   readonly of: (request: FastifyRequest) => Caller
 }
 
-export interface CallersOptions {
-  readonly verify: Verify
-  /** Whether a yes without a name is enough. */
-  readonly acceptUnnamed: boolean
-}
-
-export function callers({ verify, acceptUnnamed }: CallersOptions): Callers {
+export function callers(options: CallerOptions): Callers {
   const found = new WeakMap<FastifyRequest, { readonly caller: Caller }>()
-
-  async function callerOf(authorization: string | undefined): Promise<Caller> {
-    const verdict = await verify(authorization)
-    switch (verdict.kind) {
-      case 'user':
-        return { email: verdict.user.email, isAdmin: verdict.user.roles.includes('admin') }
-      case 'somebody':
-        if (acceptUnnamed) return null
-        throw new HttpError(
-          403,
-          'The auth server does not say whose token this is, so nobody can order for himself: AUTH_ACCEPT_UNNAMED=true lets everybody whom it accepts order for anybody.',
-        )
-      case 'refused':
-        throw new HttpError(401, `Authentication failed: ${verdict.why}`)
-      case 'unknown':
-        throw new HttpError(503, `It cannot be seen who asks: ${verdict.why}`, 5)
-    }
-  }
 
   return {
     preValidation: async (request) =>
-      void found.set(request, { caller: await callerOf(request.headers.authorization) }),
+      void found.set(request, { caller: callerOf(await callerBy(options, request.headers.authorization)) }),
     of(request) {
       const entry = found.get(request)
       if (entry === undefined) throw new Error('a route that asks who asks must verify it before')
@@ -59,6 +37,9 @@ export function callers({ verify, acceptUnnamed }: CallersOptions): Callers {
     },
   }
 }
+
+const callerOf = (user: User | null): Caller =>
+  user === null ? null : { email: user.email, isAdmin: user.roles.includes('admin') }
 
 /** @throws HttpError 403 */
 export function mustOrderForHimself(caller: Caller, email: string): void {

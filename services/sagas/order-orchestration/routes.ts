@@ -4,6 +4,7 @@ import type { SagaDefinition } from 'ordersaga/definition'
 import type { SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
+import type { CallerOptions } from '../../shared/auth/caller.ts'
 import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { IdempotencyKey, keyOf } from '../../shared/http/idempotency-key.ts'
@@ -11,12 +12,12 @@ import type { ProductReader } from '../../stock/reader.ts'
 import { cancelAndWait } from '../orchestrator/requests.ts'
 import type { Shell } from '../orchestrator/shell.ts'
 import { addUpdates } from '../orchestrator/updates.ts'
-import { callers as callersBy, isFor, mustOrderForHimself, type Callers, type CallersOptions } from './caller.ts'
+import { callers as callersBy, isFor, mustOrderForHimself, type Callers } from './caller.ts'
 import { orderPresenter as presenter, replyField } from './presenter.ts'
 import { checkPrices, OrderRequest, readOrder } from './request.ts'
 import type { OrderOrchestrationInput } from './saga.ts'
 
-export interface OrderOrchestrationParts extends CallersOptions {
+export interface OrderOrchestrationParts extends CallerOptions {
   readonly definition: SagaDefinition<OrderOrchestrationInput>
   readonly products: ProductReader
 }

@@ -2,13 +2,13 @@
 import { detailShape } from '../../shared/http/detail-shape.ts'
 import type { ProductReader } from '../../stock/reader.ts'
 import { openOrchestrator, type OpenOrchestrator, type OrchestratorOptions } from '../orchestrator/orchestrator.ts'
-import type { CallersOptions } from './caller.ts'
+import type { CallerOptions } from '../../shared/auth/caller.ts'
 import { openProjection } from './projection.ts'
 import { isOpen, orderOrchestrationRoutes } from './routes.ts'
 import { everyOrderOrchestration, orderOrchestrationSaga, type OrderOrchestrationOptions, type Part } from './saga.ts'
 
 export interface OrderOrchestrationServiceOptions
-  extends OrchestratorOptions, OrderOrchestrationOptions, CallersOptions {
+  extends OrchestratorOptions, OrderOrchestrationOptions, CallerOptions {
   /** Who of the participants is a foreign one. */
   readonly foreign: readonly Part[]
   readonly products: ProductReader
