@@ -74,7 +74,26 @@ async function show(system: System, config: Config): Promise<void> {
     { shop: system.url('order-orchestration'), stock: system.url('stock'), auth: system.url('auth') },
     print,
   )
+  print('')
+  showTemporal(system, config)
   print('Everything stays up; Ctrl-C stops it.')
+}
+
+/** How to try the sagas that need a server of Temporal's. */
+function showTemporal(system: System, { TEMPORAL_GRPC_ENDPOINT: endpoint }: Config): void {
+  if (endpoint === undefined) {
+    print('Accept Order and Complete Order also run on Temporal. With a server of it, such as this one starts:')
+    print('  bash scripts/services.sh start temporal   # or: temporal server start-dev, on port 7233')
+    return print('  TEMPORAL_GRPC_ENDPOINT=127.0.0.1:17233 npm start')
+  }
+  const json = "-H 'Content-Type: application/json'"
+  const body = `-d '{"order_id":"an-order-id","runner_id":"runner_123"}'`
+  print(
+    `Sagas on Temporal, at ${endpoint}: accept an order that is CREATED, complete one that is ON_THE_WAY (above is one).`,
+  )
+  print(`  curl -X POST ${system.url('accept-order-trigger')}/acceptOrder ${json} ${body}`)
+  print(`  curl -X POST ${system.url('complete-order-trigger')}/triggerCompleteOrderWorkflow ${json} ${body}`)
+  print(`  curl ${system.url('complete-order-trigger')}/triggerCompleteOrderWorkflow/an-order-id`)
 }
 
 /** What runs here; null until it does. */
