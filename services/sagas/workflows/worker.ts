@@ -118,7 +118,7 @@ export async function openWorker(options: WorkerServiceOptions, about: WorkerDes
 const quiet = new DefaultLogger('ERROR')
 
 /** Run from its sources, the library is bundled from its sources too; built, it is bundled as built. */
-function bundled(beside: string): Promise<WorkflowBundleWithSourceMap> {
+export function bundled(beside: string | URL): Promise<WorkflowBundleWithSourceMap> {
   const extension = extname(fileURLToPath(beside))
   const conditionNames = [...(extension === '.ts' ? ['source'] : []), 'import', 'require', 'default']
   return bundleWorkflowCode({
