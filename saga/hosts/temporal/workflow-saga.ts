@@ -361,9 +361,10 @@ async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome | null> 
   try {
     return { result: await work() }
   } catch (error) {
-    const { cause } = error as { readonly cause?: unknown }
-    if (!(cause instanceof ApplicationFailure)) return null
-    const { type, message, nonRetryable } = cause
+    // That of a local activity comes as it is, and that of another inside an ActivityFailure.
+    const own = error instanceof ApplicationFailure ? error : (error as { readonly cause?: unknown }).cause
+    if (!(own instanceof ApplicationFailure)) return null
+    const { type, message, nonRetryable } = own
     return { failed: { type: type ?? null, message, isFinal: nonRetryable === true } }
   }
 }
