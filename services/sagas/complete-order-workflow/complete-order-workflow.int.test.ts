@@ -9,6 +9,7 @@ import {
   completeOrderTrigger,
   completeOrderWorker,
   endOf,
+  opening,
   otherRunner,
   runner,
   startPlace,
@@ -25,21 +26,14 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
   let worker: OpenService
   let entry: OpenService
 
-  const opened: { close(): Promise<void> }[] = []
-  const kept = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
-    const one = await opening
-    opened.push(one)
-    return one
-  }
+  const { kept, closeAll } = opening()
   beforeAll(async () => {
     place = await kept(startPlace())
     space = await kept(freshNamespace(address))
     worker = await kept(completeOrderWorker(space.target, wiredUrls(place)))
     entry = await kept(completeOrderTrigger(space.target, place.embedded.urls.order))
   })
-  afterAll(async () => {
-    for (const each of opened.toReversed()) await each.close()
-  })
+  afterAll(closeAll)
 
   const carried = (...who: readonly string[]): Promise<string> => place.shop.carried(...(who as [string?, string?]))
   const ended = (orderId: string): Promise<unknown> => endOf(space.client, completeOrderId(orderId))

@@ -118,3 +118,22 @@ export const described = (client: Client, workflowId: string): Promise<WorkflowE
 /** As Temporal's own list has it. */
 export const statusOf = async (client: Client, workflowId: string): Promise<string> =>
   (await described(client, workflowId)).status.name
+
+interface Closed {
+  close(): Promise<void>
+}
+
+/** What a suite opens, to be closed the other way round. */
+export function opening() {
+  const opened: Closed[] = []
+  return {
+    async kept<T extends Closed>(one: Promise<T>): Promise<T> {
+      const open = await one
+      opened.push(open)
+      return open
+    },
+    async closeAll(): Promise<void> {
+      for (const each of opened.splice(0).toReversed()) await each.close()
+    },
+  }
+}
