@@ -118,8 +118,13 @@ function runSaga(
   })
 }
 
+/** What whoever starts a workflow gives is never taken for what a run before has left. */
 const isContinued = (argument: unknown): argument is Begin =>
-  typeof argument === 'object' && argument !== null && 'carried' in argument && 'structure' in argument
+  workflowInfo().continuedFromExecutionRunId !== undefined &&
+  typeof argument === 'object' &&
+  argument !== null &&
+  'carried' in argument &&
+  'structure' in argument
 
 /** The newest version; replayed, the one that was the newest then. */
 function newestOf(known: readonly SagaDefinition[]): SagaDefinition {
