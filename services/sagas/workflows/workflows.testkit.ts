@@ -69,6 +69,13 @@ const patience = { timeout: 60_000, interval: 50 }
 
 export const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(check, patience)
 
+/** One that works once Temporal is there. */
+export async function waitingWorker(temporal: TemporalTarget, urls: Urls): Promise<OpenService> {
+  const worker = await openCompleteOrderWorker({ ...here, ...at(urls), temporal })
+  worker.begin()
+  return worker
+}
+
 async function working(worker: OpenService): Promise<OpenService> {
   worker.begin()
   await until(async () => expect((await call('GET', `${worker.url}/health/ready`)).status).toBe(200))
