@@ -10,6 +10,7 @@ import {
   NativeConnection,
   Runtime,
   Worker,
+  type WorkerOptions,
   type WorkflowBundleWithSourceMap,
 } from '@temporalio/worker'
 import type { CommandContract } from '../../core/contract.ts'
@@ -83,14 +84,14 @@ export interface RunningWorker {
 export async function startWorker(
   { address, taskQueue }: Pick<Place, 'address' | 'taskQueue'>,
   activities: object,
-  options: { readonly maxConcurrentActivityTaskExecutions?: number } = {},
+  options: Pick<WorkerOptions, 'maxConcurrentActivityTaskExecutions' | 'workflowBundle'> = {},
 ): Promise<RunningWorker> {
   const connection = await NativeConnection.connect({ address })
   const worker = await Worker.create({
     connection,
     taskQueue,
     activities,
-    workflowBundle: await bundled(),
+    workflowBundle: options.workflowBundle ?? (await bundled()),
     workflowThreadPoolSize: 1, // each loads the bundle
     shutdownGraceTime: 0,
     shutdownForceTime: '2s',
