@@ -33,7 +33,7 @@ function activitiesOf(says: Readonly<Record<string, Says>>, asked: Asked[]): obj
       },
     ]),
   )
-  const shipping = obey(ship, async (_, { id, undoes = null }) => {
+  const shipping = obey(ship, async (_, { id, undoes }) => {
     asked.push({ activity: 'ship', args: [], command: { id, undoes } })
     return (says['ship'] ?? (() => true))() === true ? { done: {} } : { rejected: 'no ship' }
   })

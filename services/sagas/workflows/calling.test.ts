@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from 'node:net'
 import { ApplicationFailure } from '@temporalio/activity'
 import { expect, onTestFinished, test } from 'vitest'
-import { at, call, refusedType, type Attempt, type Request } from './calling.ts'
+import { at, call, type Attempt, type Request } from './calling.ts'
 
 type Serve = (request: IncomingMessage, response: ServerResponse) => void
 
@@ -53,7 +53,7 @@ const patientMs = 20_000
 const called = (request: Request, ms = patientMs) => call('the bank', request, lasting(ms))
 
 /** It has failed finally, with this sentence. */
-const refused = (message: string) => ({ type: refusedType, nonRetryable: true, message })
+const refused = (message: string) => ({ type: 'Refused', nonRetryable: true, message })
 
 const cut: Serve = (_request, response) => response.destroy()
 const silent: Serve = () => undefined
