@@ -1,4 +1,5 @@
 /** For tests of the Order Orchestration: its service, participants that answer as they are told, and who may ask. */
+import type { Engine } from 'ordersaga/engine'
 import { done, handle, participant, rejected, type Handled } from 'ordersaga/participant'
 import { memoryInbox } from 'ordersaga/participant/memory-inbox'
 import { memoryStore } from 'ordersaga/stores/memory'
@@ -45,6 +46,7 @@ export interface OrderBody {
 
 export interface House {
   readonly url: string
+  readonly engine: Engine
   readonly transport: Transport
   /** What is refused from now on, and with what reason. */
   readonly refused: Map<string, string>
@@ -129,6 +131,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     (await ask('GET', `/orders/${id}`, { headers: { authorization: 'root' } })).body as OrderBody
   return {
     url,
+    engine: service.engine,
     transport,
     refused,
     lost,
