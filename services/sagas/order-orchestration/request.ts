@@ -90,11 +90,11 @@ function normal(address: string): string {
   return address.slice(0, at) + address.slice(at).toLowerCase()
 }
 
-/** Products that are asked for at once. */
+/** Products of one order that are asked for at once. */
 const atOnce = 8
 
 /** How long all of them may take, in milliseconds. */
-const patienceMs = 5_000
+const patienceMs = 10_000
 
 /**
  * @throws HttpError 400 for a product that is not there, 409 for one of another price, 503 where the Stock Service does not tell
@@ -114,21 +114,26 @@ const money = (cents: number): string => decimalOf(cents).toFixed(2)
 
 async function pricesOf(ids: readonly string[], products: ProductReader): Promise<ReadonlyMap<string, number>> {
   const prices = new Map<string, number>()
-  const given = new AbortController()
-  const signal = AbortSignal.any([given.signal, AbortSignal.timeout(patienceMs)])
   const waiting = ids.values()
+  let isOver = false
   const askOn = async (): Promise<void> => {
     for (const id of waiting) {
-      const product = await products(id, signal)
+      const product = await products(id)
+      if (isOver) return
       if (product !== null) prices.set(id, centsOf(product.price, `the price of product ${id}`))
     }
   }
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error('too many are asked for at once')), patienceMs)
+  })
   try {
-    await Promise.all(Array.from({ length: Math.min(atOnce, ids.length) }, askOn))
+    await Promise.race([late, Promise.all(Array.from({ length: Math.min(atOnce, ids.length) }, askOn))])
   } catch (error) {
     throw new HttpError(503, `Prices cannot be looked up now: ${(error as Error).message}`, 5)
   } finally {
-    given.abort()
+    isOver = true
+    clearTimeout(timer)
   }
   return prices
 }
