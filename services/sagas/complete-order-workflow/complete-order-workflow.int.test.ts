@@ -1,8 +1,9 @@
 /** Complete Order on a real Temporal server, with our services: a runner's view, from the trigger to the runner's money. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { suiteOn, temporalAddress } from '../../../tests/kit/parts.ts'
 import { call } from '../../shared/testing/call.ts'
 import type { OpenService } from '../../shared/service.ts'
+import type { Passed } from '../workflows/wire.testkit.ts'
 import { freshNamespace, type Namespace } from '../workflows/namespace.testkit.ts'
 import {
   completeOrderId,
@@ -34,6 +35,9 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
     entry = await kept(completeOrderTrigger(space.target, place.embedded.urls.order))
   })
   afterAll(closeAll)
+  afterEach(() => {
+    for (const wire of Object.values(place.wires)) wire.rule(() => 'through')
+  })
 
   const carried = (...who: readonly string[]): Promise<string> => place.shop.carried(...(who as [string?, string?]))
   const ended = (orderId: string): Promise<unknown> => endOf(space.client, completeOrderId(orderId))
@@ -230,6 +234,77 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
       expect(await standing(orderId)).toEqual(['COMPLETED', 'SUCCEEDED'])
     },
   )
+
+  describe('cancelled in Temporal', () => {
+    /** While the service does not answer what is named, which it then does. */
+    async function cancelled(
+      customer: string,
+      service: 'order' | 'user' | 'payment',
+      isAsked: (call: Passed, orderId: string) => boolean,
+    ): Promise<string> {
+      const orderId = await carried(customer)
+      let tries = 0
+      place.wires[service].rule((asked) => {
+        if (!isAsked(asked, orderId)) return 'through'
+        tries += 1
+        return 'away'
+      })
+      expect((await trigger(entry, orderId)).status).toBe(200)
+      await until(() => expect(tries).toBeGreaterThan(0))
+      await space.client.workflow.getHandle(completeOrderId(orderId)).cancel()
+      place.wires[service].rule(() => 'through')
+      return orderId
+    }
+    const changes =
+      (status: string) =>
+      ({ path, body }: Passed, orderId: string): boolean =>
+        path === '/updateOrderStatus' && body.includes(orderId) && body.includes(status)
+
+    test.each([
+      ['its runner is looked up', 'order', ({ method }: Passed) => method === 'GET'],
+      ['it is delivered', 'order', changes('DELIVERED')],
+      ['the account is asked for', 'user', ({ path }: Passed) => path.endsWith('/connect-account')],
+      ['the payment is asked for', 'payment', ({ path }: Passed) => path.endsWith('/status')],
+    ] as const)('while %s: nothing is taken, and the order is ON_THE_WAY', async (_when, service, isAsked) => {
+      const orderId = await cancelled('cust_123', service, isAsked)
+      await until(async () => expect(await listed(orderId)).toBe('CANCELLED'))
+      expect(await standing(orderId)).toEqual(['ON_THE_WAY', 'AUTHORIZED'])
+      expect((await releases(orderId)).size).toBe(0)
+      // It may be completed after all.
+      expect((await trigger(entry, orderId)).body).toMatchObject({ message: 'Workflow triggered' })
+      expect(await ended(orderId)).toBe('Order Completed')
+    })
+
+    test.each([
+      ['the money is released', 'payment', ({ path }: Passed) => path.endsWith('/release')],
+      ['the order is completed', 'order', changes('COMPLETED')],
+    ] as const)('while %s: it comes too late, and the runner keeps his money', async (_when, service, isAsked) => {
+      const orderId = await cancelled('cust_123', service, isAsked)
+      expect(await ended(orderId)).toBe('Order Completed')
+      expect([...(await standing(orderId)), (await releases(orderId)).size]).toEqual(['COMPLETED', 'SUCCEEDED', 1])
+    })
+
+    test.each([
+      ['the money is given back', 'payment', ({ path }: Passed) => path.endsWith('/revert')],
+      ['the order goes back', 'order', changes('ON_THE_WAY')],
+    ] as const)('while %s: it is undone all the same', async (_when, service, isAsked) => {
+      const orderId = await cancelled('cust_release_fails', service, isAsked)
+      await until(async () => expect(['FAILED', 'CANCELLED']).toContain(await listed(orderId)))
+      expect(await standing(orderId)).toEqual(['ON_THE_WAY', 'REVERTED'])
+    })
+
+    test('after its end it changes nothing, and the books are right after all of these', async () => {
+      const orderId = await carried()
+      await trigger(entry, orderId)
+      expect(await ended(orderId)).toBe('Order Completed')
+      await space.client.workflow
+        .getHandle(completeOrderId(orderId))
+        .cancel()
+        .catch(() => undefined)
+      expect(await standing(orderId)).toEqual(['COMPLETED', 'SUCCEEDED'])
+      expect(await place.shop.problems()).toEqual([])
+    })
+  })
 
   test('a start is not refused for an Order Service that is away: the workflow looks itself', async () => {
     const orderId = await carried()
