@@ -55,6 +55,10 @@ export function keyedChangesContract(name: string, newPlace: NewPlace): void {
         status: 400,
         body: { error: expect.stringContaining('send an Idempotency-Key of its own') },
       })
+      expect(await ask('/updateOrderStatus', back, 'k3', 'k3')).toMatchObject({
+        status: 400,
+        body: { error: expect.stringContaining('names this very request') },
+      })
     })
 
     test('what was taken back before it came is refused when it comes', async () => {

@@ -119,7 +119,7 @@ export async function endOf(client: Client, workflowId: string, runId?: string):
   }
 }
 
-export const described = (client: Client, workflowId: string): Promise<WorkflowExecutionDescription> =>
+const described = (client: Client, workflowId: string): Promise<WorkflowExecutionDescription> =>
   client.workflow.getHandle(workflowId).describe()
 
 /** As Temporal's own list has it. */

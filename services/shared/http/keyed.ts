@@ -29,6 +29,11 @@ export interface Keyed {
 /** @throws HttpError where an undo has no key of its own */
 export function keyedBy(headers: z.infer<typeof KeyedHeaders>): Keyed | null {
   const { 'idempotency-key': key, 'ordersaga-undoes': undoes } = headers
+  if (key !== undefined && key === undoes)
+    throw new HttpError(
+      400,
+      'Ordersaga-Undoes names this very request: name the change to take back, and use another key',
+    )
   if (key !== undefined) return { key, undoes: undoes ?? null }
   if (undoes === undefined) return null
   throw new HttpError(400, 'Ordersaga-Undoes names a change to take back: send an Idempotency-Key of its own with it')
