@@ -3,7 +3,6 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { temporal } from '@temporalio/proto'
 import { Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker'
 import { beforeAll, describe, expect, test } from 'vitest'
-import '../../../saga/hosts/temporal/temporal.testkit.ts' // which has the SDK say only what went wrong
 import { bundled } from './worker.ts'
 
 const { History } = temporal.api.history.v1
@@ -16,6 +15,7 @@ describe.each(['complete-order-workflow', 'accept-order-workflow'])('%s', (name)
 
   let workflowBundle: WorkflowBundleWithSourceMap
   beforeAll(async () => {
+    await import('../../../saga/hosts/temporal/temporal.testkit.ts') // has the SDK say only what went wrong
     workflowBundle = await bundled(new URL(`../${name}/workflows.ts`, import.meta.url))
   })
   /** Under the id that the workflow had, from which the ids of its commands come. */
