@@ -40,7 +40,11 @@ export interface Commanded {
   readonly undoes: string | null
 }
 
-export const activityIdOf = ({ id, undoes }: Commanded, number: number): string => `${number} ${id} ${undoes ?? ''}`
+export const activityIdOf = ({ id, undoes }: Commanded, number: number): string =>
+  `${number} ${visible(id)} ${visible(undoes ?? '')}`
+
+/** An id may hold anything that a workflow's may; as a key it goes into headers, too. */
+const visible = (id: string): string => id.replaceAll(/[^\x21-\x7e]/gu, (each) => encodeURIComponent(each))
 
 /** What an activity of such a call is told of its command; null where the id is of somebody else. */
 export function commandedBy(activityId: string): Commanded | null {

@@ -98,6 +98,58 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows that others sta
     ])
   })
 
+  test('one that was undone because that was asked for has not ended well, whoever asked', async () => {
+    const at = await place()
+    const handle = await begun(at)
+    await handle.signal('cancel', 'ann', 'no more tea') // before any worker is there: with the start, in one task
+    await worked(at)
+    expect(await failure(handle)).toMatchObject({ type: 'CANCELLED' })
+    expect((await handle.describe()).status.name).toBe('FAILED')
+  })
+
+  test('an execution timeout of whoever starts it ends his workflow, and not the saga', async () => {
+    const at = await place()
+    let isPacked = (): void => undefined
+    const packing = new Promise<boolean>((resolve) => (isPacked = () => resolve(true)))
+    await worked(at, { pack: () => packing })
+    const handle = await at.client.workflow.start('ParcelWorkflow', {
+      workflowId: `parcel-${at.taskQueue}`,
+      taskQueue: at.taskQueue,
+      args: ['tea'],
+      workflowExecutionTimeout: '2s',
+    })
+    await until(async () => expect((await handle.describe()).status.name).toBe('TIMED_OUT'))
+    isPacked()
+    const saga = at.client.workflow.getHandle(`${handle.workflowId}/${handle.firstExecutionRunId}`)
+    expect(await saga.result()).toBe('shipped')
+  })
+
+  test('one that is in time gives what its saga gives, an undone one its failure', async () => {
+    const at = await place()
+    let there = true
+    await worked(at, { ship: () => there })
+    const inTime = () =>
+      at.client.workflow.start('ParcelWorkflow', {
+        workflowId: `parcel-${at.taskQueue}`,
+        taskQueue: at.taskQueue,
+        args: ['tea'],
+        workflowExecutionTimeout: '50s',
+      })
+    expect(await (await inTime()).result()).toBe('shipped')
+    there = false
+    expect(await failure(await inTime())).toMatchObject({ type: 'COMPENSATED' })
+  })
+
+  test('whatever is in the id of a workflow, its commands have keys that can stand in headers', async () => {
+    const at = await place()
+    const { asked } = await worked(at)
+    const workflowId = `a parcel of tea, 茶 ${at.taskQueue}`
+    await at.client.workflow.execute('ParcelWorkflow', { workflowId, taskQueue: at.taskQueue, args: ['tea'] })
+    const key = asked.find(({ activity }) => activity === 'pack')?.command?.id ?? ''
+    expect(key).toMatch(/^[\x21-\x7e]+:pack:do$/)
+    expect(decodeURIComponent(key)).toContain(workflowId)
+  })
+
   test('an undo is told what it takes back, and a workflow that follows under the same id has commands of its own', async () => {
     const at = await place()
     let there = false

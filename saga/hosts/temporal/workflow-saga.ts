@@ -113,13 +113,13 @@ export class WorkflowSaga {
   /** Starts the saga, or sends again what was outstanding in the run before. */
   begin(): void {
     const { id, input, seed } = this.#begin
-    this.#listen()
-    if (this.#state === null) {
-      this.#take({ type: 'start', id, input, seed }, `start:${id}`)
-      return
+    if (this.#state === null) this.#take({ type: 'start', id, input, seed }, `start:${id}`)
+    else {
+      for (const command of pending(this.#definition, this.state, this.#built).commands) this.#send(command)
+      this.#arm()
     }
-    for (const command of pending(this.#definition, this.state, this.#built).commands) this.#send(command)
-    this.#arm()
+    // Signals that came with the start are for a saga that has begun.
+    this.#listen()
   }
 
   cancel(by: string, reason: string): Answer {

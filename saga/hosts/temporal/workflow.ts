@@ -8,6 +8,7 @@ import {
   CancelledFailure,
   condition,
   deprecatePatch,
+  executeChild,
   makeContinueAsNewFunc,
   patched,
   workflowInfo,
@@ -69,7 +70,8 @@ export interface ForeignWorkflowOptions extends SagaWorkflowOptions {
 /**
  * Sagas inside a workflow that others start, with arguments of their own: its type, arguments and result are what they know. A
  * saga's id is the workflow's with its first run's, since others may start a workflow again under its id. Arguments that do not
- * fit fail the workflow. Of several versions a saga begins under the newest.
+ * fit fail the workflow, and so does a saga that was undone. One that was started with an execution timeout runs its saga in a child
+ * workflow, which that does not end. Of several versions a saga begins under the newest.
  *
  * @example
  * export const BuyWorkflow = foreignSagaWorkflow(buy, { input: (order) => order, result: () => 'bought' })
@@ -81,9 +83,11 @@ export function foreignSagaWorkflow(
   const known = listOf(definitions)
   const checked = checkedOptions(options)
   return async function run(...args: readonly unknown[]): Promise<unknown> {
+    const { executionExpirationTime, parent } = workflowInfo()
+    if (executionExpirationTime !== undefined && parent === undefined) return withoutEnd(args)
     const begin = isContinued(args[0]) ? args[0] : beginOf(newestOf(known), input(...args))
     const end = await runSaga(definitionOf(known, begin), begin, checked)
-    return end.kind === 'ended' ? result(end.ended) : makeContinueAsNewFunc<typeof run>()(end.begin)
+    return end.kind === 'ended' ? result(completed(end.ended)) : makeContinueAsNewFunc<typeof run>()(end.begin)
   }
 }
 
@@ -119,6 +123,33 @@ function runSaga(
 }
 
 /** What whoever starts a workflow gives is never taken for what a run before has left. */
+/**
+ * Whoever started it has set a time after which Temporal ends it, in the middle of whatever it does: the saga runs in a workflow of
+ * its own, which ends as it ends.
+ */
+async function withoutEnd(args: readonly unknown[]): Promise<unknown> {
+  const { workflowId, workflowType, firstExecutionRunId, typedSearchAttributes } = workflowInfo()
+  const options = { parentClosePolicy: 'ABANDON', cancellationType: 'WAIT_CANCELLATION_COMPLETED' } as const
+  try {
+    return await executeChild<(...args: readonly unknown[]) => Promise<unknown>>(workflowType, {
+      ...options,
+      workflowId: `${workflowId}/${firstExecutionRunId}`,
+      args: [...args],
+      typedSearchAttributes,
+    })
+  } catch (error) {
+    const { cause } = error as { readonly cause?: unknown }
+    throw cause instanceof ApplicationFailure || cause instanceof CancelledFailure ? cause : error
+  }
+}
+
+/** What others start has one good end. */
+function completed(ended: Ended): Ended {
+  if (ended.status === 'COMPLETED') return ended
+  const message = `it was undone, because that was asked for: ${ended.status}`
+  throw ApplicationFailure.create({ type: ended.status, nonRetryable: true, message, details: [ended] })
+}
+
 const isContinued = (argument: unknown): argument is Begin =>
   workflowInfo().continuedFromExecutionRunId !== undefined &&
   typeof argument === 'object' &&
