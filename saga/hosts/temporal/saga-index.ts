@@ -3,7 +3,11 @@ import type { Client } from '@temporalio/client'
 import type { SagaDefinition } from '../../core/definition.ts'
 import { attributes } from './protocol.ts'
 
-type Keyword = { readonly key: { readonly name: string; readonly type: 'KEYWORD' }; readonly value: string }
+/** As the client takes it. */
+export type KeywordAttribute = {
+  readonly key: { readonly name: string; readonly type: 'KEYWORD' }
+  readonly value: string
+}
 
 export class SagaIndex {
   readonly #client: Client
@@ -16,13 +20,16 @@ export class SagaIndex {
   }
 
   /** Of a saga that is started now; null where the namespace has none, or does not say. */
-  async attributesOf({ name }: Pick<SagaDefinition, 'name'>, businessKey: string | null): Promise<Keyword[] | null> {
+  async attributesOf(
+    { name }: Pick<SagaDefinition, 'name'>,
+    businessKey: string | null,
+  ): Promise<KeywordAttribute[] | null> {
     if (!(await this.#ask())) return null
     return [
       [attributes.definition, name],
       [attributes.status, 'STARTED'],
       [attributes.businessKey, businessKey],
-    ].flatMap(([attribute, value]): Keyword[] =>
+    ].flatMap(([attribute, value]): KeywordAttribute[] =>
       attribute == null || value == null ? [] : [{ key: { name: attribute, type: 'KEYWORD' }, value }],
     )
   }

@@ -24,7 +24,7 @@ import { answerIn, deliveryIn, noSaga } from '../move.ts'
 import { SagaIndex } from './saga-index.ts'
 import { memo, queries, requests, type Begin, type Moves } from './protocol.ts'
 
-export { SagaIndex } from './saga-index.ts'
+export { SagaIndex, type KeywordAttribute } from './saga-index.ts'
 
 export interface TemporalHostOptions {
   /** Yours, with its connection and namespace; it is left open. */
