@@ -327,17 +327,23 @@ export class Mover {
       else job.done({ saga, events: [], fresh: id === draft.state.id })
     }
     // Where this very start was committed before a broken connection, its commands have not been sent.
-    if (saga !== undefined && draft.jobs.some((job) => job.uncertain)) this.resume(saga)
+    if (saga !== undefined && draft.jobs.some((job) => job.uncertain)) this.resume(saga, true)
   }
 
-  /** Takes up a saga that was moved elsewhere, or by a commit whose answer was lost: all that is pending is sent again. */
-  resume(saga: StoredSaga): void {
+  /**
+   * Takes up a saga that was moved elsewhere, or by a commit whose answer was lost: what is pending is sent again. What is to be
+   * asked once may have been, and each copy may be obeyed: its answer is waited for, and silence settled as its step says.
+   *
+   * @param unsent nothing of it has been sent
+   */
+  resume(saga: StoredSaga, unsent = false): void {
     const definition = this.#options.registry.of(saga.state)
     if (definition === undefined) return this.#options.onProblem(strangeProblem(saga))
     this.remember(saga)
     const open = pending(definition, saga.state)
     const entries = saga.seq === 1 ? [firstMove(definition, saga)] : []
-    this.#options.onMoved({ saga, entries, pending: open, commands: open.commands })
+    const commands = unsent ? open.commands : open.commands.filter((command) => !isAskedOnce(definition, command))
+    this.#options.onMoved({ saga, entries, pending: open, commands })
   }
 
   #prepare(draft: Draft): Prepared {
@@ -418,3 +424,8 @@ const strangeProblem = (saga: StoredSaga): Problem => ({
   needsPerson: true,
   sagaId: saga.id,
 })
+
+function isAskedOnce({ byName }: SagaDefinition, { step, direction }: Command): boolean {
+  const onUnknown = direction === 'do' ? byName.get(step)?.onUnknown : undefined
+  return onUnknown === 'undo' || onUnknown === 'park'
+}

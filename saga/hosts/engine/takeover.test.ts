@@ -64,6 +64,36 @@ test('a process leaves the sagas of a version that it does not have to one that 
   expect((await second.get(saga.id))?.owner).not.toBe(old.owner)
 })
 
+test('what is to be asked once is not asked again by whoever takes its saga over: silence settles it', async () => {
+  const [reserve] = shopSaga.steps
+  const once = defineSaga('once', { version: 1, input: shopSaga.input })
+    .step('reserve', {
+      do: reserve!.do!,
+      with: () => ({}),
+      undo: reserve!.undo!,
+      undoWith: () => ({}),
+      onUnknown: 'undo',
+      attemptMs: 1_000,
+    })
+    .end()
+  const clock = handClock()
+  const store = shared(memoryStore(clock.now))
+  const earlier = memoryTransport()
+  const silent = await shopkeeper(earlier, { reserve: 'nothing' })
+  const first = await started({ store, clock, transport: earlier, definitions: [once] })
+  const { saga } = await first.start(once, milk)
+  await until(() => expect(silent.types()).toEqual(['reserve']))
+  await first.stop()
+  const transport = memoryTransport()
+  const shop = await shopkeeper(transport)
+  const second = await started({ store, clock, transport, definitions: [once] })
+  await until(async () => {
+    clock.advance(500)
+    expect((await second.get(saga.id))?.state.status).toBe('COMPENSATED')
+  })
+  expect(shop.types()).toEqual(['unreserve'])
+})
+
 describe('a damaged saga', () => {
   /** Sagas that a process left behind, one of them damaged. */
   async function leftBehind() {
