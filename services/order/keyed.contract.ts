@@ -84,7 +84,7 @@ export function keyedChangesContract(name: string, newPlace: NewPlace): void {
         status: 400,
         body: { error: 'the order is COMPLETED: nothing can follow, not ON_THE_WAY' },
       })
-      expect((await ask('/updateOrderStatus', { orderId, status: 'DELIVERED' }, 'u2', 'c')).body).toMatchObject({
+      expect((await ask('/updateOrderStatus', { orderId, status: 'ON_THE_WAY' }, 'u2', 'c')).body).toMatchObject({
         error: expect.stringContaining('only a delivery can be taken back'),
       })
     })
@@ -129,6 +129,29 @@ export function keyedChangesContract(name: string, newPlace: NewPlace): void {
       const other = await order.orderAt('ON_THE_WAY')
       expect((await ask('/updateOrderStatus', { orderId: other, status: 'DELIVERED' }, 'd')).status).toBe(422)
       expect(await statusOf(other)).toEqual(['ON_THE_WAY', 'runner_123'])
+      expect((await ask('/updateOrderStatus', { orderId, status: 'COMPLETED' }, 'd')).status).toBe(422)
+    })
+
+    test('a key of one runner accepts no other, and takes back nothing of another order', async () => {
+      const [one, other] = [await order.orderAt('CREATED'), await order.orderAt('DELIVERED')]
+      const accept = (runner_id: string) => ask('/verifyAndAcceptOrder', { orderId: one, runner_id }, 'a')
+      expect([(await accept('runner_1')).status, (await accept('runner_2')).status]).toEqual([200, 422])
+      const mine = await order.orderAt('ON_THE_WAY')
+      await ask('/updateOrderStatus', { orderId: mine, status: 'DELIVERED' }, 'd')
+      expect(await ask('/updateOrderStatus', { orderId: other, status: 'ON_THE_WAY' }, 'u', 'd')).toMatchObject({
+        status: 400,
+        body: { error: expect.stringContaining('was done to order') },
+      })
+      expect(await statusOf(other)).toEqual(['DELIVERED', 'runner_123'])
+      expect((await ask('/updateOrderStatus', { orderId: mine, status: 'COMPLETED' }, 'u2', 'd')).status).toBe(400)
+      expect(await statusOf(mine)).toEqual(['DELIVERED', 'runner_123'])
+    })
+
+    test('a runner who gives an order back under a key is told of as one who does so without', async () => {
+      const orderId = await order.orderAt('CREATED')
+      await ask('/verifyAndAcceptOrder', { orderId, runner_id: 'runner_1' }, 'a')
+      await ask('/cancelAcceptance', { orderId }, 'b')
+      await expect.poll(() => order.heard.at(-1)?.type).toBe('ORDER_ACCEPTANCE_CANCELLED')
     })
   })
 }

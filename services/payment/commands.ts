@@ -153,11 +153,26 @@ async function prepareRevert(
     return known(rejected(`not_found: there is no payment ${which}`, about(payload.payment_id, payload.order_id)))
   }
   if (row.status === 'REVERTED' || row.status === 'FAILED') return known(done(reverted(row)))
+  // What is undone has not taken the money: who has, keeps it.
+  if (command.original?.kind === 'rejected' && row.status === 'SUCCEEDED')
+    return known(
+      rejected(
+        'invalid_state: the payment was released by another request, and the one that is undone was refused: a person decides',
+        about(row.payment_id, row.order_id),
+      ),
+    )
+  if (command.original?.kind === 'done' && isOfAnother(command.original.payload, row))
+    return known(rejected('invalid_state: what is undone is of another payment', about(row.payment_id, row.order_id)))
   // Whether the runner gets the money is being found out; only then is it known what to take back.
   if (row.status === 'RELEASING') throw new Error(`payment ${row.payment_id} is being released; reverted after that`)
   if (row.status === 'REVERTING') return told(await mover.revert(row))
   const claim = { status: 'REVERTING', revert_reason: revertReasonOf(payload.reason) } as const
   return told(await mover.revert(await claimFor(context, command.id, row, claim)))
+}
+
+function isOfAnother(told: unknown, { payment_id }: PaymentRow): boolean {
+  const named = madeBy(told)
+  return typeof named === 'string' && named !== payment_id
 }
 
 /** The payment to undo, or the marker that now keeps its command out. Undefined where nothing says which it is. */

@@ -69,7 +69,10 @@ export function paymentRoutes(server: HttpServer, { database, transport, source,
   /** The wire contract calls whatever carries the commands Kafka. */
   async function command({ type }: CommandContract, keyed: Keyed | null, payload: unknown): Promise<string> {
     const own = { id: uuid(), correlationId: uuid(), type, payload, timestamp: new Date(now()).toISOString() }
-    const message = { ...(keyed === null ? own : keyedCommand(type, keyed, payload, now())), source }
+    const message = {
+      ...(keyed === null ? own : keyedCommand({ type, undone: releasePayment.type }, keyed, payload, now())),
+      source,
+    }
     const { correlationId } = message
     try {
       await transport.publish(commandChannel('payment'), [message])
@@ -81,13 +84,18 @@ export function paymentRoutes(server: HttpServer, { database, transport, source,
   }
 
   /** Null where it is not done in time: it goes on, and the same request tells what became of it. */
-  async function outcome<Payload extends { readonly payment_id?: string | null | undefined }, Data, Received, Given>(
+  async function outcome<
+    Payload extends { readonly payment_id?: string | null | undefined; readonly runner_id?: string },
+    Data,
+    Received,
+    Given,
+  >(
     contract: CommandContract<Payload, Data, Received, Given>,
     keyed: Keyed,
     payload: NoInfer<Payload>,
     waitMs: number,
   ): Promise<z.infer<typeof Settled> | null> {
-    const obeyed = obeyKeyed(obey, contract, keyed, payload, now())
+    const obeyed = obeyKeyed(obey, contract, releasePayment.type, keyed, payload, now())
     const said = await within(waitMs, obeyed)
     if (said === null) {
       obeyed.catch((err: unknown) =>
@@ -96,7 +104,9 @@ export function paymentRoutes(server: HttpServer, { database, transport, source,
       return null
     }
     const about = 'done' in said ? said.done : said.details
-    checkSameAs(payload.payment_id ?? '', (about as { readonly payment_id?: unknown }).payment_id)
+    const { payment_id, runner_id } = about as { readonly payment_id?: unknown; readonly runner_id?: unknown }
+    checkSameAs(payload.payment_id ?? '', payment_id)
+    if (payload.runner_id !== undefined && runner_id != null) checkSameAs(payload.runner_id, runner_id)
     if ('refused' in said) throw new HttpError(said.refused.startsWith('not_found') ? 404 : 400, said.refused)
     return {
       ...shown(await findPayment(db, payload.payment_id ?? ''), payload.payment_id ?? ''),

@@ -385,6 +385,26 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
         expect(await totals()).toMatchObject({ held: 1999, runner: 1999 })
       })
 
+      test('a revert takes nothing back that the release which it undoes has not done', async () => {
+        const id = await paymentId('o1')
+        expect((await asked('release', id, 'k1')).status).toBe(200)
+        const other = { runner_id: 'r2', runner_connect_account_id: 'acct_r2' }
+        expect((await asked('release', id, 'k2', 'wait=20', other)).status).toBe(400)
+        const undo = await payment.send(
+          'POST',
+          `/payment/${id}/revert`,
+          {},
+          {
+            'idempotency-key': 'u2',
+            'ordersaga-undoes': 'k2',
+            prefer: 'wait=20',
+          },
+        )
+        expect(undo).toMatchObject({ status: 400, body: { message: expect.stringContaining('another request') } })
+        // The same key for another route is another change.
+        expect((await asked('revert', id, 'k1')).body).toMatchObject({ payment: { status: 'REVERTED' } })
+      })
+
       test('not waited for, it is asked for once under its key', async () => {
         const id = await paymentId('o1')
         const ask = () =>

@@ -57,7 +57,8 @@ type Make = (
 
 /** Makes one change under its key; a repeat makes none. @throws HttpError where it is refused */
 type MakeKeyed = <Payload extends { readonly order_id: string }>(
-  contract: CommandContract<Payload, unknown, Payload, { readonly order_id: string }>,
+  contract: CommandContract<Payload, unknown, Payload, { readonly asked: string }>,
+  undone: string,
   keyed: Keyed,
   payload: Payload,
 ) => Promise<OrderRow>
@@ -70,11 +71,11 @@ export function orderChanges(server: HttpServer, { db, outbox, now, obey }: Chan
       if (changed) await tell(eventChannel('order'), orderEvent(happening, order, now()))
       return { order, changed }
     })
-  const makeKeyed: MakeKeyed = async (contract, asked, payload) => {
-    const said = await obeyKeyed(obey, contract, asked, payload, now())
+  const makeKeyed: MakeKeyed = async (contract, undone, asked, payload) => {
+    const said = await obeyKeyed(obey, contract, undone, asked, payload, now())
     outbox.nudge()
     const about = 'done' in said ? said.done : said.details
-    checkSameAs(payload.order_id, about.order_id)
+    checkSameAs(JSON.stringify(payload), about['asked' as keyof typeof about])
     if ('refused' in said) throw new HttpError(said.details['status'] === 404 ? 404 : 400, said.refused)
     const order = await findOrder(db, payload.order_id)
     if (order === undefined) throw noOrder(payload.order_id)
@@ -116,7 +117,7 @@ function addStatus(server: HttpServer, make: Make, makeKeyed: MakeKeyed): void {
       const asked = keyedBy(headers)
       if (asked !== null) {
         const contract = asked.undoes === null ? requestStatus : takeStatusBack
-        const order = await makeKeyed(contract, asked, { order_id: orderId, status })
+        const order = await makeKeyed(contract, requestStatus.type, asked, { order_id: orderId, status })
         return { message: `Order is ${order.status}`, order: viewOf(order) }
       }
       const { order } = await make(orderId, 'updated', (tx, now) => setStatus(tx, orderId, status, now))
@@ -143,7 +144,7 @@ function addAcceptance(server: HttpServer, make: Make, makeKeyed: MakeKeyed): vo
     async ({ body: { orderId, runner_id }, headers }) => {
       const asked = keyedBy(headers)
       if (asked !== null) {
-        await makeKeyed(requestRunner, asked, { order_id: orderId, runner_id })
+        await makeKeyed(requestRunner, requestRunner.type, asked, { order_id: orderId, runner_id })
         return { success: true as const, message: 'Order accepted', order_id: orderId }
       }
       const { order, changed } = await make(orderId, 'accepted', (tx, now) => accept(tx, orderId, runner_id, now))
@@ -161,7 +162,7 @@ function whyNotAccepted({ status, runner_id }: OrderRow, runnerId: string): stri
 interface GivingBack {
   readonly path: string
   readonly operationId: string
-  readonly happening: Happening
+  readonly happening: 'acceptanceCancelled' | 'runnerCleared'
   readonly summary: string
 }
 
@@ -176,7 +177,7 @@ function addGivingBack(server: HttpServer, make: Make, makeKeyed: MakeKeyed, rou
     async ({ body: { orderId }, headers }) => {
       const asked = keyedBy(headers)
       if (asked !== null) {
-        const order = await makeKeyed(takeRunnerBack, asked, { order_id: orderId })
+        const order = await makeKeyed(takeRunnerBack, requestRunner.type, asked, { order_id: orderId, happening })
         return { message: `Order is ${order.status}`, order: viewOf(order) }
       }
       const { order, changed } = await make(orderId, happening, (tx, now) => giveBack(tx, orderId, now))

@@ -39,15 +39,24 @@ export function keyedBy(headers: z.infer<typeof KeyedHeaders>): Keyed | null {
   throw new HttpError(400, 'Ordersaga-Undoes names a change to take back: send an Idempotency-Key of its own with it')
 }
 
-/** Ids of commands by messages are others. */
-const idOf = (key: string): string => `http:${key}`
+/** Ids of commands by messages are others; a key is one of its kind of change. */
+const idOf = (type: string, key: string): string => `http:${type}:${key}`
 
-/** The command of a change, as a message. */
-export const keyedCommand = (type: string, { key, undoes }: Keyed, payload: unknown, now: number) => ({
-  id: idOf(key),
+/**
+ * The command of a change, as a message.
+ *
+ * @param undone the type of the command that an undo takes back
+ */
+export const keyedCommand = (
+  { type, undone }: { readonly type: string; readonly undone: string },
+  { key, undoes }: Keyed,
+  payload: unknown,
+  now: number,
+) => ({
+  id: idOf(type, key),
   type,
-  correlationId: idOf(undoes ?? key), // what belongs together is obeyed in the order of its coming
-  ...(undoes === null ? {} : { undoes: idOf(undoes) }),
+  correlationId: `http:${undoes ?? key}`, // what belongs together is obeyed in the order of its coming
+  ...(undoes === null ? {} : { undoes: idOf(undone, undoes) }),
   timestamp: new Date(now).toISOString(),
   payload,
 })
@@ -60,11 +69,15 @@ export type Said<Data> =
 export async function obeyKeyed<Payload, Data, Received, Given>(
   obey: Participant['obey'],
   contract: CommandContract<Payload, Data, Received, Given>,
+  undone: string,
   keyed: Keyed,
   payload: NoInfer<Payload>,
   now: number,
 ): Promise<Said<Given>> {
-  const answer = await obey(keyedCommand(contract.type, keyed, payload, now), contract.commandChannel).catch(notNow)
+  const answer = await obey(
+    keyedCommand({ type: contract.type, undone }, keyed, payload, now),
+    contract.commandChannel,
+  ).catch(notNow)
   if (answer === null) throw new Error(`${contract.type} has no answer`)
   if (answer.type === contract.done.type) return { done: answer.payload as Given }
   const details = answer.payload as Readonly<Record<string, unknown>>
