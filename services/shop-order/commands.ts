@@ -7,7 +7,7 @@
  * - an order that is on its way is not undone: the undo is refused, and says where it is.
  */
 import type { Transaction } from 'kysely'
-import { done, handleAll, rejected, type Handled } from 'ordersaga/participant'
+import { done, handleAll, rejected, type Handled, type Refuse } from 'ordersaga/participant'
 import { v7 as uuidv7 } from 'uuid'
 import { claim } from '../shared/database/claims.ts'
 import { contentOf } from './domain.ts'
@@ -34,10 +34,12 @@ export function shopOrderCommands(now: () => number): readonly Handled<Tx>[] {
         [...held.values()].filter((id) => id !== null),
       )
       return read.map(({ sagaId, payload, why }) => {
-        if (why !== null) return rejected(why)
+        if (why !== null) return rejected(why, noOrder)
         const order = orders.get(held.get(sagaId) ?? '')
-        if (order === undefined || order.status === 'Canceled') return rejected('it was undone before it arrived')
-        if (order.user_email !== payload.user_email) return rejected('its transaction has an order of somebody else')
+        if (order === undefined || order.status === 'Canceled')
+          return rejected('it was undone before it arrived', noOrder)
+        if (order.user_email !== payload.user_email)
+          return rejected('its transaction has an order of somebody else', noOrder)
         return done({ order_id: order.order_id })
       })
     }),
@@ -54,7 +56,7 @@ export function shopOrderCommands(now: () => number): readonly Handled<Tx>[] {
       )
       return commands.map(({ sagaId }) => {
         const order = orders.get(held.get(sagaId) ?? '')
-        if (order === undefined || order.status === 'Canceled' || order.status === 'Refund') return done(null)
+        if (order === undefined || order.status === 'Canceled') return done(null)
         return rejected(`order ${order.order_id} is ${order.status}: it is not undone any more`)
       })
     }),
@@ -103,3 +105,9 @@ function refusalOrOrder(
     },
   }
 }
+
+/** Foreign orchestrators read the id before the status, and stand still where there is none (docs/wire-contract.md 7.6). */
+const noOrder = { order_id: '' }
+
+/** What no handler sees. */
+export const refuseShopOrder: Refuse = ({ why }) => rejected(why, noOrder)

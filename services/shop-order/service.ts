@@ -2,7 +2,7 @@
 import { errorDetail } from '../shared/http/error-shapes.ts'
 import { openParticipantService } from '../shared/participant-service.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
-import { shopOrderCommands } from './commands.ts'
+import { refuseShopOrder, shopOrderCommands } from './commands.ts'
 import { shopOrderRoutes } from './routes.ts'
 import { shopOrderMigrations, type ShopOrderTables } from './schema.ts'
 
@@ -15,6 +15,7 @@ export function openShopOrderService(options: ServiceOptions): Promise<OpenServi
     errors: errorDetail,
     parts: ({ db }) => ({
       handlers: shopOrderCommands(options.now),
+      refuse: refuseShopOrder,
       routes: (server) => shopOrderRoutes(server, db, options.now),
     }),
   })

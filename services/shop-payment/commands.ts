@@ -7,7 +7,15 @@
  * - what is paid in cash is written down and not charged: it is `Pending` until it was collected.
  */
 import type { Kysely, Transaction } from 'kysely'
-import { done, handleAll, rejected, type Answer, type Handled, type ReceivedCommand } from 'ordersaga/participant'
+import {
+  done,
+  handleAll,
+  rejected,
+  type Answer,
+  type Handled,
+  type ReceivedCommand,
+  type Refuse,
+} from 'ordersaga/participant'
 import { retryContention } from '../shared/database/database.ts'
 import { centsOf } from '../shared/money/money.ts'
 import type { CardGateway } from './gateway.ts'
@@ -106,7 +114,14 @@ function answerTo(
   refusal: string | null | undefined,
 ): Answer<{ readonly payment_id: string }> {
   if (payment === undefined || payment.status === 'Cancelled' || payment.status === 'Refund')
-    return rejected('it was undone before it arrived')
-  if (isOther(payment, wanted)) return rejected('its transaction has another payment')
-  return refusal == null ? done({ payment_id: payment.payment_id }) : rejected(refusal)
+    return rejected('it was undone before it arrived', noPayment)
+  if (isOther(payment, wanted)) return rejected('its transaction has another payment', noPayment)
+  const { payment_id } = payment
+  return refusal == null ? done({ payment_id }) : rejected(refusal, { payment_id })
 }
+
+/** Foreign orchestrators read the id before the status, and stand still where there is none (docs/wire-contract.md 7.6). */
+const noPayment = { payment_id: '' }
+
+/** What no handler sees. */
+export const refuseShopPayment: Refuse = ({ why }) => rejected(why, noPayment)

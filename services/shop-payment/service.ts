@@ -2,7 +2,7 @@
 import { errorDetail } from '../shared/http/error-shapes.ts'
 import { openParticipantService } from '../shared/participant-service.ts'
 import type { OpenService, ServiceOptions } from '../shared/service.ts'
-import { shopPaymentCommands } from './commands.ts'
+import { refuseShopPayment, shopPaymentCommands } from './commands.ts'
 import { sandboxGateway } from './gateway.ts'
 import { shopPaymentRoutes } from './routes.ts'
 import { shopPaymentMigrations, type ShopPaymentTables } from './schema.ts'
@@ -19,6 +19,7 @@ export function openShopPaymentService(options: ServiceOptions): Promise<OpenSer
       const gateway = sandboxGateway(db)
       return {
         handlers: shopPaymentCommands({ db, gateway, now }),
+        refuse: refuseShopPayment,
         routes: (server) => shopPaymentRoutes(server, { db, gateway, now }),
       }
     },
