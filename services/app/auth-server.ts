@@ -39,7 +39,7 @@ export function authServerUrl(said: AuthServerVariables): string | null {
   if (host === undefined && port === undefined) return null
   const url = new URL(host ?? foreignHost)
   if (port !== undefined) url.port = String(port)
-  else if (!/^\w+:\/\/[^/?#]*:\d+/.test(host ?? '')) url.port = String(foreignPort)
+  else if (!/^\w+:\/\/(?:[^/?#]*@)?(?:\[[^\]]*\]|[^/?#:]*):\d+/.test(host ?? '')) url.port = String(foreignPort)
   return url.href.replace(/\/+$/, '')
 }
 

@@ -18,7 +18,7 @@ import { addFirstLookUsers } from './first-look.ts'
 import { openKeyRing } from './keys.ts'
 import { scryptPasswords, type Passwords } from './passwords.ts'
 import { authRoutes, type AuthParts } from './routes.ts'
-import { findUserByEmail, insertUser, removeOldSessions } from './rows.ts'
+import { findUserByEmail, insertUser, removeOldSessions, userOf } from './rows.ts'
 import { authMigrations, type AuthTables, type UserRow } from './schema.ts'
 import { openSessions } from './sessions.ts'
 
@@ -46,8 +46,14 @@ async function addAdmin(
   { email, password }: Credentials,
   passwords: Passwords,
   now: number,
+  warn: (text: string) => void,
 ): Promise<void> {
-  if ((await findUserByEmail(db, email)) !== undefined) return
+  const known = await findUserByEmail(db, email)
+  if (known !== undefined && (known.first_look === 1 || !userOf(known).roles.includes('admin')))
+    warn(
+      'AUTH_ADMIN names a user who was there before and is no administrator: name another, or have one give him the role',
+    )
+  if (known !== undefined) return
   await insertUser(db, { email, password: await passwords.hash(password), roles: ['admin'], isFirstLook: false }, now)
 }
 
@@ -79,7 +85,7 @@ export async function openAuthService(options: AuthServiceOptions): Promise<Open
       onReuse: (session) => log.warn({ session }, 'a used refresh token came again; its session is ended'),
     })
     if (firstLook) await addFirstLookUsers(db, now())
-    if (options.admin !== undefined) await addAdmin(db, options.admin, passwords, now())
+    if (options.admin !== undefined) await addAdmin(db, options.admin, passwords, now(), (text) => log.warn(text))
 
     const upkeep = openWorker({
       async look() {

@@ -67,7 +67,10 @@ const refused = (why: string): Verdict => ({ kind: 'refused', why })
 function verdictOf(reading: Awaited<ReturnType<typeof readAccessToken>>): Verdict {
   switch (reading.kind) {
     case 'valid':
-      return { kind: 'user', user: reading.user }
+      // As the policies say of him: none of them is his.
+      return reading.user.roles.length === 0
+        ? refused('this user has no role here: ask an administrator for one')
+        : { kind: 'user', user: reading.user }
     case 'unknown key':
       return refused('the token was signed with a key that is not known, or not any more: log in again')
     case 'refused':
