@@ -42,10 +42,10 @@ export async function shopRun(urls: ShopUrls, print: Print, followMs = patienceM
   const [customer] = firstLookUsers
   const { email = '', password = '' } = customer ?? {}
   const logIn = await fetch(`${auth}/login`, sent('POST', { email, password }))
-  if (logIn.status === 401) {
+  if (!logIn.ok) {
     await logIn.body?.cancel()
     return print(
-      'Orders from stock are for users with a token: the users of a first look are not there, log in as your own.',
+      `Orders from stock are for users with a token, and ${email} of a first look may not log in now (${logIn.status}): log in as a user of your own.`,
     )
   }
   const { access_token: token } = (await logIn.json()) as { readonly access_token: string }

@@ -130,6 +130,8 @@ async function pricesOf(ids: readonly string[], products: ProductReader): Promis
   try {
     await Promise.race([late, Promise.all(Array.from({ length: Math.min(atOnce, ids.length) }, askOn))])
   } catch (error) {
+    if (error instanceof MoneyError)
+      throw new HttpError(409, `${error.message}: nobody can order it until that is mended at the Stock Service.`)
     throw new HttpError(503, `Prices cannot be looked up now: ${(error as Error).message}`, 5)
   } finally {
     isOver = true
