@@ -50,7 +50,8 @@ export function acceptOrderActivities({ order, timer, stopTimer }: AcceptAddress
       const own = attempt()
       if (stopTimer !== undefined) {
         const body = { OrderId: orderId, RunnerId: runnerId }
-        await call('the timer service', { method: 'POST', url: stopTimer, body }, own)
+        // Stopped before, or not there: nothing cancels the order.
+        await call('the timer service', { method: 'POST', url: stopTimer, body, reads: [400, 404] }, own)
         return true
       }
       const stop = { method: 'POST', url: at(timer(), '/stop-request-timer'), body: { orderId, runnerId } } as const

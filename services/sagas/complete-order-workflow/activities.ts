@@ -12,7 +12,9 @@ export interface Addresses {
 
 const Order = z.looseObject({ orderStatus: z.string(), runnerId: z.string().nullish() })
 const Account = z.looseObject({ stripe_connect_account_id: z.string().nullish() })
-const Payment = z.looseObject({ payment: z.looseObject({ paymentId: z.string(), status: z.string().nullish() }) })
+const Payment = z.looseObject({
+  payment: z.looseObject({ paymentId: z.string(), status: z.string().nullish(), runnerId: z.string().nullish() }),
+})
 
 /** In these an order can be delivered, or was. */
 const deliverable: ReadonlySet<string> = new Set(['ON_THE_WAY', 'DELIVERED'])
@@ -27,14 +29,21 @@ export function completeOrderActivities({ order, user, payment }: Addresses) {
    * A service that answers 202 has only queued it: the payment tells when the money has moved. What another queues again when it
    * is asked again is looked at first.
    */
-  async function move(paymentId: string, what: 'release' | 'revert', body: object, ends: string): Promise<true> {
+  async function move(
+    paymentId: string,
+    what: 'release' | 'revert',
+    body: { readonly runner_id?: string; readonly [field: string]: string | undefined },
+    ends: string,
+  ): Promise<true> {
     const own = attempt()
     const path = at(payment(), `/payment/${encodeURIComponent(paymentId)}`)
     const seconds = Math.max(1, Math.floor((own.until - Date.now()) / 1000) - 1)
-    const status = async (): Promise<string> =>
-      read(Payment, 'the Payment Service', await get('the Payment Service', `${path}/details`, own)).payment.status ??
-      ''
-    if ((await status()) === ends) return true
+    const look = async () =>
+      read(Payment, 'the Payment Service', await get('the Payment Service', `${path}/details`, own)).payment
+    /** A release to somebody else is not this one. */
+    const isDone = ({ status, runnerId }: Awaited<ReturnType<typeof look>>): boolean =>
+      status === ends && (body.runner_id === undefined || runnerId == null || runnerId === body.runner_id)
+    if (isDone(await look())) return true
     const { status: code } = await call(
       'the Payment Service',
       { method: 'POST', url: `${path}/${what}`, body, headers: { prefer: `wait=${seconds}` } },
@@ -43,9 +52,10 @@ export function completeOrderActivities({ order, user, payment }: Addresses) {
     if (code !== 202) return true
     while (Date.now() + lookMs < own.until) {
       await pause(lookMs, undefined, { signal: own.signal }).catch(() => undefined)
-      const now = await status()
-      if (now === ends) return true
-      if (what === 'release' && (now === 'FAILED' || now === 'REVERTED')) throw refusal(`the payment is ${now}`)
+      const now = await look()
+      if (isDone(now)) return true
+      if (what === 'release' && (now.status === 'FAILED' || now.status === 'REVERTED'))
+        throw refusal(`the payment is ${now.status}`)
     }
     throw new Error(`the ${what} of payment ${paymentId} was asked for; nobody knows yet what became of it`)
   }

@@ -66,28 +66,39 @@ export function starter({ client, ask }: TemporalClient, names: WorkflowNames, d
     }
   }
 
+  /** Another worker's workflow that has failed ends well, and gives nothing (docs/wire-contract.md 3.2). */
+  async function cameToNothing(workflowId: string): Promise<boolean> {
+    const result: unknown = await inTime(() => client.workflow.getHandle(workflowId).result())
+    return result === null || result === undefined || result === false
+  }
+
   return {
     standing,
     async start({ orderId, runnerId, argument }) {
       const workflowId = names.idOf(orderId)
       const searchable = await inTime(() => index.attributesOf(definition, orderId))
-      try {
-        await inTime(() =>
+      const startAs = (workflowIdReusePolicy: 'ALLOW_DUPLICATE' | 'ALLOW_DUPLICATE_FAILED_ONLY') =>
+        inTime(() =>
           client.workflow.start(names.workflowType, {
             workflowId,
             taskQueue: names.taskQueue,
             args: [argument],
             memo: { [runnerMemo]: runnerId },
-            workflowIdReusePolicy: names.again ? 'ALLOW_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY',
+            workflowIdReusePolicy,
             workflowIdConflictPolicy: 'FAIL',
             ...(searchable === null ? {} : { typedSearchAttributes: searchable }),
           }),
         )
+      try {
+        await startAs(names.again ? 'ALLOW_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY')
         return { workflowId, standing: null }
       } catch (error) {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
-        return { workflowId, standing: await standing(orderId) }
       }
+      const found = await standing(orderId)
+      if (found?.status !== 'COMPLETED' || !(await cameToNothing(workflowId))) return { workflowId, standing: found }
+      await startAs('ALLOW_DUPLICATE')
+      return { workflowId, standing: null }
     },
   }
 }

@@ -62,7 +62,11 @@ export async function openTrigger<Body extends z.ZodType>(
     log,
     errors: errorAlone,
     ready: async () => ({
-      temporal: await answers(() => connected.ask(lookMs, () => connected.client.workflowService.getSystemInfo({}))),
+      temporal: await answers(() =>
+        connected.ask(lookMs, () =>
+          connected.client.workflowService.describeNamespace({ namespace: temporal.namespace }),
+        ),
+      ),
     }),
     ...(callers === undefined ? {} : { callers }),
   })
@@ -113,7 +117,7 @@ function addRoutes<Body extends z.ZodType>(
       const argument = request.body as object
       const started = await workflows.start({ orderId, runnerId, argument }).catch((err: unknown) => {
         request.log.error({ err }, 'the workflow could not be started')
-        throw new HttpError(500, cannotStart, 2)
+        throw refusesUs(err) ? new HttpError(500, misplaced) : new HttpError(500, cannotStart, 2)
       })
       const { workflowId, standing } = started
       if (standing !== null && standing.runnerId !== null && standing.runnerId !== runnerId)
@@ -139,7 +143,9 @@ function addRoutes<Body extends z.ZodType>(
       const { order_id } = request.params
       const standing = await workflows.standing(order_id).catch((err: unknown) => {
         request.log.error({ err }, 'Temporal does not answer')
-        throw new HttpError(503, 'Temporal does not answer now: ask again in a moment', 2)
+        throw refusesUs(err)
+          ? new HttpError(500, misplaced)
+          : new HttpError(503, 'Temporal does not answer now: ask again in a moment', 2)
       })
       if (standing === null) throw new HttpError(404, `There is no workflow for order ${order_id}.`)
       const { workflowId, status, runnerId, startedAt } = standing
@@ -147,6 +153,17 @@ function addRoutes<Body extends z.ZodType>(
     },
   )
 }
+
+/** gRPC: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICATED. To ask again helps against none of them. */
+const refusing: ReadonlySet<unknown> = new Set([3, 5, 7, 16])
+
+function refusesUs(error: unknown): boolean {
+  const { code, cause } = Object(error) as { readonly code?: unknown; readonly cause?: unknown }
+  return refusing.has(code) || refusing.has((Object(cause) as { readonly code?: unknown }).code)
+}
+
+const misplaced =
+  'Temporal refuses to start this workflow or to tell of it: see the log of this service, and that TEMPORAL_NAMESPACE names a namespace of its'
 
 /** The contract has 500 for it; what to do is what one does after 503. */
 const cannotStart =
