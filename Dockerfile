@@ -31,12 +31,12 @@ COPY --from=dependencies /app ./
 COPY --from=build /app/saga/dist saga/dist
 COPY --from=build /app/services/dist services/dist
 USER node
-EXPOSE 3001 3002 3003 3005 8086 9292 8080 9001 3101 3104 7001 3112 3102 3113 3103 3000
+EXPOSE 3001 3002 3003 3005 9292 8080 9001 8086 3101 3104 7001 3112 3102 3113 3103 3000
 
 # Whichever services run in here, they are one process: it lives if any of them answers.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["node", "-e", "\
   const live = (port) => fetch(`http://127.0.0.1:${port}/health/live`).then((answer) => answer.ok || Promise.reject(answer)); \
-  Promise.any([3001, 3002, 3003, 3005, 8086, 9292, 8080, 9001, 3101, 3104, 7001, 3112, 3102, 3113, 3103, 3000].map(live)).then(() => process.exit(0), () => process.exit(1))"]
+  Promise.any([3001, 3002, 3003, 3005, 9292, 8080, 9001, 8086, 3101, 3104, 7001, 3112, 3102, 3113, 3103, 3000].map(live)).then(() => process.exit(0), () => process.exit(1))"]
 
 # In this form node is process 1, and Docker's signals reach it.
 ENTRYPOINT ["node", "services/dist/app/main.js"]

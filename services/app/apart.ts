@@ -75,13 +75,14 @@ export function startApart(
   failed.catch(() => undefined) // it is one of several ways to learn of it
 
   const startAll = async (): Promise<void> => {
-    for (const { name } of chosen) {
+    for (const { name, keeps } of chosen) {
       if (isClosing) await never
       const process = launch(name, program, variables[name], tell)
       running.push(process)
       void process.ended.then((error) => (isClosing ? undefined : fail(error)))
       await process.started
-      await untilReady(name, urls[name], () => isClosing)
+      // One that waits for Temporal keeps nobody from starting.
+      if (keeps !== 'workflows') await untilReady(name, urls[name], () => isClosing)
     }
     if (isClosing) await never
   }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { validate } from 'dockerfile-utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { services } from '../../services/app/registry.ts'
+import { services, withoutTemporal } from '../../services/app/registry.ts'
 import { burger } from '../kit/client.ts'
 import { freePorts } from '../kit/system.ts'
 import { until } from '../kit/until.ts'
@@ -15,6 +15,8 @@ import { buildImage, type Image } from './dockerfile.ts'
 const repository = join(import.meta.dirname, '../..')
 /** By their variables. */
 const ports = Object.fromEntries(services.map(({ port }) => [port.variable, port.usual]))
+/** Of those that run where there is no Temporal. */
+const running = new Set(withoutTemporal.map(({ port }) => port.usual))
 
 /** `node` in the base image: neither owns what is in it, nor may write there. */
 const nodeUser = 1000
@@ -71,11 +73,11 @@ describe('its process', () => {
 
   test('runs every service, and each is ready', async () => {
     const ready = container.urls.map(async (url) => (await fetch(`${url}/health/ready`)).status)
-    expect(await Promise.all(ready)).toEqual(services.map(() => 200))
+    expect(await Promise.all(ready)).toEqual(withoutTemporal.map(() => 200))
   })
 
   test('completes an order, with its data in the folder of the data', async () => {
-    const sagas = container.urls[services.findIndex(({ name }) => name === 'create-order')] ?? ''
+    const sagas = container.urls[withoutTemporal.findIndex(({ name }) => name === 'create-order')] ?? ''
     const body = JSON.stringify(burger('cust_123'))
     const headers = { 'content-type': 'application/json' }
     const answer = await fetch(`${sagas}/api/orders`, { method: 'POST', headers, body })
@@ -123,7 +125,9 @@ async function run({ root, workdir, environment, entrypoint, command, healthchec
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => void (output += String(chunk)))
   const ended = once(child, 'close').then(([code]) => code as number | null)
-  const urls = free.map((port) => `http://127.0.0.1:${port}`)
+  const urls = Object.values(ports).flatMap((port, index) =>
+    running.has(port) ? [`http://127.0.0.1:${free[index]}`] : [],
+  )
   await until('the services are ready', 90_000, () => allReady(urls, child, () => output))
   return {
     urls,
