@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { services } from '../../services/app/registry.ts'
+import { services, withoutTemporal } from '../../services/app/registry.ts'
 import { newFolder } from '../../services/shared/testing/ask.ts'
 import { call } from '../../services/shared/testing/call.ts'
 import { startChild, type Child } from '../kit/child.ts'
@@ -12,7 +12,8 @@ import { freePorts } from '../kit/system.ts'
 const main = join(import.meta.dirname, '../../services/app/main.ts')
 const patience = { timeout: 120_000 }
 vi.setConfig({ testTimeout: 300_000 })
-const names = services.map(({ name }) => name)
+/** Those that run where no Temporal is named. */
+const names = withoutTemporal.map(({ name }) => name)
 
 let ports: readonly number[]
 let apart: Child
@@ -53,7 +54,8 @@ function processes(): Readonly<Record<string, number>> {
 test('every service is a process of its own, orders run through them, and Ctrl-C ends them all', async () => {
   await ready()
   expect(Object.keys(processes()).toSorted()).toEqual(names.toSorted())
-  for (const [index, { title }] of services.entries()) {
+  for (const [index, { title, keeps }] of services.entries()) {
+    if (keeps === 'workflows') continue
     expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^ +${title} +${urlOf(index)}$`)))
     expect((await call('GET', `${urlOf(index)}/health/ready`)).status).toBe(200)
   }
