@@ -42,7 +42,7 @@ test('where nobody may log in who is not known, that is all that is shown', asyn
   try {
     const lines: string[] = []
     await shopRun(shop.urls, (line) => lines.push(line))
-    expect(lines).toEqual([expect.stringContaining('log in as your own')])
+    expect(lines).toEqual([expect.stringContaining('log in as a user of your own')])
   } finally {
     await shop.close()
   }
