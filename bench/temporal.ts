@@ -104,7 +104,7 @@ export async function benchTemporal(quick: boolean): Promise<void> {
     const onEngine = async (refuse: boolean) => engine.result((await engine.start(fiveSteps, input(refuse))).saga.id)
     const oneOnEngine = async () => engine.result((await engine.start(oneStep, input(false))).saga.id)
 
-    const sagas = (inFlight: number): number => Math.ceil((quick ? 20 : 100) * Math.sqrt(inFlight))
+    const sagas = (inFlight: number): number => Math.ceil((quick ? 10 : 30) * Math.sqrt(inFlight))
     for (const run of [onTemporal, byIdiom, onEngine]) await measure(run, 16, quick ? 32 : 100) // until the code is warm
     head(['in flight', 'on Temporal, sagas/s', "Temporal's idiom", 'ratio', 'the engine on SQLite'])
     for (const inFlight of windows) {
@@ -118,8 +118,8 @@ export async function benchTemporal(quick: boolean): Promise<void> {
       const engineOne = await measure(onEngine, inFlight, 10 * sagas(inFlight))
       row([
         inFlight,
-        whole(seen.ours),
-        whole(seen.idiom),
+        seen.ours.toFixed(1),
+        seen.idiom.toFixed(1),
         (seen.ours / seen.idiom).toFixed(2),
         whole(engineOne.perSecond),
       ])
