@@ -1,13 +1,12 @@
 /**
  * Writes the histories that `histories.test.ts` replays. Run by hand for a new version of a saga, whose files are then added to
- * those of the versions before; the second server is one whose time can be skipped:
+ * those of the versions before:
  *
- *   node --conditions=source --import tsx services/sagas/workflows/record-histories.testkit.ts 127.0.0.1:17233 127.0.0.1:17333
+ *   node --conditions=source --import tsx services/sagas/workflows/record-histories.testkit.ts 127.0.0.1:17233
  */
 import { writeFileSync } from 'node:fs'
 import { ApplicationFailure } from '@temporalio/activity'
-import { queries } from '../../../saga/hosts/temporal/protocol.ts'
-import { placeOn, skipTime, startWorker, type Place } from '../../../saga/hosts/temporal/temporal.testkit.ts'
+import { placeOn, startWorker, type Place } from '../../../saga/hosts/temporal/temporal.testkit.ts'
 import { until } from '../../../tests/kit/until.ts'
 import { bundled } from './worker.ts'
 
@@ -17,8 +16,6 @@ interface Story {
   readonly says?: Readonly<Record<string, Says>>
   /** Cancelled once this activity was asked for, which is answered afterwards. */
   readonly cancelledAt?: string
-  /** The workflow waits for a person in the end, after many tries. */
-  readonly parks?: boolean
 }
 
 const refuses: Says = () => {
@@ -33,7 +30,6 @@ const completeOrder: Readonly<Record<string, Story>> = {
   compensated: { says: { release_funds: refuses } },
   cancelled: { cancelledAt: 'get_user_stripe_connect' },
   'cancelled-too-late': { cancelledAt: 'release_funds' },
-  parked: { says: { release_funds: refuses, rollback_release_funds: refuses }, parks: true },
 }
 const acceptOrder: Readonly<Record<string, Story>> = {
   completed: {},
@@ -76,26 +72,19 @@ async function recorded(at: Place, workflow: string, file: string, story: Story)
     await handle.cancel()
     isCancelled = true
   }
-  const isParked = async (): Promise<boolean> =>
-    (await handle.query<{ readonly status: string }>(queries.state)).status === 'PARKED'
-  if (story.parks === true)
-    await until('it is parked', 60_000, async () => {
-      await skipTime(at, 30_000)
-      return isParked()
-    })
-  else await handle.result().catch(() => undefined)
+  await handle.result().catch(() => undefined)
   const history = await handle.fetchHistory() // turns itself into JSON
   await worker.stop()
   return history
 }
 
-const [address = '', timeAddress = ''] = process.argv.slice(2)
+const [address = ''] = process.argv.slice(2)
 for (const [file, workflow, stories] of [
   ['accept-order-workflow', 'AcceptOrderWorkflow', acceptOrder],
   ['complete-order-workflow', 'CompleteOrderWorkflow', completeOrder],
 ] as const)
   for (const [name, story] of Object.entries(stories)) {
-    const place = await placeOn(story.parks === true ? timeAddress : address)
+    const place = await placeOn(address)
     const history = await recorded(place, workflow, file, story)
     writeFileSync(
       new URL(`../${file}/histories/version-1-${name}.json`, import.meta.url),
