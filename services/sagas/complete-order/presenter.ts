@@ -1,24 +1,21 @@
 /** Sagas as those who follow a delivery know them (docs/wire-contract.md 2.2). */
 import type { Event } from 'ordersaga/events'
-import { openSteps } from 'ordersaga/core'
-import type { SagaState } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
 import { exampleIds } from '../../shared/http/examples.ts'
 import { UtcText, utcText } from '../../shared/time/utc.ts'
 import type { Presenter } from '../orchestrator/presenter.ts'
 import { Status } from '../orchestrator/reads.ts'
+import { wordsOf } from '../orchestrator/step-words.ts'
 import { CompleteOrderInput } from './saga.ts'
 
 /** `currentStep` and the beginning of `error`, by step of the saga. */
-const steps: Readonly<Record<string, { readonly name: string; readonly failed: string }>> = {
+const { currentStep, errorOf } = wordsOf({
   deliver: { name: 'UPDATE_ORDER_STATUS_TO_DELIVERED', failed: 'The order could not be set to DELIVERED' },
   runner: { name: 'GET_RUNNER_PAYMENT_INFO', failed: 'It is not known how the runner is paid' },
   release: { name: 'RELEASE_FUNDS', failed: 'The runner could not be paid' },
   complete: { name: 'UPDATE_ORDER_STATUS_TO_COMPLETED', failed: 'The order could not be set to COMPLETED' },
-}
-
-const order = Object.keys(steps)
+})
 
 const SagaView = z.object({
   sagaId: z.string().meta({ example: exampleIds.saga }),
@@ -45,24 +42,6 @@ function viewOf({ id, state, updatedAt }: StoredSaga): z.infer<typeof SagaView> 
     updatedAt: utcText(updatedAt),
     ...(error === null ? {} : { error }),
   }
-}
-
-const stepName = (step: string): string => steps[step]?.name ?? step
-
-/** The one that needs an operator; while it is undone, the step whose undo is under way. */
-const currentStep = (state: SagaState): string =>
-  stepName(
-    state.parked?.step ??
-      openSteps(state)[0] ??
-      state.error?.step ??
-      order[Math.min(state.stage, order.length - 1)] ??
-      '',
-  )
-
-function errorOf({ error, parked, leftBehind }: SagaState): string | null {
-  if (parked !== null) return `${stepName(parked.step)} needs an operator: ${parked.reason}`
-  if (leftBehind.length > 0) return `Given up; may be left behind: ${leftBehind.map(stepName).join(', ')}`
-  return error === null ? null : `${steps[error.step]?.failed ?? error.step}: ${error.reason}`
 }
 
 /** How a runner is paid is for the Payment Service alone. */

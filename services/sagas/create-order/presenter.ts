@@ -10,10 +10,11 @@ import { OrderRequest } from '../../shared/order-details.ts'
 import { UtcText, utcText } from '../../shared/time/utc.ts'
 import type { Presenter } from '../orchestrator/presenter.ts'
 import { Status } from '../orchestrator/reads.ts'
+import { wordsOf, type StepWords } from '../orchestrator/step-words.ts'
 import { CreateOrderInput } from './saga.ts'
 
 /** `current_step` and the beginning of `error`, by step of the saga. */
-const steps: Readonly<Record<string, { readonly name: string; readonly failed: string }>> = {
+const steps: StepWords = {
   create: { name: 'CREATE_ORDER', failed: 'Order creation failed' },
   payer: { name: 'GET_USER_DATA', failed: 'Failed to get payment info' },
   authorise: { name: 'AUTHORIZE_PAYMENT', failed: 'Payment authorization failed' },
@@ -22,6 +23,7 @@ const steps: Readonly<Record<string, { readonly name: string; readonly failed: s
 }
 
 const order = Object.keys(steps)
+const { stepName, errorOf } = wordsOf(steps)
 
 /** What the User Service tells of a card is for the saga alone. */
 const secretSteps = ['payer']
@@ -95,15 +97,7 @@ function eventView(event: Event): object {
   return 'reply' in shown && secretSteps.includes(event.step) ? { ...shown, reply: null } : shown
 }
 
-const stepName = (step: string): string => steps[step]?.name ?? step
-
 const currentStep = ({ stage }: SagaState): string => stepName(order[Math.min(stage, order.length - 1)] as string)
-
-function errorOf({ error, parked, leftBehind }: SagaState): string | null {
-  if (parked !== null) return `${stepName(parked.step)} needs an operator: ${parked.reason}`
-  if (leftBehind.length > 0) return `Given up; may be left behind: ${leftBehind.map(stepName).join(', ')}`
-  return error === null ? null : `${steps[error.step]?.failed ?? error.step}: ${error.reason}`
-}
 
 function replyField(state: SagaState, step: string, field: string): string | null {
   const reply = stepOf(state, step).reply as Readonly<Record<string, unknown>> | undefined

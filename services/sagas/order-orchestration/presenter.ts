@@ -1,5 +1,5 @@
 /** Sagas as those who order know them. */
-import { openSteps, stepOf } from 'ordersaga/core'
+import { stepOf } from 'ordersaga/core'
 import type { Event } from 'ordersaga/events'
 import type { SagaState } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
@@ -9,19 +9,18 @@ import { decimalOf } from '../../shared/money/money.ts'
 import { UtcText, utcText } from '../../shared/time/utc.ts'
 import type { Presenter } from '../orchestrator/presenter.ts'
 import { Status } from '../orchestrator/reads.ts'
+import { wordsOf } from '../orchestrator/step-words.ts'
 import { OrderRequest } from './request.ts'
 import { OrderOrchestrationInput } from './saga.ts'
 
 /** `current_step` and the beginning of `error`, by step of the saga. */
-const steps: Readonly<Record<string, { readonly name: string; readonly failed: string }>> = {
+const { currentStep, errorOf } = wordsOf({
   stock: { name: 'REDUCE_STOCK', failed: 'The products could not be taken out of stock' },
   payment: { name: 'TAKE_PAYMENT', failed: 'The payment could not be taken' },
   order: { name: 'CREATE_ORDER', failed: 'The order could not be created' },
   'order-told': { name: 'UPDATE_ORDER_PAYMENT_ID', failed: 'The order could not be told of its payment' },
   'payment-told': { name: 'UPDATE_PAYMENT_ORDER_ID', failed: 'The payment could not be told of its order' },
-}
-
-const order = Object.keys(steps)
+})
 
 const OrderView = z.object({
   saga_id: z.string().meta({ description: 'Also the transaction of all messages', example: exampleIds.saga }),
@@ -61,24 +60,6 @@ function viewOf({ id, state, createdAt, updatedAt }: StoredSaga): z.infer<typeof
     created_at: utcText(createdAt),
     updated_at: utcText(updatedAt),
   }
-}
-
-const stepName = (step: string): string => steps[step]?.name ?? step
-
-/** The one that needs an operator; while it is undone, the step whose undo is under way. */
-const currentStep = (state: SagaState): string =>
-  stepName(
-    state.parked?.step ??
-      openSteps(state)[0] ??
-      state.error?.step ??
-      order[Math.min(state.stage, order.length - 1)] ??
-      '',
-  )
-
-function errorOf({ error, parked, leftBehind }: SagaState): string | null {
-  if (parked !== null) return `${stepName(parked.step)} needs an operator: ${parked.reason}`
-  if (leftBehind.length > 0) return `Given up; may be left behind: ${leftBehind.map(stepName).join(', ')}`
-  return error === null ? null : `${steps[error.step]?.failed ?? error.step}: ${error.reason}`
 }
 
 export function replyField(state: SagaState, step: string, field: string): string | null {
