@@ -19,6 +19,8 @@ const longer = {
 /** One short round of a whole system, and of killing it, on the embedded default. */
 const short = ['tests/e2e/systems.test.ts', 'tests/faults/kill.test.ts']
 const nothing = ['**/node_modules/**', '**/dist/**']
+/** Whole systems run what is built. */
+const globalSetup = 'tests/kit/built.ts'
 
 export default defineConfig({
   resolve: { conditions: ['source'] },
@@ -40,7 +42,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'short systems', include: short, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { name: 'short systems', include: short, globalSetup, maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
       {
         extends: true,
@@ -59,6 +61,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'whole systems',
+          globalSetup,
           include: wholeSystems,
           exclude: [...nothing, ...short],
           maxWorkers: 1,

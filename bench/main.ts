@@ -5,6 +5,7 @@
  *                  -- health | -- health-quick | -- stock | -- stock-quick | -- shop | -- shop-quick | -- temporal |
  *                  -- temporal-quick]
  */
+import { setup as build } from '../tests/kit/built.ts'
 import { benchAuth } from './auth.ts'
 import { benchEngine } from './engine.ts'
 import { benchGateway } from './gateway.ts'
@@ -58,4 +59,7 @@ const mode = modes[chosen]
 if (mode === undefined) {
   print(`'${chosen}' is not measured; use one of ${Object.keys(modes).join(', ')}.`)
   process.exitCode = 2
-} else await mode()
+} else {
+  await build()
+  await mode()
+}

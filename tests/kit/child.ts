@@ -20,7 +20,10 @@ export interface Child {
   stop(): Promise<number | null>
 }
 
-/** Runs a TypeScript file. `onLine` gets each line of its output. */
+/** What Node must be told to run the sources as they are. */
+const fromSource = ['--conditions=source', '--import', 'tsx']
+
+/** Runs a TypeScript file, or what was built of one. `onLine` gets each line of its output. */
 export function startChild(
   file: string,
   args: readonly string[],
@@ -29,7 +32,7 @@ export function startChild(
 ): Child {
   const child: ChildProcess = spawn(
     process.execPath,
-    ['--conditions=source', '--import', 'tsx', file, ...args],
+    [...(file.endsWith('.ts') ? fromSource : []), file, ...args],
     // Nothing of the surrounding environment but what finds programs and caches: what a test sets is all there is.
     { cwd: root, env: { PATH: process.env['PATH'] ?? '', ...variables }, stdio: ['ignore', 'pipe', 'pipe'] },
   )

@@ -1,8 +1,7 @@
 /**
- * The services as processes of their own, or all in one, as a user starts them: by `services/app/main.ts` and the
- * environment alone. A test asks them over HTTP, kills them and starts them again.
+ * The services as processes of their own, or all in one, as the image starts them: by what is built of `services/app/main.ts`
+ * and the environment alone. A test asks them over HTTP, kills them and starts them again.
  */
-import { fileURLToPath } from 'node:url'
 import {
   byName,
   isPeerName,
@@ -11,11 +10,11 @@ import {
   type PeerName,
   type ServiceName,
 } from '../../services/app/registry.ts'
+import { builtMain } from './built.ts'
 import { startChild, type Child } from './child.ts'
 import { isFree } from './free-port.ts'
 import { until } from './until.ts'
 
-const main = fileURLToPath(import.meta.resolve('../../services/app/main.ts'))
 const startMs = 120_000
 
 type Variables = Readonly<Record<string, string>>
@@ -145,7 +144,7 @@ function running(
     },
     launch(name) {
       const process = find(name)
-      process.child ??= startChild(main, [process.command], process.variables, () => undefined)
+      process.child ??= startChild(builtMain, [process.command], process.variables, () => undefined)
     },
     async ready() {
       for (const [name, process] of processes) if (process.child !== null) await untilReady(name, process)
