@@ -50,12 +50,13 @@ export default defineConfig({
           name: 'servers',
           include: servers,
           exclude: [...nothing, ...failingServers, ...wholeSystems],
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
         },
       },
       {
         extends: true,
-        test: { name: 'failing servers', include: failingServers, maxWorkers: 2, sequence: { groupOrder: 3 } },
+        test: { name: 'failing servers', include: failingServers, maxWorkers: 3, sequence: { groupOrder: 3 } },
       },
       {
         extends: true,
