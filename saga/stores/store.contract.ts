@@ -111,6 +111,17 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         expect(await loaded(holder.id)).toEqual(holder)
       })
 
+      test('is found by its key alone, with its fingerprint, also when it has moved', async () => {
+        const [held, unkeyed] = await started(startOf({ key: 'k', fingerprint: 'first' }), startOf())
+        const holder = { id: held?.id, fingerprint: 'first' }
+        expect(await store.startedUnder('k')).toEqual(holder)
+        await store.commit({ starts: [startOf({ key: 'k', fingerprint: 'second' })], moves: [] })
+        await store.commit({ starts: [], moves: [moveOf(held as StoredSaga, { status: 'COMPLETED', live: false })] })
+        expect(await store.startedUnder('k')).toEqual(holder)
+        for (const free of ['', 'other', held?.id ?? '', unkeyed?.id ?? '', 'a NUL \0 in it', 'half \ud83d of a pair'])
+          expect(await store.startedUnder(free)).toBeNull()
+      })
+
       test('under a used id changes nothing, not even the history', async () => {
         const holder = await one({ key: 'a', fingerprint: 'first' })
         const again = startOf({ id: holder.id, key: 'b', fingerprint: 'second' })
@@ -560,6 +571,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         for (const { saga } of ended) expect(await store.history(saga.id)).toEqual([])
         expect(await store.count({})).toBe(kept.length)
         for (const { saga } of kept) expect(await store.history(saga.id)).toHaveLength(1)
+        expect(await store.startedUnder('key of FAILED')).toBeNull()
         await one({ key: 'key of FAILED' })
       })
 
@@ -615,6 +627,7 @@ export function storeContract(name: string, traits: StoreTraits, makePlace: () =
         await started({ ...start, entry })
         const again = await store.commit({ starts: [startOf({ key: `k ${text}` })], moves: [] })
         expect(again.starts).toEqual([{ kind: 'exists', id: start.saga.id, fingerprint: text }])
+        expect(await store.startedUnder(`k ${text}`)).toEqual({ id: start.saga.id, fingerprint: text })
         expect(await listed({ businessKey: `b ${text}`, definition: `d ${text}` })).toEqual([start.saga.id])
         const move = moveOf(start.saga, { reply: text, inputId: text, businessKey: text })
         await store.commit({ starts: [], moves: [move] })

@@ -79,7 +79,13 @@ export interface Move {
 export type StartResult =
   | { readonly kind: 'started' }
   /** The id or the key is taken, by this saga. */
-  | { readonly kind: 'exists'; readonly id: string; readonly fingerprint: string }
+  | ({ readonly kind: 'exists' } & KeyHolder)
+
+/** A saga that was started under an idempotency key. */
+export interface KeyHolder {
+  readonly id: string
+  readonly fingerprint: string
+}
 
 /** Results in the order of the batch. */
 export interface CommitResult {
@@ -212,6 +218,8 @@ export interface Store {
    * @param tx what the store's own options and documentation say
    */
   commitIn?(tx: unknown, start: Start): Promise<StartResult>
+  /** The saga that holds an idempotency key, with the fingerprint of its start; null where the key is free. */
+  startedUnder(key: string): Promise<KeyHolder | null>
   /** Sagas by id; those that do not exist are left out. */
   load(ids: readonly string[]): Promise<Found>
   list(filter: SagaFilter, page?: PageRequest): Promise<SagaPage>

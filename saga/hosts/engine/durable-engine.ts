@@ -23,9 +23,9 @@ import { Alarms } from './alarms.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Engine, EngineOptions, EngineStartOptions, Figures, Started, StartedIn, StoredAnswer } from './engine.ts'
 import { checkAction, checkIncoming, checkKey, checkOptions, checkPage, checkRequest, readFilter } from './entries.ts'
-import { EngineError } from './errors.ts'
+import { EngineError, keyReused } from './errors.ts'
 import { Feed } from './feed.ts'
-import { fingerprintOf } from './fingerprint.ts'
+import { startFingerprint } from './fingerprint.ts'
 import { Handover } from './handover.ts'
 import { Hooks } from './hooks.ts'
 import { Intake, type Arrived } from './intake.ts'
@@ -185,12 +185,24 @@ export class DurableEngine implements Engine {
     if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${known.name}: ${checked.why}`)
     const id = this.#chance.newId()
     const { key = null, tx } = options
-    // As it was handed in: what a schema makes of it may be another thing tomorrow (a default of now).
-    const start = { definition: known, key, fingerprint: key === null ? '' : fingerprintOf([known.name, input]) }
+    const start = { definition: known, key, fingerprint: key === null ? '' : startFingerprint(known.name, input) }
     const begin = { type: 'start', id, input: checked.value, seed: seedOf(id) } as const
     if (tx !== undefined) return startIn(this.#store, tx, { ...start, begin, at: this.#clock.now() })
     const { saga, fresh } = await this.#admission.start(() => this.#ask(id, begin, `start:${id}`, { start }))
     return { id: saga.id, saga, state: saga.state, fresh }
+  }
+
+  async startedUnder<Input, Replies>(
+    key: string,
+    definition: SagaDefinition<Input, Replies>,
+    input: NoInfer<Input>,
+  ): Promise<StoredSaga | null> {
+    const { name } = this.#registry.given(definition)
+    checkKey({ key })
+    const holder = await this.#store.startedUnder(key)
+    if (holder === null) return null
+    if (holder.fingerprint !== startFingerprint(name, input)) throw keyReused()
+    return this.get(holder.id)
   }
 
   async cancel(sagaId: string, by: string, reason: string): Promise<StoredAnswer> {

@@ -94,6 +94,17 @@ describe('starting', () => {
     expect(await engine.count({})).toBe(1)
   })
 
+  test('can be asked about by its key, whatever has become of the saga, and starts nothing', async () => {
+    const engine = await started()
+    expect(await engine.startedUnder('k', shopSaga, milk)).toBeNull()
+    const { id } = await engine.start(shopSaga, milk, { key: 'k' })
+    await engine.result(id)
+    expect(await engine.startedUnder('k', shopSaga, { item: 'milk' })).toEqual(await engine.get(id))
+    await expect(engine.startedUnder('k', shopSaga, { item: 'tea' })).rejects.toMatchObject({ code: 'key_reused' })
+    await expect(engine.startedUnder('', shopSaga, milk)).rejects.toMatchObject({ code: 'invalid_input' })
+    expect([await engine.startedUnder('other', shopSaga, milk), await engine.count({})]).toEqual([null, 1])
+  })
+
   test('with one key at the same moment starts one saga', async () => {
     const engine = await started()
     const all = await Promise.all(Array.from({ length: 20 }, () => engine.start(shopSaga, milk, { key: 'k' })))

@@ -126,6 +126,17 @@ export interface Engine extends Host {
     input: NoInfer<Input>,
     options: EngineStartOptions,
   ): Promise<StartedIn>
+  /**
+   * The saga that was started with this input under this key; null where the key is free. For who asks before a start whether it
+   * may be, by what changes with time: asked again, it has been already.
+   *
+   * @throws EngineError key_reused where it was another input; invalid_input, unknown_definition
+   */
+  startedUnder<Input, Replies>(
+    key: string,
+    definition: SagaDefinition<Input, Replies>,
+    input: NoInfer<Input>,
+  ): Promise<StoredSaga | null>
   cancel(...request: Parameters<Host['cancel']>): Promise<StoredAnswer>
   act(...request: Parameters<Host['act']>): Promise<StoredAnswer>
   get(sagaId: string): Promise<StoredSaga | null>

@@ -31,3 +31,9 @@ export class EngineError extends Error {
     this.retryable = code === 'busy' || code === 'stopped'
   }
 }
+
+export const keyReused = (): EngineError =>
+  new EngineError(
+    'key_reused',
+    'The idempotency key was used for another request. Use a new key, or send the same body again.',
+  )

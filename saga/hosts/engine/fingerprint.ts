@@ -4,6 +4,9 @@ import { createHash } from 'node:crypto'
 export const fingerprintOf = (value: unknown): string =>
   createHash('sha256').update(textOf(value, [])).digest('base64url')
 
+/** Of a start, by its input as it was handed in: what a schema makes of it may be another thing tomorrow (a default of now). */
+export const startFingerprint = (definition: string, input: unknown): string => fingerprintOf([definition, input])
+
 /** JSON with sorted keys; what JSON does not know, or would make another thing of, is told by its kind, which no JSON looks like. */
 function textOf(value: unknown, within: readonly object[]): string {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value)

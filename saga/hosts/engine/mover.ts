@@ -17,7 +17,7 @@ import type { SagaState } from '../../core/state.ts'
 import { hasEnded, isSettled } from '../../core/state.ts'
 import type { DamagedSaga, HistoryEntry, Move, Start, Store, StoredSaga } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
-import { EngineError } from './errors.ts'
+import { EngineError, keyReused } from './errors.ts'
 import { businessKeyOf } from './business-key.ts'
 import { inputIdOf, isCausedBy } from './input-id.ts'
 import type { OnProblem, Problem } from '../../problem.ts'
@@ -316,13 +316,7 @@ export class Mover {
         job.failed(
           new EngineError('busy', `Saga ${id}, which held the idempotency key, is just being removed. Ask again.`),
         )
-      else if (fingerprint !== job.start?.fingerprint)
-        job.failed(
-          new EngineError(
-            'key_reused',
-            'The idempotency key was used for another request. Use a new key, or send the same body again.',
-          ),
-        )
+      else if (fingerprint !== job.start?.fingerprint) job.failed(keyReused())
       // Under its own id it is this very start, whose commit had lost its answer.
       else job.done({ saga, events: [], fresh: id === draft.state.id })
     }

@@ -7,7 +7,7 @@ import type { SagaDefinition } from '../../core/definition.ts'
 import type { SagaState } from '../../core/state.ts'
 import type { Store } from '../../stores/store.ts'
 import type { StartedIn } from './engine.ts'
-import { EngineError } from './errors.ts'
+import { EngineError, keyReused } from './errors.ts'
 import { businessKeyOf } from './business-key.ts'
 
 interface Beginning {
@@ -48,8 +48,5 @@ export async function startIn(store: Store, tx: unknown, beginning: Beginning): 
   })
   if (result.kind === 'started') return { id: begin.id, fresh: true }
   if (result.fingerprint === fingerprint) return { id: result.id, fresh: false }
-  throw new EngineError(
-    'key_reused',
-    'The idempotency key was used for another request. Use a new key, or send the same body again.',
-  )
+  throw keyReused()
 }

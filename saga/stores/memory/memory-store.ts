@@ -135,6 +135,10 @@ export function memoryStore(now: () => number = Date.now): Store {
       for (const { sagaId, events } of entries) jsonOf(sagaId, events) // refused here as anywhere else
       return { starts: batch.starts.map(start), moves: batch.moves.map(move) }
     },
+    async startedUnder(key) {
+      const held = rows.get(byKey.get(key) ?? '')?.saga
+      return held === undefined ? null : { id: held.id, fingerprint: held.fingerprint }
+    },
     load: (ids) =>
       Promise.resolve({
         sagas: ids.map((id) => rows.get(id)?.saga).filter((saga) => saga !== undefined),

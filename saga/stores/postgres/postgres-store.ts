@@ -24,6 +24,7 @@ import type {
   Found,
   HandedInput,
   HistoryEntry,
+  KeyHolder,
   KnownDefinition,
   Move,
   MovePage,
@@ -208,6 +209,12 @@ class SchemaStore implements PostgresStore {
     } catch (error) {
       throw retryLater(describeError(error))
     }
+  }
+
+  async startedUnder(key: string): Promise<KeyHolder | null> {
+    if (!isStorable(key)) return null
+    const [held] = await this.#query<Holder>('holders', [[], [key]])
+    return held === undefined ? null : { id: held.id, fingerprint: held.fingerprint }
   }
 
   async load(ids: readonly string[]): Promise<Found> {
@@ -418,10 +425,8 @@ class SchemaStore implements PostgresStore {
 
 type Named = keyof typeof prepared
 
-interface Holder {
-  readonly id: string
+interface Holder extends KeyHolder {
   readonly key: string | null
-  readonly fingerprint: string
 }
 
 const idsAndKeys = (sagas: readonly StoredSaga[]): unknown[] => [

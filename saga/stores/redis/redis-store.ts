@@ -25,6 +25,7 @@ import type {
   Found,
   HandedInput,
   HistoryEntry,
+  KeyHolder,
   KnownDefinition,
   MovePage,
   PageRequest,
@@ -188,6 +189,16 @@ class RedisStore implements Store {
       starts: started.map((held): StartResult => (held === 1 ? { kind: 'started' } : existing(...held))),
       moves: Array.from(moved, (digit) => (digit === '1' ? 'moved' : 'stale')),
     }
+  }
+
+  async startedUnder(key: string): Promise<KeyHolder | null> {
+    if (!isStorable(key)) return null
+    return this.#ask(async (client) => {
+      const id = await client.hget(`${this.#prefix}:keys`, marked(key))
+      // It may be removed in between, and its key with it.
+      const fingerprint = id === null ? null : await client.hget(`${this.#prefix}:saga:${id}`, 'fingerprint')
+      return id === null || fingerprint === null ? null : { id, fingerprint }
+    })
   }
 
   async load(ids: readonly string[]): Promise<Found> {

@@ -34,6 +34,7 @@ import type {
   Found,
   HandedInput,
   HistoryEntry,
+  KeyHolder,
   KnownDefinition,
   Move,
   MovePage,
@@ -251,6 +252,14 @@ class FileStore implements SqliteStore {
       this.#append(written)
       return result
     })
+  }
+
+  async startedUnder(key: string): Promise<KeyHolder | null> {
+    if (!isStorable(key)) return null
+    const held = (await this.#database.alone(() =>
+      this.#one('select id, fingerprint from saga where key = ?', [key]),
+    )) as KeyHolder | undefined
+    return held === undefined ? null : { id: held.id, fingerprint: held.fingerprint } // its row has more besides
   }
 
   load(ids: readonly string[]): Promise<Found> {
