@@ -74,6 +74,21 @@ describe('an order', () => {
     expect(bobs.body).not.toEqual(one.body)
   })
 
+  test('that is sent again under its key is the one that was taken, whatever its products cost by then', async () => {
+    const key = { 'idempotency-key': 'k-1' }
+    const { body } = await create({}, 'ada', key)
+    for (const price of [24.5, new UnavailableError('the Stock Service does not answer'), null]) {
+      if (price === null) house.prices.delete(chair)
+      else house.prices.set(chair, price)
+      const again = await create({}, 'ada', key)
+      expect([again.status, again.body]).toEqual([200, body])
+      expect((await create({ description: 'another' }, 'ada', key)).status).toBe(422)
+      expect((await create({}, 'ada', { 'idempotency-key': 'k-2' })).status).not.toBe(200)
+      expect((await create({ user_email: 'bob@example.com' }, 'bob', key)).status).not.toBe(200)
+    }
+    expect(await house.engine.count({})).toBe(1)
+  })
+
   test('is found by the id of its saga and by its own, and followed to its end', async () => {
     const id = await house.place()
     const { order_id: orderId } = await house.reaches('COMPLETED', id)

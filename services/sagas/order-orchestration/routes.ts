@@ -58,7 +58,7 @@ function addCreate({ shell: { server, engine, ask }, callers, parts: { definitio
         tags,
         summary: 'Orders: takes the products out of stock, takes the payment, creates the order',
         description:
-          'The header Idempotency-Key makes a repeated request safe: the same key and body give the same order.',
+          'The header Idempotency-Key makes a repeated request safe: the same key and body give the same order, whatever its products cost by then.',
         security,
         headers: z.object({ 'idempotency-key': IdempotencyKey }),
         body: OrderRequest,
@@ -71,10 +71,9 @@ function addCreate({ shell: { server, engine, ask }, callers, parts: { definitio
       const caller = callers.of(request)
       mustOrderForHimself(caller, request.body.user_email)
       const input = readOrder(request.body)
-      await checkPrices(input, products)
       const given = request.headers['idempotency-key']
       const key = given === undefined ? undefined : keyOf(caller?.email ?? input.user_email, given)
-      const { saga } = await ask(() => engine.start(definition, input, { key }))
+      const saga = await startOnce(input, key)
       request.sagaId = saga.id
       return {
         status: 'success' as const,
@@ -84,6 +83,18 @@ function addCreate({ shell: { server, engine, ask }, callers, parts: { definitio
       }
     },
   )
+
+  async function startOnce(input: OrderOrchestrationInput, key: string | undefined): Promise<StoredSaga> {
+    try {
+      await checkPrices(input, products)
+    } catch (error) {
+      // Asked again, it has been taken already, at the price of then.
+      const before = key === undefined ? null : await ask(() => engine.startedUnder(key, definition, input))
+      if (before === null) throw error
+      return before
+    }
+    return (await ask(() => engine.start(definition, input, { key }))).saga
+  }
 }
 
 const anyId = z
