@@ -76,7 +76,7 @@ export const momentOf = {
  * What a payment can be, as the Payment Service shows it. The Order Service is to define it (docs/wire-contract.md 4.2), but an
  * order carries no payment and nothing here is told of one. Its use is `paymentOnceOrderIs`, which the API page shows.
  */
-export type PaymentStatus = 'INITIATING' | 'AUTHORIZED' | 'SUCCEEDED' | 'REVERTED' | 'FAILED'
+export type PaymentStatus = 'INITIATING' | 'AUTHORIZED' | 'SUCCEEDED' | 'REVERTING' | 'REVERTED' | 'FAILED'
 
 /** What an order's status says about its payment, where sagas made and moved the order. */
 export const paymentOnceOrderIs: Readonly<Partial<Record<OrderStatus, readonly PaymentStatus[]>>> = {

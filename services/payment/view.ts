@@ -5,7 +5,7 @@ import { decimalOf } from '../shared/money/money.ts'
 import { UtcText, utcText } from '../shared/time/utc.ts'
 import type { PaymentRow } from './schema.ts'
 
-const Shown = z.enum(['INITIATING', 'AUTHORIZED', 'SUCCEEDED', 'REVERTED', 'FAILED'])
+const Shown = z.enum(['INITIATING', 'AUTHORIZED', 'SUCCEEDED', 'REVERTING', 'REVERTED', 'FAILED'])
 
 export const PaymentView = z.object({
   paymentId: z.string().meta({ example: exampleIds.payment }),
@@ -25,17 +25,14 @@ export const PaymentView = z.object({
 })
 
 /**
- * The status as clients know it. Money on its way is shown where it is known to be; a payment is never
- * `SUCCEEDED` before the runner has the money, and never `AUTHORIZED` before the gateway has said so.
+ * The status as clients know it. Money on its way is shown where it is known to be; a payment is never `SUCCEEDED` before the
+ * runner has the money or once it is taken back, and never `AUTHORIZED` before the gateway has said so.
  */
 export function shownStatus(row: PaymentRow): z.infer<typeof Shown> {
   switch (row.status) {
     case 'RELEASING':
     case 'CAPTURED':
       return 'AUTHORIZED'
-    case 'REVERTING':
-      if (row.transfer_id !== null) return 'SUCCEEDED'
-      return row.intent_id === null ? 'INITIATING' : 'AUTHORIZED'
     default:
       return row.status
   }
