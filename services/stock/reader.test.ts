@@ -59,6 +59,13 @@ test.each([
   await expect(read('x')).rejects.toMatchObject({ code: 'unavailable' })
 })
 
+test('500 may be how it knows no such product, which is said and not taken for granted', async () => {
+  replies(500, '{"status":"error"}')
+  await expect(read('x')).rejects.toThrow(/answers 500, as one that is not ours may for an id that it does not know$/)
+  replies(502, '')
+  await expect(read('x')).rejects.toThrow(/answers 502$/)
+})
+
 test('follows nobody elsewhere', async () => {
   answer = (response) => response.writeHead(302, { location: '/other' }).end()
   await expect(read('x')).rejects.toMatchObject({ code: 'unavailable' })

@@ -76,7 +76,9 @@ async function readProduct(address: string, productId: string): Promise<ProductR
   if (answer?.success === true && /error/i.test(answer.data.status)) return null
   const product = answer?.data?.data
   if (product == null)
-    throw new UnavailableError(`the Stock Service does not tell of product ${productId}, but answers ${status}`)
+    throw new UnavailableError(
+      `the Stock Service does not tell of product ${productId}, but answers ${status}${status === 500 ? ', as one that is not ours may for an id that it does not know' : ''}`,
+    )
   return { name: product.Name ?? productId, price: product.Price }
 }
 
