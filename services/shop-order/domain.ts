@@ -26,16 +26,12 @@ export function contentOf(
 }
 
 /** Where a parcel goes, step by step; what is not here is no step of it. */
-const way: readonly OrderStatus[] = [
-  'Pending',
-  'Preparing for Shipment',
-  'Shipped',
-  'Out for Delivery',
-  'Delivered',
-  'Refund',
-]
+const way: readonly OrderStatus[] = ['Pending', 'Preparing for Shipment', 'Shipped', 'Out for Delivery', 'Delivered']
 
-/** An order goes forward, and may leave steps out; only its undo cancels it, so that stock and money go back with it. */
+/**
+ * An order goes forward, and may leave steps out. Only its undo cancels it, so that stock and money go back with it; and no order
+ * becomes `Refund` here, where neither does.
+ */
 export const statusesBefore = (status: OrderStatus): readonly OrderStatus[] =>
   way.slice(0, Math.max(0, way.indexOf(status)))
 

@@ -6,9 +6,9 @@ import { exampleIds } from '../shared/http/examples.ts'
 import { HttpError } from '../shared/http/http-error.ts'
 import { allowOrigins, knownPages } from '../shared/http/origins.ts'
 import type { HttpServer } from '../shared/http/server.ts'
-import { orderStatuses } from './messages.ts'
+import { orderStatuses, type OrderStatus } from './messages.ts'
 import { findOrder, listOrders, setStatus, type OrderFilter } from './rows.ts'
-import type { ShopOrderTables } from './schema.ts'
+import type { OrderRow, ShopOrderTables } from './schema.ts'
 import { exampleUser, exampleVendor, shopOrderJson, ShopOrderView } from './view.ts'
 
 const tags = ['orders']
@@ -106,11 +106,20 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
       if (found === undefined) throw noOrder(params.id)
       const { order, changed } = found
       if (changed || (order.status === params.status && params.status !== 'Canceled')) return shopOrderJson(order)
-      const how =
-        params.status === 'Canceled' ? ': cancel it where it was ordered, so that its payment goes back too' : ''
-      throw new HttpError(409, `Order ${params.id} is ${order.status} and does not become ${params.status} here${how}.`)
+      throw new HttpError(
+        409,
+        `Order ${params.id} is ${order.status} and does not become ${params.status} here${whereElse(order, params.status)}.`,
+      )
     },
   )
 }
 
 const noOrder = (id: string): HttpError => new HttpError(404, `There is no order ${id}.`)
+/** What is asked for, done as a whole. */
+function whereElse({ payment_id }: OrderRow, status: OrderStatus): string {
+  if (status === 'Canceled') return ': cancel it where it was ordered, so that its payment goes back too'
+  if (status !== 'Refund') return ''
+  const payment = payment_id ?? '<payment_id>'
+  return `, since that would give nothing back: refund its payment (PUT /payments/${payment}/status/Refund at the Shop Payment Service), and restock what comes back`
+}
+

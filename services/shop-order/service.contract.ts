@@ -153,6 +153,19 @@ export function shopOrderServiceContract(name: string, newPlace: NewPlace): void
       expect(await listed('/orders')).toHaveLength(4)
     })
 
+    test('an order does not become Refund where nothing goes back: it says where that is done', async () => {
+      const id = await created('t1')
+      await orders.ask(updateOrderPaymentId, { order_id: id, payment_id: 'pay-1' })
+      for (const status of ['Pending', 'Delivered']) {
+        await orders.send('PUT', `/orders/${id}/status/${status}`)
+        expect(await orders.send('PUT', `/orders/${id}/status/Refund`)).toMatchObject({
+          status: 409,
+          body: { detail: expect.stringContaining('PUT /payments/pay-1/status/Refund') as string },
+        })
+        expect(await shown(id)).toMatchObject({ status })
+      }
+    })
+
     test('an order goes forward only, and is cancelled where it was ordered', async () => {
       const id = await created('t1')
       const put = (status: string) => orders.send('PUT', `/orders/${id}/status/${encodeURIComponent(status)}`)
