@@ -58,15 +58,21 @@ async function asked<T>(url: string, body?: object, token?: string): Promise<T> 
 }
 
 async function prepare(system: System): Promise<Customer> {
-  const [user] = firstLookUsers
-  const { email = '', password = '' } = user ?? {}
-  const { access_token: token } = await asked<{ readonly access_token: string }>(`${system.url('auth')}/login`, {
-    email,
-    password,
-  })
+  const admin = await logIn(system, 'admin')
   const lamp = { name: 'Lamp', price: 12.99, stock: 1_000_000, vendor_id: 'v@example.com', description: 'A lamp' }
-  const { data } = await asked<{ readonly data: { readonly Id: string } }>(`${system.url('stock')}/product`, lamp)
-  return { email, token, product: data.Id }
+  const url = `${system.url('stock')}/product`
+  const { data } = await asked<{ readonly data: { readonly Id: string } }>(url, lamp, admin.token)
+  return { ...(await logIn(system, 'customer')), product: data.Id }
+}
+
+async function logIn(
+  system: System,
+  role: (typeof firstLookUsers)[number]['role'],
+): Promise<{ readonly email: string; readonly token: string }> {
+  const { email = '', password = '' } = firstLookUsers.find((user) => user.role === role) ?? {}
+  const url = `${system.url('auth')}/login`
+  const { access_token: token } = await asked<{ readonly access_token: string }>(url, { email, password })
+  return { email, token }
 }
 
 /** Milliseconds of each order, sorted. */
@@ -107,8 +113,9 @@ async function order(shop: string, { email, token, product }: Customer): Promise
 }
 
 async function audit(system: System): Promise<void> {
+  const { token } = await logIn(system, 'admin') // anew: the orders may have taken longer than a token is good
   for (const url of [`${system.url('stock')}/stock/audit`, `${system.url('shop-payment')}/payments/audit`]) {
-    const { ok, problems } = await asked<{ readonly ok: boolean; readonly problems: unknown }>(url)
+    const { ok, problems } = await asked<{ readonly ok: boolean; readonly problems: unknown }>(url, undefined, token)
     if (!ok) throw new Error(`the books are wrong: ${JSON.stringify(problems)}`)
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Which auth server a service asks, as the Order Orchestration Service is told: by names that are spelt in two ways, both
- * of which are in use (docs/wire-contract.md 5.6). Spread into the variables of its entry in the registry.
+ * Which auth server services ask, as the Order Orchestration Service is told: by names that are spelt in two ways, both of
+ * which are in use (docs/wire-contract.md 5.6).
  */
 import { z } from 'zod'
 import { flag } from './variables.ts'

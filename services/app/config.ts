@@ -1,7 +1,7 @@
 /** What the environment may set, checked whole at the start. The environment itself is read in `main.ts` alone. */
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
-import { authServerUrl, type AuthServerVariables } from './auth-server.ts'
+import { authServerUrl, authServerVariables, type AuthServerVariables } from './auth-server.ts'
 import { byName, peers, services, withoutTemporal, type PeerName, type Service, type ServiceName } from './registry.ts'
 import {
   brokers,
@@ -62,6 +62,7 @@ const shared = {
   /** Temporal's frontend: all processes together then run the sagas on Temporal, too. Started alone, theirs look at localhost:7233. */
   TEMPORAL_GRPC_ENDPOINT: endpoint.optional(),
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  ...authServerVariables,
   /** Starts also on a Redis whose settings may lose sagas that were acknowledged. */
   REDIS_ACCEPT_LOSS: flag(false),
 }
@@ -82,6 +83,8 @@ export interface Config extends z.infer<z.ZodObject<typeof shared>> {
   readonly ports: Readonly<Record<ServiceName, number>>
   /** Where each service is found by the others. */
   readonly urls: Readonly<Record<PeerName, string>>
+  /** Whether the environment names an auth server, ours or a foreign one. */
+  readonly namesAuthServer: boolean
 }
 
 const loopback = new Set(['127.0.0.1', '::1', 'localhost'])
@@ -97,14 +100,15 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     throw new ConfigError('KAFKA_BOOTSTRAP_SERVERS, RABBITMQ_HOST: messages move over one of them; unset the other.')
   if (!loopback.has(parsed.data.HOST) && !parsed.data.TRUSTED_NETWORK)
     throw new ConfigError(
-      `HOST: ${parsed.data.HOST} is reached from outside this machine, and these services have no login yet. Leave HOST at 127.0.0.1 and put an authenticating proxy in front; set TRUSTED_NETWORK=true only where nobody else reaches that address.`,
+      `HOST: ${parsed.data.HOST} is reached from outside this machine, and not every service asks who calls. Leave HOST at 127.0.0.1 and put an authenticating proxy in front; set TRUSTED_NETWORK=true only where nobody else reaches that address.`,
     )
-  checkAuthServer(parsed.data)
+  const foreign = checkedAuthServer(parsed.data)
   const values: Readonly<Record<string, unknown>> = parsed.data
   return {
     ...parsed.data,
     ports: byName(services, ({ port }) => values[port.variable] as number),
     urls: byName(peers, ({ url }) => values[url] as string),
+    namesAuthServer: foreign !== null || set['AUTH_SERVICE_URL'] !== undefined,
   }
 }
 
@@ -115,9 +119,9 @@ export const taking = ({
   TEMPORAL_GRPC_ENDPOINT === undefined ? withoutTemporal : services
 
 /** What two variables together may not say. */
-function checkAuthServer(variables: object): void {
+function checkedAuthServer(variables: AuthServerVariables): string | null {
   try {
-    authServerUrl(variables as AuthServerVariables) // their schemas are part of what was read
+    return authServerUrl(variables)
   } catch (error) {
     throw new ConfigError((error as Error).message)
   }

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePorts } from '../../tests/kit/system.ts'
 import { until } from '../../tests/kit/until.ts'
 import { firstLookUsers } from '../auth/first-look.ts'
+import type { Role } from '../shared/auth/access-token.ts'
 import { createLog } from '../shared/log/log.ts'
 import { newFolder } from '../shared/testing/ask.ts'
 import { valuesOf, type JsonSchema } from '../shared/testing/schema-values.ts'
@@ -40,6 +41,8 @@ interface Operation {
   readonly bodyRequired: boolean
   /** Whose token it asks for: of one of our own services, or of a user. */
   readonly guarded: 'service' | 'user' | null
+  /** As whom it is asked where it asks for a user's. */
+  readonly asker: Role
   readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, Content>> }>>
 }
 
@@ -75,22 +78,25 @@ export function documentsContract(
     for (const name of names)
       await until(`${name} is ready`, 60_000, async () => (await fetch(`${urlOf(name)}/health/ready`)).ok)
     for (const name of names) documents.set(name, await documentOf(name))
-    if (names.includes('auth')) userToken = await logIn()
+    if (names.includes('auth'))
+      for (const { role, email, password } of firstLookUsers) userTokens.set(role, await logIn({ email, password }))
     await askExamples()
   })
   afterAll(async () => {
     for (const system of systems.toReversed()) await system.close()
   })
 
-  /** Of the customer whom the examples name. */
-  let userToken = ''
+  const userTokens = new Map<Role, string>()
 
-  async function logIn(): Promise<string> {
-    const [customer] = firstLookUsers
+  /** Who may ask for what the examples name: there, customers order for themselves alone. */
+  const askerOf = (name: ServiceName): Role => (administered.includes(name) ? 'admin' : 'customer')
+  const administered: readonly ServiceName[] = ['stock', 'shop-order', 'shop-payment']
+
+  async function logIn(credentials: { readonly email: string; readonly password: string }): Promise<string> {
     const answer = await fetch(`${urlOf('auth')}/login`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ email: customer?.email, password: customer?.password }),
+      body: JSON.stringify(credentials),
     })
     return ((await answer.json()) as { readonly access_token: string }).access_token
   }
@@ -138,16 +144,23 @@ export function documentsContract(
     const whole = (await (await fetch(`${urlOf(name)}/openapi.json`)).json()) as {
       readonly paths: Readonly<Record<string, Readonly<Record<string, Described>>>>
     }
-    return { whole, operations: Object.entries(whole.paths).flatMap(([path, methods]) => operationsAt(path, methods)) }
+    return {
+      whole,
+      operations: Object.entries(whole.paths).flatMap(([path, methods]) => operationsAt(name, path, methods)),
+    }
   }
 
-  interface Described extends Omit<Operation, 'path' | 'method' | 'body' | 'parameters' | 'guarded'> {
+  interface Described extends Omit<Operation, 'path' | 'method' | 'body' | 'parameters' | 'guarded' | 'asker'> {
     readonly parameters?: readonly Parameter[]
     readonly requestBody?: { readonly required?: boolean; readonly content: Readonly<Record<string, Content>> }
     readonly security?: readonly Readonly<Record<string, unknown>>[]
   }
 
-  const operationsAt = (path: string, methods: Readonly<Record<string, Described>>): readonly Operation[] =>
+  const operationsAt = (
+    name: ServiceName,
+    path: string,
+    methods: Readonly<Record<string, Described>>,
+  ): readonly Operation[] =>
     Object.entries(methods).map(([method, { parameters = [], requestBody, security, ...rest }]) => ({
       ...rest,
       path,
@@ -155,6 +168,7 @@ export function documentsContract(
       parameters,
       body: requestBody?.content['application/json']?.schema ?? null,
       bodyRequired: requestBody?.required === true,
+      asker: askerOf(name),
       guarded: security === undefined ? null : security.some((one) => 'user' in one) ? 'user' : 'service',
     }))
 
@@ -171,7 +185,7 @@ export function documentsContract(
     readonly required?: boolean
   }
 
-  /** What is shown in `Authorization`: nothing to who asks for a service's, that of a customer to who asks for a user's. */
+  /** What is shown in `Authorization`: nothing to who asks for a service's, that of the asker to who asks for a user's. */
   interface Tokens {
     readonly service?: string | undefined
     readonly user?: string | undefined
@@ -194,7 +208,7 @@ export function documentsContract(
       else if (parameter.in === 'query') query.append(parameter.name, text)
       else headers[parameter.name] = text
     }
-    const shown = operation.guarded === 'user' ? (token.user ?? userToken) : token.service
+    const shown = operation.guarded === 'user' ? (token.user ?? userTokens.get(operation.asker)) : token.service
     if (operation.guarded !== null && shown !== undefined) headers['authorization'] = `Bearer ${shown}`
     const asked = operation.body === null ? undefined : (body ?? JSON.stringify(value({ schema: operation.body })))
     if (asked !== undefined) headers['content-type'] = type
@@ -358,7 +372,7 @@ export function documentsContract(
       const theirs = senders.map((sender) => tokenOf(sender.name, secret))
       const tokens = fc.record<Tokens>({
         service: fc.constantFrom(...theirs, ...theirs, ...theirs, tokenOf(name, secret), 'nobody', undefined),
-        user: some(6, fc.constant(undefined), fc.constant('nobody')),
+        user: some(6, fc.constant(undefined), fc.constantFrom('nobody', ...userTokens.values())),
       })
       const types = some(20, fc.constant('application/json'), fc.constantFrom('text/plain', 'x'))
       const wild = some(20, fc.constant(undefined), fc.oneof(fc.json(), fc.string()))

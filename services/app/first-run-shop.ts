@@ -1,4 +1,4 @@
-/** The third part of a first run: a customer logs in and orders from stock; one order is taken, one is more than there is. */
+/** The third part of a first run: a vendor has lamps, a customer logs in and orders from stock; one order is taken, one is more than there is. */
 import { firstLookUsers } from '../auth/first-look.ts'
 import { at, eachEvent, json, type Print } from './first-run-client.ts'
 
@@ -39,17 +39,11 @@ function sent(method: string, body: object, token?: string): RequestInit {
  */
 export async function shopRun(urls: ShopUrls, print: Print, followMs = patienceMs): Promise<void> {
   const { auth, stock } = urls
-  const [customer] = firstLookUsers
-  const { email = '', password = '' } = customer ?? {}
-  const logIn = await fetch(`${auth}/login`, sent('POST', { email, password }))
-  if (!logIn.ok) {
-    await logIn.body?.cancel()
-    return print(
-      `Orders from stock are for users with a token, and ${email} of a first look may not log in now (${logIn.status}): log in as a user of your own.`,
-    )
-  }
-  const { access_token: token } = (await logIn.json()) as { readonly access_token: string }
-  const product = await inStock(stock)
+  const customer = await logIn(auth, 'customer', print)
+  const vendor = customer === null ? null : await logIn(auth, 'vendor', print)
+  if (customer === null || vendor === null) return
+  const { email, password, token } = customer
+  const product = await inStock(stock, vendor.token)
   print(`5. An order from stock: ${email} logs in, and orders 1 of ${product.Stock} lamps.`)
   await order(urls, { email, token, product: product.Id, quantity: 1 }, print, followMs)
   print('')
@@ -66,6 +60,26 @@ export async function shopRun(urls: ShopUrls, print: Print, followMs = patienceM
   print(`    -d '${JSON.stringify(request(email, product.Id, 1))}'`)
 }
 
+type FirstLookUser = (typeof firstLookUsers)[number]
+
+/** Null where he may not, and why is printed. */
+async function logIn(
+  auth: string,
+  role: FirstLookUser['role'],
+  print: Print,
+): Promise<(FirstLookUser & { readonly token: string }) | null> {
+  const user = firstLookUsers.find((each) => each.role === role)
+  if (user === undefined) throw new Error(`there is no ${role} of a first look`)
+  const { email, password } = user
+  const answer = await fetch(`${auth}/login`, sent('POST', { email, password }))
+  if (answer.ok) return { ...user, token: ((await answer.json()) as { readonly access_token: string }).access_token }
+  await answer.body?.cancel()
+  print(
+    `Orders from stock are for users with a token, and ${email} of a first look may not log in now (${answer.status}): log in as a user of your own.`,
+  )
+  return null
+}
+
 const request = (user_email: string, product_id: string, quantity: number) => ({
   user_email,
   vendor_email: lamp.vendor_id,
@@ -74,12 +88,12 @@ const request = (user_email: string, product_id: string, quantity: number) => ({
   payment_method: 'Credit Card',
 })
 
-/** The lamp, of which some are left. */
-async function inStock(stock: string): Promise<Product> {
+/** The lamp, of which some are left: its vendor sees to that. */
+async function inStock(stock: string, token: string): Promise<Product> {
   const known = await lampOf(stock)
-  if (known === undefined) await json(`${stock}/product`, sent('POST', lamp))
+  if (known === undefined) await json(`${stock}/product`, sent('POST', lamp, token))
   else if (known.Stock < lamp.stock)
-    await json(`${stock}/product/stock/${known.Id}`, sent('POST', { quantity: lamp.stock - known.Stock }))
+    await json(`${stock}/product/stock/${known.Id}`, sent('POST', { quantity: lamp.stock - known.Stock }, token))
   return (await lampOf(stock)) ?? Promise.reject(new Error(`${stock} does not show the product that was added to it`))
 }
 

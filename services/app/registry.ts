@@ -17,7 +17,8 @@ import { openCompleteOrderService } from '../sagas/complete-order/service.ts'
 import { openCreateOrderService } from '../sagas/create-order/service.ts'
 import { parts } from '../sagas/order-orchestration/saga.ts'
 import { openOrderOrchestrationService } from '../sagas/order-orchestration/service.ts'
-import { authVerifier } from '../shared/auth/verifier.ts'
+import type { CallerOptions } from '../shared/auth/caller.ts'
+import { authVerifier, strongestFirst } from '../shared/auth/verifier.ts'
 import { completeOrderChannels } from '../shared/complete-order.ts'
 import { orderOrchestrationChannels } from '../shared/order-orchestration.ts'
 import type { OpenService, ServerOptions, ServiceOptions } from '../shared/service.ts'
@@ -28,7 +29,6 @@ import { openStockService } from '../stock/service.ts'
 import { openTimerService } from '../timer/service.ts'
 import { openUserService } from '../user/service.ts'
 import type { TemporalTarget } from '../sagas/workflows/temporal.ts'
-import { authServerUrl, authServerVariables } from './auth-server.ts'
 import { secretIn } from './service-token.ts'
 import {
   credentials,
@@ -43,11 +43,21 @@ import {
 } from './variables.ts'
 
 /** What whoever keeps something is opened with, besides where that is kept. */
-interface Opening extends Omit<ServiceOptions, 'database'> {
+interface Opening extends Omit<ServiceOptions, 'database' | 'access'> {
   /** Where another service is; asked for when it is needed, once all run that run in this process. */
   readonly addressOf: (service: string) => string
+  /** Who knows users by their tokens. */
+  readonly authServer: AuthServer
   /** Where this process may keep files. */
   readonly folder: string
+}
+
+interface AuthServer {
+  /** As `http://host:port`; asked for when it is needed. */
+  readonly url: () => string
+  /** Whether the environment names one, or ours runs in this process. */
+  readonly isThere: boolean
+  readonly acceptUnnamed: boolean
 }
 
 /** What a service may keep, and what it is then opened with. */
@@ -174,6 +184,12 @@ const asOrchestratorOf = (participants: readonly string[]) => ({
 /** The processes of a saga on Temporal: what starts its workflows, and what runs them. */
 const onTemporal = { keeps: 'workflows' as const, reads: [], publishes: [] }
 
+/** Where there is nobody who knows users, nobody is asked who he is. */
+function accessBy({ authServer }: Pick<Opening, 'authServer'>): { readonly access?: CallerOptions } {
+  const { url, isThere, acceptUnnamed } = authServer
+  return isThere ? { access: { verify: authVerifier({ url, policies: strongestFirst }), acceptUnnamed } } : {}
+}
+
 const ordersOf = ({ addressOf }: Pick<Opening, 'addressOf'>) => orderReader(() => addressOf('order'))
 
 export const services = [
@@ -234,7 +250,7 @@ export const services = [
     database: 'stock_db',
     ...asParticipantOfOrchestration('stock', orderOrchestrationChannels.stock),
     variables: {},
-    open: (opening) => openStockService(opening),
+    open: (opening) => openStockService({ ...opening, ...accessBy(opening) }),
   }),
   service({
     name: 'shop-order',
@@ -245,7 +261,7 @@ export const services = [
     database: 'shop_order_db',
     ...asParticipantOfOrchestration('shop-order', orderOrchestrationChannels.order),
     variables: {},
-    open: (opening) => openShopOrderService(opening),
+    open: (opening) => openShopOrderService({ ...opening, ...accessBy(opening) }),
   }),
   service({
     name: 'shop-payment',
@@ -256,7 +272,7 @@ export const services = [
     database: 'shop_payment_db',
     ...asParticipantOfOrchestration('shop-payment', orderOrchestrationChannels.payment),
     variables: {},
-    open: (opening) => openShopPaymentService(opening),
+    open: (opening) => openShopPaymentService({ ...opening, ...accessBy(opening) }),
   }),
   service({
     name: 'auth',
@@ -334,15 +350,14 @@ export const services = [
     variables: {
       /** Which of its participants are not ours, but behave as the originals: some of `stock`, `payment`, `order`. */
       FOREIGN_PARTICIPANTS: someOf(parts),
-      ...authServerVariables,
     },
     ...behind('order-orchestration'),
     open: (opening, own) =>
       openOrderOrchestrationService({
         ...opening,
         foreign: own.FOREIGN_PARTICIPANTS,
-        verify: authVerifier({ url: () => authServerUrl(own) ?? opening.addressOf('auth') }),
-        acceptUnnamed: own.AUTH_ACCEPT_UNNAMED,
+        verify: authVerifier({ url: opening.authServer.url }),
+        acceptUnnamed: opening.authServer.acceptUnnamed,
         products: productReader(() => opening.addressOf('stock')),
         readable: opening.redis,
       }),

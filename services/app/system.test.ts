@@ -1,6 +1,6 @@
 /** All services in one process, as they start: who reads is there before anybody says something unasked. */
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { readConfig } from './config.ts'
 import { openDatabase } from '../shared/database/database.ts'
 import { createLog } from '../shared/log/log.ts'
@@ -9,8 +9,9 @@ import { cancel, findOrderOfSaga } from '../order/rows.ts'
 import { orderMigrations, type OrderTables } from '../order/schema.ts'
 import { shopOf } from '../sagas/create-order/shop.testkit.ts'
 import { services } from './registry.ts'
-import { startAll, type System } from './system.ts'
+import { startAll, startOne, type System } from './system.ts'
 import { newFolder } from '../shared/testing/ask.ts'
+import { call } from '../shared/testing/call.ts'
 import { timerMigrations, type TimerTables } from '../timer/schema.ts'
 
 const ports = Object.fromEntries(services.map(({ port }) => [port.variable, '0']))
@@ -72,4 +73,38 @@ test('what came due or was left to be told while the process was down reaches th
   }
   expect(await after.problems()).toEqual([])
   await second.close()
+})
+
+describe('whether prices and stock are changed without a token', () => {
+  const lamp = { name: 'Lamp', price: 12.99, stock: 1, vendor_id: 'vendor@example.com' }
+  const adds = async (system: System): Promise<number> => {
+    try {
+      return (await call('POST', `${system.url('stock')}/product`, { json: lamp })).status
+    } finally {
+      await system.close()
+    }
+  }
+  const alone = (variables: Readonly<Record<string, string>>): Promise<System> =>
+    startOne(
+      'stock',
+      readConfig({ ...ports, ...variables, ORDERSAGA_DIR: newFolder(), SERVICE_TOKEN: 'x'.repeat(32) }),
+      createLog('test', 'silent'),
+    )
+
+  test('they are not where our Auth Service runs in the same process', async () => {
+    expect(await adds(await start(newFolder()))).toBe(401)
+  })
+
+  test.each([
+    { AUTH_SERVICE_URL: 'http://127.0.0.1:8086' },
+    { AUTHERIZATION_SERVER_HOST: 'http://auth-service' },
+    { AUTHORIZATION_SERVER_PORT: '5206' },
+  ])('they are not where the environment names an auth server: %j', async (variables) => {
+    expect(await adds(await alone(variables))).toBe(401)
+  })
+
+  test('they are where it names none, on this machine alone', async () => {
+    expect(await adds(await alone({}))).toBe(201)
+    expect(() => readConfig({ HOST: '0.0.0.0' })).toThrow('HOST')
+  })
 })

@@ -12,6 +12,7 @@ import type { Upstream } from '../gateway/upstream.ts'
 import type { DatabaseTarget } from '../shared/database/database.ts'
 import { logProblems } from '../shared/log/problems.ts'
 import type { OpenService } from '../shared/service.ts'
+import { authServerUrl } from './auth-server.ts'
 import { serverUrl, taking, type Config } from './config.ts'
 import {
   isPeer,
@@ -64,6 +65,11 @@ async function start(
     if (!isPeerName(name)) throw new Error(`${name} is no service that others ask`)
     return running.get(name)?.url ?? config.urls[name]
   }
+  const authServer = {
+    url: () => authServerUrl(config) ?? addressOf('auth'),
+    isThere: config.namesAuthServer || chosen.some((service) => service.name === 'auth'),
+    acceptUnnamed: config.AUTH_ACCEPT_UNNAMED,
+  }
   const close = async (): Promise<void> => {
     for (const service of [...running.values()].reverse()) await service.close()
     for (const [name, store] of stores) if (!running.has(name)) await store.close()
@@ -80,6 +86,7 @@ async function start(
       ...server,
       ...connection,
       addressOf,
+      authServer,
       folder: config.ORDERSAGA_DIR,
       now: Date.now,
       retainMs: config.SAGA_RETENTION_DAYS * 86_400_000,

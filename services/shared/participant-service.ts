@@ -97,6 +97,7 @@ export async function openParticipantService<S extends InboxTables>(
       log,
       errors: service.errors,
       ...(options.callers === undefined ? {} : { callers: options.callers }),
+      ...(options.access === undefined ? {} : { access: options.access }),
       ready: async () => ({ database: await database.ready(), transport: await transport.ready() }),
     })
     // Closed after the server: requests that are answered by the participant are in its hand.

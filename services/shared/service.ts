@@ -1,4 +1,5 @@
 /** What every service is, seen from outside: opened from checked options, begun once its readers are there, closed in order. */
+import type { CallerOptions } from './auth/caller.ts'
 import type { DatabaseTarget } from './database/database.ts'
 import type { Callers } from './http/callers.ts'
 import type { MessageReceiver } from './http/messages.ts'
@@ -19,6 +20,8 @@ export interface ServiceOptions extends ServerOptions {
   readonly transport: Transport
   /** Mounted under `POST /messages/:channel`, where messages come by HTTP. */
   readonly receiver?: MessageReceiver
+  /** How it finds out who asks a route that is not for everybody; where none is given, nobody is asked for a token. */
+  readonly access?: CallerOptions
   /** Answers to commands are kept this long for repeats, in milliseconds; for ever where none is given. */
   readonly retainMs?: number
   /** Unix milliseconds; tests drive it. */

@@ -1,6 +1,8 @@
 /** The orders of the Order Orchestration over HTTP (docs/wire-contract.md 6.7): reads, and how far a parcel is. */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
+import { roles } from '../shared/auth/access-token.ts'
+import { administrators, callerOf, isFor, isForVendor, mustBeFor, vendors, type Caller } from '../shared/auth/access.ts'
 import { storableText } from '../shared/database/text.ts'
 import { exampleIds } from '../shared/http/examples.ts'
 import { HttpError } from '../shared/http/http-error.ts'
@@ -29,6 +31,7 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
   server.get(
     '/orders',
     {
+      config: { for: administrators },
       schema: {
         operationId: 'list_orders',
         tags,
@@ -43,7 +46,7 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
   server.get(
     '/orders/:id',
     {
-      config: { refuses: [404] },
+      config: { for: roles, refuses: [404] },
       schema: {
         operationId: 'get_order',
         tags,
@@ -52,16 +55,16 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
         response: { 200: ShopOrderView },
       },
     },
-    async ({ params }) => {
-      const order = await findOrder(db, params.id)
-      if (order === undefined) throw noOrder(params.id)
-      return shopOrderJson(order)
+    async (request) => {
+      const { id } = request.params
+      return shopOrderJson(shownTo(callerOf(request), id, await findOrder(db, id)))
     },
   )
 
   server.get(
     '/orders/user/:email',
     {
+      config: { for: roles },
       schema: {
         operationId: 'list_orders_of_user',
         tags,
@@ -71,12 +74,17 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
         response: { 200: Several },
       },
     },
-    ({ params: { email }, query }) => list(query, { userEmail: email }),
+    (request) => {
+      const { email } = request.params
+      mustBeFor(callerOf(request), email)
+      return list(request.query, { userEmail: email })
+    },
   )
 
   server.get(
     '/orders/vendor/:email',
     {
+      config: { for: vendors },
       schema: {
         operationId: 'list_orders_of_vendor',
         tags,
@@ -86,13 +94,17 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
         response: { 200: Several },
       },
     },
-    ({ params: { email }, query }) => list(query, { vendorEmail: email }),
+    (request) => {
+      const { email } = request.params
+      mustBeFor(callerOf(request), email)
+      return list(request.query, { vendorEmail: email })
+    },
   )
 
   server.put(
     '/orders/:id/status/:status',
     {
-      config: { refuses: [404, 409] },
+      config: { for: vendors, refuses: [404, 409] },
       schema: {
         operationId: 'set_order_status',
         tags,
@@ -101,7 +113,11 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
         response: { 200: ShopOrderView },
       },
     },
-    async ({ params }) => {
+    async (request) => {
+      const { params } = request
+      // Of whom nobody knows the name, no order is another's.
+      const caller = callerOf(request)
+      if (caller !== null) soldBy(caller, params.id, await findOrder(db, params.id))
       const found = await setStatus(db, params.id, params.status, now())
       if (found === undefined) throw noOrder(params.id)
       const { order, changed } = found
@@ -114,7 +130,6 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
   )
 }
 
-const noOrder = (id: string): HttpError => new HttpError(404, `There is no order ${id}.`)
 /** What is asked for, done as a whole. */
 function whereElse({ payment_id }: OrderRow, status: OrderStatus): string {
   if (status === 'Canceled') return ': cancel it where it was ordered, so that its payment goes back too'
@@ -123,3 +138,16 @@ function whereElse({ payment_id }: OrderRow, status: OrderStatus): string {
   return `, since that would give nothing back: refund its payment (PUT /payments/${payment}/status/Refund at the Shop Payment Service), and restock what comes back`
 }
 
+const noOrder = (id: string): HttpError => new HttpError(404, `There is no order ${id}.`)
+
+/** @throws HttpError 404 where there is none, or one of others */
+function shownTo(caller: Caller, id: string, order: OrderRow | undefined): OrderRow {
+  if (order !== undefined && isFor(caller, order.user_email)) return order
+  return soldBy(caller, id, order)
+}
+
+/** The same for its vendor alone, who sends it. */
+function soldBy(caller: Caller, id: string, order: OrderRow | undefined): OrderRow {
+  if (order === undefined || !isForVendor(caller, order.vendor_email)) throw noOrder(id)
+  return order
+}

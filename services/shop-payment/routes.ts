@@ -1,6 +1,8 @@
 /** The payments of the Order Orchestration over HTTP (docs/wire-contract.md 6.7): reads, cash that came, money that goes back. */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
+import { roles } from '../shared/auth/access-token.ts'
+import { administrators, callerOf, isFor, mustBeFor } from '../shared/auth/access.ts'
 import { storableText } from '../shared/database/text.ts'
 import { exampleIds } from '../shared/http/examples.ts'
 import { HttpError } from '../shared/http/http-error.ts'
@@ -36,6 +38,7 @@ export function shopPaymentRoutes(server: HttpServer, { db, gateway, now }: Paym
   server.get(
     '/payments',
     {
+      config: { for: administrators },
       schema: {
         operationId: 'list_payments',
         tags,
@@ -50,7 +53,7 @@ export function shopPaymentRoutes(server: HttpServer, { db, gateway, now }: Paym
   server.get(
     '/payments/:id',
     {
-      config: { refuses: [404] },
+      config: { for: roles, refuses: [404] },
       schema: {
         operationId: 'get_payment',
         tags,
@@ -59,12 +62,18 @@ export function shopPaymentRoutes(server: HttpServer, { db, gateway, now }: Paym
         response: { 200: ShopPaymentView },
       },
     },
-    async ({ params }) => shopPaymentJson(found(params.id, await findPayment(db, params.id))),
+    async (request) => {
+      const { id } = request.params
+      const payment = await findPayment(db, id)
+      const isShown = payment !== undefined && isFor(callerOf(request), payment.user_email)
+      return shopPaymentJson(found(id, isShown ? payment : undefined))
+    },
   )
 
   server.get(
     '/payments/user/:email',
     {
+      config: { for: roles },
       schema: {
         operationId: 'list_payments_of_user',
         tags,
@@ -74,12 +83,17 @@ export function shopPaymentRoutes(server: HttpServer, { db, gateway, now }: Paym
         response: { 200: Several },
       },
     },
-    ({ params: { email }, query }) => list(query, email),
+    (request) => {
+      const { email } = request.params
+      mustBeFor(callerOf(request), email)
+      return list(request.query, email)
+    },
   )
 
   server.get(
     '/payments/audit',
     {
+      config: { for: administrators },
       schema: {
         operationId: 'audit_payments',
         tags: ['books'],
@@ -93,7 +107,7 @@ export function shopPaymentRoutes(server: HttpServer, { db, gateway, now }: Paym
   server.put(
     '/payments/:id/status/:status',
     {
-      config: { refuses: [404, 409] },
+      config: { for: administrators, refuses: [404, 409] },
       schema: {
         operationId: 'set_payment_status',
         tags,

@@ -30,7 +30,15 @@ export function stockCommands(now: () => number): readonly Handled<Tx>[] {
       const wanted = commands.flatMap(({ sagaId, payload }): Wanted[] =>
         known.has(sagaId)
           ? []
-          : [{ transactionId: sagaId, lines: linesOf(payload.products), state: 'TAKEN', expiresAt: null }],
+          : [
+              {
+                transactionId: sagaId,
+                lines: linesOf(payload.products),
+                state: 'TAKEN',
+                expiresAt: null,
+                heldBy: null,
+              },
+            ],
       )
       const refusals = await reserve(tx, wanted, now())
       const why = new Map(wanted.map(({ transactionId }, index) => [transactionId, refusals[index] ?? null]))

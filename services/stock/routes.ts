@@ -1,5 +1,6 @@
 /** The Stock Service over HTTP (docs/wire-contract.md 6.7): what is sold and what is left; holds, and the books. */
 import type { Kysely } from 'kysely'
+import { administrators } from '../shared/auth/access.ts'
 import { allowOrigins, knownPages } from '../shared/http/origins.ts'
 import type { HttpServer } from '../shared/http/server.ts'
 import type { Worker } from '../shared/worker.ts'
@@ -23,6 +24,7 @@ export function stockRoutes(server: HttpServer, { db, expiry, now }: StockRoutes
   server.get(
     '/stock/audit',
     {
+      config: { for: administrators },
       schema: {
         operationId: 'audit_stock',
         tags: ['books'],

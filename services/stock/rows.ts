@@ -21,6 +21,8 @@ export interface Wanted {
   readonly lines: readonly Line[]
   readonly state: Exclude<ReservationState, 'RETURNED'>
   readonly expiresAt: number | null
+  /** The user of a hold; null where it is an order's, or nobody knows. */
+  readonly heldBy: string | null
 }
 
 /**
@@ -42,10 +44,11 @@ export async function reserve(tx: Tx, wanted: readonly Wanted[], now: number): P
     await tx
       .insertInto('reservations')
       .values(
-        some.map(({ transactionId, state, expiresAt }) => ({
+        some.map(({ transactionId, state, expiresAt, heldBy }) => ({
           transaction_id: transactionId,
           state,
           expires_at: expiresAt,
+          held_by: heldBy,
           created_at: now,
           updated_at: now,
         })),
@@ -139,6 +142,7 @@ export async function giveBack(tx: Tx, transactionIds: readonly string[], now: n
           transaction_id: id,
           state: 'RETURNED' as const,
           expires_at: null,
+          held_by: null,
           created_at: now,
           updated_at: now,
         })),

@@ -38,6 +38,8 @@ export interface StockTables extends InboxTables {
     state: ReservationState
     /** Null where it does not expire. */
     expires_at: number | null
+    /** The address of the user who holds it; null where an order does, or it is not known who. */
+    held_by: string | null
     created_at: number
     updated_at: number
   }
@@ -108,6 +110,12 @@ const tables: Migration = {
   },
 }
 
+const holders: Migration = {
+  async up(db) {
+    await db.schema.alterTable('reservations').addColumn('held_by', 'text').execute()
+  },
+}
+
 /** What the embedded system has to sell at its first look; the last one is nearly sold out. */
 const wares = [
   ['65f000000000000000000001', 'Coffee beans', 1299, 100, 'Dark roast, 500 g'],
@@ -155,5 +163,6 @@ export function stockMigrations(dialect: Database<never>['dialect']): Record<str
     '002_inbox_age': inboxAgeMigration(dialect),
     '003_stock': tables,
     ...(dialect === 'sqlite' ? { '004_first_look': firstLook } : {}),
+    '005_holders': holders,
   }
 }

@@ -17,7 +17,8 @@ interface Service {
   readonly build?: string
   readonly pull_policy?: string
   readonly command?: readonly string[]
-  readonly environment?: Readonly<Record<string, string | number>>
+  /** Null where whoever starts it may say it. */
+  readonly environment?: Readonly<Record<string, string | number | null>>
   readonly ports: readonly string[]
   readonly volumes?: readonly string[]
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>
@@ -107,9 +108,9 @@ test('every service is there, on the port that it has unless told otherwise', ()
 })
 
 test.each(ours)('%s is told nothing but what the configuration knows and accepts', (_name, { environment = {} }) => {
-  const variables = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, String(value)]))
-  const config = readConfig(variables)
-  expect(variableNames).toEqual(expect.arrayContaining(Object.keys(variables)))
+  const said = Object.entries(environment).filter(([, value]) => value !== null)
+  const config = readConfig(Object.fromEntries(said.map(([name, value]) => [name, String(value)])))
+  expect(variableNames).toEqual(expect.arrayContaining(Object.keys(environment)))
   expect(config.HOST).toBe('0.0.0.0') // else nothing outside its container reaches it
 })
 
@@ -129,6 +130,12 @@ test('who passes requests on is told where every service is', () => {
   const doors = ours.filter((_, index) => entries[index]?.keeps === 'nothing')
   expect(doors.map(([name]) => name)).toEqual(['gateway'])
   for (const [, { environment }] of doors) expect(environment).toMatchObject(where)
+})
+
+test('who keeps or takes orders from stock knows where users log in', () => {
+  const where = `http://auth:${insideOf(server('auth'))}`
+  for (const name of ['stock', 'shop-order', 'shop-payment', 'order-orchestration'])
+    expect([name, server(name).environment?.['AUTH_SERVICE_URL']]).toEqual([name, where])
 })
 
 const speaks = ({ reads, publishes }: { readonly reads: readonly string[]; readonly publishes: readonly string[] }) =>

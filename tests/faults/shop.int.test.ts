@@ -19,20 +19,27 @@ suiteOn('RabbitMQ and Redis', installed ? parts : null, 'orders from stock whose
   let host: Host
   let system: System
   let token: string
+  let admin: string
   let product: string
 
   const urlOf = (service: Parameters<System['url']>[0], path: string): string => system.url(service) + path
+  async function logIn(role: (typeof firstLookUsers)[number]['role']): Promise<string> {
+    const { email, password } = firstLookUsers.find((user) => user.role === role) ?? expect.fail(`there is no ${role}`)
+    const { body } = await call('POST', urlOf('auth', '/login'), { json: { email, password } })
+    return (body as { readonly access_token: string }).access_token
+  }
+  const asAdmin = (method: string, url: string, json?: object) =>
+    call(method, url, { headers: { authorization: admin }, ...(json === undefined ? {} : { json }) })
   beforeAll(async () => {
     host = await openHost('Redis and RabbitMQ')
     system = await startSystem({
       ...host,
       variables: (name) => ({ ...host.variables(name), ...(name === 'auth' ? { AUTH_FIRST_LOOK: 'true' } : {}) }),
     })
-    const { email, password } = firstLookUsers[0] ?? expect.fail('there is no user of a first look')
-    const logIn = await call('POST', urlOf('auth', '/login'), { json: { email, password } })
-    token = (logIn.body as { readonly access_token: string }).access_token
+    token = await logIn('customer')
+    admin = await logIn('admin')
     const lamp = { name: 'Lamp', price: 12.99, stock, vendor_id: 'v@example.com', description: 'A lamp' }
-    const added = await call('POST', urlOf('stock', '/product'), { json: lamp })
+    const added = await asAdmin('POST', urlOf('stock', '/product'), lamp)
     product = (added.body as { readonly data: { readonly Id: string } }).data.Id
   }, 240_000)
   afterAll(async () => {
@@ -91,8 +98,8 @@ suiteOn('RabbitMQ and Redis', installed ? parts : null, 'orders from stock whose
     expect(completed).toBeGreaterThan(0)
     const { body } = await call('GET', urlOf('stock', `/product/stock/${product}`))
     expect((body as { readonly data: number }).data + completed).toBe(stock)
-    expect((await call('GET', urlOf('stock', '/stock/audit'))).body).toMatchObject({ ok: true, problems: [] })
-    expect((await call('GET', urlOf('shop-payment', '/payments/audit'))).body).toMatchObject({
+    expect((await asAdmin('GET', urlOf('stock', '/stock/audit'))).body).toMatchObject({ ok: true, problems: [] })
+    expect((await asAdmin('GET', urlOf('shop-payment', '/payments/audit'))).body).toMatchObject({
       ok: true,
       problems: [],
       withoutOrder: [],

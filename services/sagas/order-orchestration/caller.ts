@@ -10,7 +10,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { StoredSaga } from 'ordersaga/store'
 import type { User } from '../../shared/auth/access-token.ts'
-import { callerBy, type CallerOptions } from '../../shared/auth/caller.ts'
+import { callerBy, isSameAddress, type CallerOptions } from '../../shared/auth/caller.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { OrderOrchestrationInput } from './saga.ts'
 
@@ -43,7 +43,7 @@ const callerOf = (user: User | null): Caller =>
 
 /** @throws HttpError 403 */
 export function mustOrderForHimself(caller: Caller, email: string): void {
-  if (caller !== null && !isSame(caller.email, email))
+  if (caller !== null && !isSameAddress(caller.email, email))
     throw new HttpError(403, `user_email must be that of the token, ${caller.email}: nobody orders for another.`)
 }
 
@@ -51,7 +51,5 @@ export function mustOrderForHimself(caller: Caller, email: string): void {
 export function isFor(caller: Caller, { state }: StoredSaga): boolean {
   if (caller === null || caller.isAdmin) return true
   const input = OrderOrchestrationInput.safeParse(state.input)
-  return input.success && isSame(caller.email, input.data.user_email)
+  return input.success && isSameAddress(caller.email, input.data.user_email)
 }
-
-const isSame = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase()

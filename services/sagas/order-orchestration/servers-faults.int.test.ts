@@ -20,6 +20,7 @@ suiteOn('RabbitMQ and Redis', installed ? names : null, 'orders on servers of th
   let transport: Transport
   let shop: WholeShop
   let token: string
+  let admin: string
   let product: string
   /** Called once, before a command of this type is obeyed. */
   let strike: { readonly type: string; readonly what: () => Promise<void> } | null = null
@@ -38,8 +39,12 @@ suiteOn('RabbitMQ and Redis', installed ? names : null, 'orders on servers of th
     const store = redisStore({ url: servers.redis.url, prefix: `test-${randomUUID()}` })
     shop = await startShop({ transport, store, attemptMs: 3_000 })
     token = await shop.token('customer')
+    admin = await shop.token('admin')
     const lamp = { name: 'Lamp', price: 12.99, stock: 100, vendor_id: 'v@example.com', description: 'A lamp' }
-    const { body } = await call('POST', `${shop.urls.stock}/product`, { json: lamp })
+    const { body } = await call('POST', `${shop.urls.stock}/product`, {
+      json: lamp,
+      headers: { authorization: admin },
+    })
     product = (body as { readonly data: { readonly Id: string } }).data.Id
   }, 300_000)
   afterAll(async () => {
@@ -69,6 +74,7 @@ suiteOn('RabbitMQ and Redis', installed ? names : null, 'orders on servers of th
     }
   }
 
+  const asAdmin = (url: string) => call('GET', url, { headers: { authorization: admin } })
   async function place(): Promise<string> {
     const json = {
       user_email: 'customer@example.com',
@@ -91,8 +97,8 @@ suiteOn('RabbitMQ and Redis', installed ? names : null, 'orders on servers of th
   const left = async () =>
     ((await call('GET', `${shop.urls.stock}/product/stock/${product}`)).body as { readonly data: number }).data
   async function expectBooks(): Promise<void> {
-    expect((await call('GET', `${shop.urls.stock}/stock/audit`)).body).toMatchObject({ ok: true, problems: [] })
-    expect((await call('GET', `${shop.urls.payment}/payments/audit`)).body).toMatchObject({
+    expect((await asAdmin(`${shop.urls.stock}/stock/audit`)).body).toMatchObject({ ok: true, problems: [] })
+    expect((await asAdmin(`${shop.urls.payment}/payments/audit`)).body).toMatchObject({
       ok: true,
       problems: [],
       withoutOrder: [],
@@ -121,7 +127,7 @@ suiteOn('RabbitMQ and Redis', installed ? names : null, 'orders on servers of th
       expect(strike).toBeNull()
       expect(await left()).toBe(before - 1)
       const { order_id: order, payment_id: payment } = await read(id)
-      expect((await call('GET', `${shop.urls.order}/orders/${order}`)).body).toMatchObject({ payment_id: payment })
+      expect((await asAdmin(`${shop.urls.order}/orders/${order}`)).body).toMatchObject({ payment_id: payment })
       await expectBooks()
     })
 

@@ -14,9 +14,12 @@ beforeAll(async () => {
 })
 afterAll(() => shop.close())
 
+const asAdmin = (method: string, url: string, json?: object) =>
+  call(method, url, { headers: { authorization: admin }, ...(json === undefined ? {} : { json }) })
+
 async function addProduct(stock: number): Promise<string> {
   const product = { name: `Lamp ${stock}`, price: 12.99, stock, vendor_id: 'v@example.com', description: 'A lamp' }
-  const { body } = await call('POST', `${shop.urls.stock}/product`, { json: product })
+  const { body } = await asAdmin('POST', `${shop.urls.stock}/product`, product)
   return (body as { readonly data: { readonly Id: string } }).data.Id
 }
 const left = async (id: string): Promise<unknown> =>
@@ -46,25 +49,25 @@ async function place(product_id: string, more: object = {}, authorization = cust
   return (body as { readonly saga_id: string }).saga_id
 }
 const read = async (id: string): Promise<OrderBody> =>
-  (await call('GET', `${shop.urls.shop}/orders/${id}`, { headers: { authorization: admin } })).body as OrderBody
+  (await asAdmin('GET', `${shop.urls.shop}/orders/${id}`)).body as OrderBody
 async function ended(id: string): Promise<OrderBody> {
   const done = /^(COMPLETED|COMPENSATED|CANCELLED|FAILED)$/
   await expect.poll(async () => (await read(id)).status, { timeout: 60_000 }).toMatch(done)
   return read(id)
 }
 const orderOf = async (id: string | null) =>
-  (await call('GET', `${shop.urls.order}/orders/${id}`)).body as {
+  (await asAdmin('GET', `${shop.urls.order}/orders/${id}`)).body as {
     readonly status: string
     readonly payment_id: string
   }
 const paymentOf = async (id: string | null) =>
-  (await call('GET', `${shop.urls.payment}/payments/${id}`)).body as {
+  (await asAdmin('GET', `${shop.urls.payment}/payments/${id}`)).body as {
     readonly payment_status: string
     readonly order_id: string
   }
 async function expectBooks(): Promise<void> {
-  expect((await call('GET', `${shop.urls.stock}/stock/audit`)).body).toMatchObject({ ok: true, problems: [] })
-  expect((await call('GET', `${shop.urls.payment}/payments/audit`)).body).toMatchObject({
+  expect((await asAdmin('GET', `${shop.urls.stock}/stock/audit`)).body).toMatchObject({ ok: true, problems: [] })
+  expect((await asAdmin('GET', `${shop.urls.payment}/payments/audit`)).body).toMatchObject({
     ok: true,
     problems: [],
     withoutOrder: [],
@@ -101,7 +104,7 @@ test('a cancel of a complete order gives products and money back, and one that w
 
   const other = await ended(await place(product))
   for (const status of ['Preparing for Shipment', 'Shipped'])
-    await call('PUT', `${shop.urls.order}/orders/${other.order_id}/status/${encodeURIComponent(status)}`)
+    await asAdmin('PUT', `${shop.urls.order}/orders/${other.order_id}/status/${encodeURIComponent(status)}`)
   const refused = await cancel(other.order_id)
   expect([refused.status, refused.body]).toEqual([409, { detail: expect.stringContaining('Shipped') as string }])
   expect([(await read(other.saga_id)).status, await left(product)]).toEqual(['COMPLETED', 2])

@@ -1,7 +1,7 @@
 /** Who calls a route, or the refusal that its client gets: 401, 403, 503, each with a sentence. */
 import { HttpError } from '../http/http-error.ts'
 import type { User } from './access-token.ts'
-import type { Verify } from './verifier.ts'
+import type { Verdict, Verify } from './verifier.ts'
 
 export interface CallerOptions {
   readonly verify: Verify
@@ -11,21 +11,23 @@ export interface CallerOptions {
 
 const askAgainSeconds = 2
 
+/** Whose token was accepted. */
+export type Accepted = Extract<Verdict, { readonly kind: 'user' | 'somebody' }>
+
 /**
  * @param authorization the header's value as it came
- * @returns null for somebody whose name nobody knows here, where that is enough
  * @throws HttpError
  */
-export async function callerBy(
+export async function acceptedBy(
   { verify, acceptUnnamed }: CallerOptions,
   authorization: string | undefined,
-): Promise<User | null> {
+): Promise<Accepted> {
   const verdict = await verify(authorization)
   switch (verdict.kind) {
     case 'user':
-      return verdict.user
+      return verdict
     case 'somebody':
-      if (acceptUnnamed) return null
+      if (acceptUnnamed) return verdict
       throw new HttpError(
         403,
         'the auth server accepts this token but does not say whose it is, and that is not enough here: use a token of our Auth Service, or set AUTH_ACCEPT_UNNAMED=true',
@@ -36,3 +38,15 @@ export async function callerBy(
       throw new HttpError(503, verdict.why, askAgainSeconds)
   }
 }
+
+/**
+ * @returns null for somebody whose name nobody knows here, where that is enough
+ * @throws HttpError
+ */
+export async function callerBy(options: CallerOptions, authorization: string | undefined): Promise<User | null> {
+  const accepted = await acceptedBy(options, authorization)
+  return accepted.kind === 'user' ? accepted.user : null
+}
+
+/** Whether two addresses are one user's: a token has them in lower case. */
+export const isSameAddress = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase()

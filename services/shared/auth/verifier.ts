@@ -30,23 +30,28 @@ export interface VerifierOptions {
   readonly url: () => string
   /** Unix milliseconds; the system's where none is given. */
   readonly now?: () => number
+  /** The policies of a foreign server in the order in which they are asked: the first yes counts. As clients ask them where none is given. */
+  readonly policies?: readonly Role[]
 }
+
+/** For whom a customer who also is a vendor is a vendor. */
+export const strongestFirst: readonly Role[] = ['admin', 'vendor', 'customer']
 
 /**
  * @example
  * const verify = authVerifier({ url: () => 'http://127.0.0.1:8086' })
  * const verdict = await verify(request.headers.authorization)
  */
-export function authVerifier({ url, now = Date.now }: VerifierOptions): Verify {
+export function authVerifier({ url, now = Date.now, policies = roles }: VerifierOptions): Verify {
   const keys = serverKeys(url, now)
 
   async function verified(token: string): Promise<Verdict> {
     const known = await keys.current()
-    if (known === null) return askPolicies(url(), token)
+    if (known === null) return askPolicies(url(), policies, token)
     const reading = await readAccessToken(token, known, now())
     if (reading.kind !== 'unknown key') return verdictOf(reading)
     const newer = await keys.newer()
-    return newer === null ? askPolicies(url(), token) : verdictOf(await readAccessToken(token, newer, now()))
+    return newer === null ? askPolicies(url(), policies, token) : verdictOf(await readAccessToken(token, newer, now()))
   }
 
   return async (authorization) => {
@@ -82,9 +87,9 @@ function verdictOf(reading: Awaited<ReturnType<typeof readAccessToken>>): Verdic
  * As clients of foreign auth servers ask: one policy after the other, and the first yes counts. A foreign server cannot
  * read a token with `Bearer ` before it, so it goes without.
  */
-async function askPolicies(url: string, token: string): Promise<Verdict> {
+async function askPolicies(url: string, policies: readonly Role[], token: string): Promise<Verdict> {
   let away: AuthServerAway | null = null
-  for (const role of roles)
+  for (const role of policies)
     try {
       const { status } = await askAuthServer(url, `/Authentication/${role}-policy`, { token })
       if (status < 300) return { kind: 'somebody', role }

@@ -18,6 +18,8 @@ import { randomUUID } from 'node:crypto'
 import { maxHeaderSize, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
+import { askForTokens } from '../auth/access.ts'
+import type { CallerOptions } from '../auth/caller.ts'
 import { readJsonBodies } from './body.ts'
 import { refuseForeignPages, type Callers, type OpenPath } from './callers.ts'
 import { closeInOrder } from './closing.ts'
@@ -62,6 +64,8 @@ export interface HttpServerOptions {
   readonly allowedOrigins?: readonly string[]
   /** What browsers may call this server, and for which pages, besides those that are always ours. */
   readonly callers?: Callers
+  /** How it is found out who asks a route that is not `for` everybody; nobody is asked for a token where none is given. */
+  readonly access?: CallerOptions
   /** Paths that pages of every origin may ask for; none where none are given. */
   readonly isOpen?: OpenPath
   /** Those of the process where none are given. */
@@ -113,6 +117,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     if (routeOptions.config.isUrgent !== true) await turn()
   })
   if (readers.length > 0 || isOpen !== undefined) allowOrigins(server, readers, isOpen)
+  askForTokens(server, options.access)
   describeRefusals(server, options.errors)
   await describeRoutes(server, options)
   serveHealth(server, options.ready, isClosing)

@@ -12,7 +12,7 @@ import { openShopOrderService } from '../../shop-order/service.ts'
 import { openShopPaymentService } from '../../shop-payment/service.ts'
 import { productReader } from '../../stock/reader.ts'
 import { openStockService } from '../../stock/service.ts'
-import { authVerifier } from '../auth/verifier.ts'
+import { authVerifier, strongestFirst } from '../auth/verifier.ts'
 import { newFolder } from './ask.ts'
 import { call } from './call.ts'
 
@@ -42,9 +42,10 @@ export async function startShop(options: ShopOptions = {}): Promise<WholeShop> {
     database: { kind: 'sqlite' as const, file: join(folder, `${name}.db`) },
   })
   const auth = await openAuthService({ ...rows('auth'), secret: 'x'.repeat(32), firstLook, trustedProxies: [] })
-  const stock = await openStockService(rows('stock'))
-  const order = await openShopOrderService(rows('shop-order'))
-  const payment = await openShopPaymentService(rows('shop-payment'))
+  const access = { verify: authVerifier({ url: () => auth.url, policies: strongestFirst }), acceptUnnamed: false }
+  const stock = await openStockService({ ...rows('stock'), access })
+  const order = await openShopOrderService({ ...rows('shop-order'), access })
+  const payment = await openShopPaymentService({ ...rows('shop-payment'), access })
   const { store = sqliteStore({ file: join(folder, 'order-orchestration.db') }) } = options
   await store.open()
   const shop = await openOrderOrchestrationService({

@@ -1,6 +1,7 @@
 /** Categories over HTTP. */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
+import { administrators, vendors } from '../../shared/auth/access.ts'
 import { storableText } from '../../shared/database/text.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
@@ -10,6 +11,8 @@ import { answer, answerOf, categoryJson, CategoryView, exampleCategory, nothing 
 
 const tags = ['categories']
 const config = { refuses: [404] } as const
+/** They are of no vendor's alone. */
+const changing = { for: administrators, refuses: [404] } as const
 const body = z.object({ name: storableText.meta({ example: 'Kitchen' }) })
 const params = z.object({ id: storableText.meta({ example: exampleCategory }) })
 const One = answerOf(CategoryView)
@@ -20,7 +23,10 @@ const most = 1_000
 export function categoryRoutes(server: HttpServer, db: Kysely<StockTables>, now: () => number): void {
   server.post(
     '/category',
-    { schema: { operationId: 'add_category', tags, summary: 'Adds a category', body, response: { 201: One } } },
+    {
+      config: { for: vendors },
+      schema: { operationId: 'add_category', tags, summary: 'Adds a category', body, response: { 201: One } },
+    },
     async ({ body: { name } }, reply) =>
       reply.code(201).send(answer('Category created', categoryJson(await addCategory(db, name, now())))),
   )
@@ -47,7 +53,7 @@ export function categoryRoutes(server: HttpServer, db: Kysely<StockTables>, now:
   server.put(
     '/category/:id',
     {
-      config,
+      config: changing,
       schema: {
         operationId: 'rename_category',
         tags,
@@ -64,7 +70,7 @@ export function categoryRoutes(server: HttpServer, db: Kysely<StockTables>, now:
   server.delete(
     '/category/:id',
     {
-      config,
+      config: changing,
       schema: {
         operationId: 'remove_category',
         tags,

@@ -1,10 +1,13 @@
 /**
  * Holds over HTTP: for a page that shows somebody a basket for a while. A hold ends by itself; whoever keeps it first has its
- * products for good. What orders have taken is shown here too, by their transaction, and ended by them alone.
+ * products for good. It is its user's, where users are known here. What orders have taken is shown here too, by their
+ * transaction, and ended by them alone.
  */
 import type { Kysely, Transaction } from 'kysely'
 import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
+import { roles } from '../../shared/auth/access-token.ts'
+import { callerOf, isAdministrator, isFor, type Caller } from '../../shared/auth/access.ts'
 import { retryContention } from '../../shared/database/database.ts'
 import { storableText } from '../../shared/database/text.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
@@ -46,7 +49,7 @@ export function holdRoutes(server: HttpServer, { db, expiry, now }: HoldRoutes):
   server.post(
     '/stock/holds',
     {
-      config: { refuses: [409] },
+      config: { for: roles, refuses: [409] },
       schema: {
         operationId: 'hold_stock',
         tags,
@@ -55,12 +58,14 @@ export function holdRoutes(server: HttpServer, { db, expiry, now }: HoldRoutes):
         response: { 201: One },
       },
     },
-    async ({ body: { products, seconds } }, reply) => {
+    async (request, reply) => {
+      const { products, seconds } = request.body
       const hold = {
         transactionId: uuidv7(),
         lines: linesOf(products),
         state: 'HELD' as const,
         expiresAt: now() + seconds * 1000,
+        heldBy: callerOf(request)?.email ?? null,
       }
       const [refusal] = await transaction((tx) => reserve(tx, [hold], now()))
       if (refusal != null) throw new HttpError(409, `Nothing is held: ${refusal}.`)
@@ -73,7 +78,7 @@ export function holdRoutes(server: HttpServer, { db, expiry, now }: HoldRoutes):
   server.get(
     '/stock/holds/:id',
     {
-      config: { refuses: [404] },
+      config: { for: roles, refuses: [404] },
       schema: {
         operationId: 'get_hold',
         tags,
@@ -82,16 +87,18 @@ export function holdRoutes(server: HttpServer, { db, expiry, now }: HoldRoutes):
         response: { 200: One },
       },
     },
-    ({ params: { id } }) =>
+    (request) =>
       transaction(async (tx) => {
-        const hold = found(id, (await findReservations(tx, [id])).get(id))
+        const { id } = request.params
+        const hold = found(callerOf(request), id, (await findReservations(tx, [id])).get(id))
         return answer('Hold found', holdJson(hold, await linesTaken(tx, id)))
       }),
   )
 
-  const ended = async (id: string, to: 'TAKEN' | 'RETURNED') =>
+  const ended = async (caller: Caller, id: string, to: 'TAKEN' | 'RETURNED') =>
     transaction(async (tx) => {
-      const hold = found(id, await endHold(tx, id, to, now()))
+      found(caller, id, (await findReservations(tx, [id])).get(id))
+      const hold = found(caller, id, await endHold(tx, id, to, now()))
       if (hold.state !== to)
         throw new HttpError(409, `Hold ${id} is ${hold.state} already: what is not HELD stays as it is.`)
       return holdJson(hold, await linesTaken(tx, id))
@@ -100,7 +107,7 @@ export function holdRoutes(server: HttpServer, { db, expiry, now }: HoldRoutes):
   server.post(
     '/stock/holds/:id/keep',
     {
-      config: { refuses: [404, 409] },
+      config: { for: roles, refuses: [404, 409] },
       schema: {
         operationId: 'keep_hold',
         tags,
@@ -109,20 +116,25 @@ export function holdRoutes(server: HttpServer, { db, expiry, now }: HoldRoutes):
         response: { 200: One },
       },
     },
-    async ({ params: { id } }) => answer('Products taken', await ended(id, 'TAKEN')),
+    async (request) => answer('Products taken', await ended(callerOf(request), request.params.id, 'TAKEN')),
   )
 
   server.delete(
     '/stock/holds/:id',
     {
-      config: { refuses: [404, 409] },
+      config: { for: roles, refuses: [404, 409] },
       schema: { operationId: 'end_hold', tags, summary: 'Gives back what is held', params, response: { 200: One } },
     },
-    async ({ params: { id } }) => answer('Products given back', await ended(id, 'RETURNED')),
+    async (request) => answer('Products given back', await ended(callerOf(request), request.params.id, 'RETURNED')),
   )
 }
 
-function found(id: string, hold: ReservationRow | undefined): ReservationRow {
-  if (hold === undefined) throw new HttpError(404, `There is no hold ${id}.`)
+/** @throws HttpError 404 where there is none, or one of another */
+function found(caller: Caller, id: string, hold: ReservationRow | undefined): ReservationRow {
+  if (hold === undefined || !isHis(caller, hold)) throw new HttpError(404, `There is no hold ${id}.`)
   return hold
 }
+
+/** That of an order is nobody's here: the order's own service shows it to its user. */
+const isHis = (caller: Caller, { held_by }: ReservationRow): boolean =>
+  held_by === null ? isAdministrator(caller) : isFor(caller, held_by)

@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely'
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { retryContention } from '../../shared/database/database.ts'
+import { callerOf, isForVendor, vendors, type Caller } from '../../shared/auth/access.ts'
 import { storableText } from '../../shared/database/text.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { IdempotencyKey, keyOf } from '../../shared/http/idempotency-key.ts'
@@ -23,6 +24,7 @@ import { answer, answerOf, exampleCategory, exampleProduct, nothing, productJson
 
 const tags = ['products']
 const config = { refuses: [404] } as const
+const changing = { for: vendors, refuses: [404] } as const
 
 /** No shelf holds more; sums of these stay whole numbers. */
 const mostStock = 1_000_000_000
@@ -74,9 +76,12 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
   server.post(
     '/product',
     {
+      config: { for: vendors },
       schema: { operationId: 'add_product', tags, summary: 'Adds a product', body: NewProduct, response: { 201: One } },
     },
-    async ({ body }, reply) => {
+    async (request, reply) => {
+      const { body } = request
+      mustSell(callerOf(request), body.vendor_id)
       const product = await addProduct(
         db,
         {
@@ -169,7 +174,7 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
   server.post(
     '/product/stock/:id',
     {
-      config: { refuses: [404, 422] },
+      config: { for: vendors, refuses: [404, 422] },
       schema: {
         operationId: 'restock_product',
         tags,
@@ -181,7 +186,11 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
         response: { 200: One },
       },
     },
-    async ({ params: { id }, headers, body: { quantity } }) => {
+    async (request) => {
+      const { params, headers, body } = request
+      const { id } = params
+      const { quantity } = body
+      await mustSellProduct(callerOf(request), id)
       const key = headers['idempotency-key']
       const asked = { restockId: key === undefined ? randomUUID() : keyOf(key), productId: id, quantity }
       const outcome = await retryContention(() => db.transaction().execute((tx) => restock(tx, asked, now())))
@@ -199,7 +208,7 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
     server.put(
       `/product/${field}/:id`,
       {
-        config,
+        config: changing,
         schema: {
           operationId: `set_product_${field}`,
           tags,
@@ -209,8 +218,14 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
           response: { 200: One },
         },
       },
-      async ({ params: { id }, body }) =>
-        answer('Product updated', productJson(found(id, await changeProduct(db, id, change(body), now())))),
+      async (request) => {
+        const { id } = request.params
+        await mustSellProduct(callerOf(request), id)
+        return answer(
+          'Product updated',
+          productJson(found(id, await changeProduct(db, id, change(request.body), now()))),
+        )
+      },
     )
   }
   changed('name', NewProduct.shape.name, (body) => ({ name: body['name'] as string }))
@@ -221,7 +236,7 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
   server.delete(
     '/product/:id',
     {
-      config,
+      config: changing,
       schema: {
         operationId: 'remove_product',
         tags,
@@ -230,11 +245,27 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
         response: { 200: answerOf(nothing) },
       },
     },
-    async ({ params: { id } }) => {
+    async (request) => {
+      const { id } = request.params
+      await mustSellProduct(callerOf(request), id)
       found(id, await removeProduct(db, id, now()))
       return answer('Product deleted', null)
     },
   )
+
+  async function mustSellProduct(caller: Caller, id: string): Promise<void> {
+    // Of whom nobody knows the name, no product is another's.
+    if (caller !== null) mustSell(caller, found(id, await findProduct(db, id)).vendor_id)
+  }
+}
+
+/** @throws HttpError 403 */
+function mustSell(caller: Caller, vendorId: string): void {
+  if (!isForVendor(caller, vendorId))
+    throw new HttpError(
+      403,
+      `The vendor_id is ${vendorId}, and the token is of ${caller?.email}: a vendor sells under his own address (or his id), and changes what he sells.`,
+    )
 }
 
 type FilterOf = (of: string) => ProductFilter
