@@ -4,6 +4,10 @@
 #
 # Nothing of the build stays in it: neither the sources nor what is only there for development. It runs as `node`, who may
 # write to /data alone; keep a volume there where the services use their embedded databases.
+#
+# Told of an auth server when it is built, it is the Order Orchestration Service's, with all that it was told (see the end).
+
+ARG AUTHERIZATION_SERVER_HOST
 
 FROM node:22.23.3-bookworm-slim AS base
 WORKDIR /app
@@ -24,7 +28,7 @@ RUN npm run build
 FROM manifests AS dependencies
 RUN npm ci --ignore-scripts --omit=dev
 
-FROM base
+FROM base AS ordersaga
 ENV NODE_ENV=production ORDERSAGA_DIR=/data
 RUN mkdir /data && chown node:node /data
 COPY --from=dependencies /app ./
@@ -41,3 +45,24 @@ HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["node", "-e", "\
 # In this form node is process 1, and Docker's signals reach it.
 ENTRYPOINT ["node", "services/dist/app/main.js"]
 CMD ["all"]
+
+# The Order Orchestration Service, told of its servers when it is built: `docker run` need not say them again, and may say others.
+# What is built in can be read out of the image, a password too. It is reached from the container's network, which it trusts.
+FROM ordersaga AS ordersaga-orchestration
+ARG RABBITMQ_HOST
+ARG RABBITMQ_PORT
+ARG RABBITMQ_USER
+ARG RABBITMQ_PASSWORD
+ARG REDIS_HOST
+ARG REDIS_PORT
+ARG REDIS_DB
+ARG AUTHERIZATION_SERVER_HOST
+ARG AUTHERIZATION_SERVER_PORT
+ENV RABBITMQ_HOST=$RABBITMQ_HOST RABBITMQ_PORT=$RABBITMQ_PORT RABBITMQ_USER=$RABBITMQ_USER RABBITMQ_PASSWORD=$RABBITMQ_PASSWORD \
+  REDIS_HOST=$REDIS_HOST REDIS_PORT=$REDIS_PORT REDIS_DB=$REDIS_DB \
+  AUTHERIZATION_SERVER_HOST=$AUTHERIZATION_SERVER_HOST AUTHERIZATION_SERVER_PORT=$AUTHERIZATION_SERVER_PORT \
+  HOST=0.0.0.0 TRUSTED_NETWORK=true
+CMD ["order-orchestration"]
+
+# The image: one of these two.
+FROM ordersaga${AUTHERIZATION_SERVER_HOST:+-orchestration}

@@ -49,34 +49,52 @@ function parseDockerfile(text: string): readonly Instruction[] {
     })
 }
 
-/** Builds every stage that the last one needs, those that do not need each other at once. */
-export async function buildImage(context: string, into: string): Promise<Image> {
-  const stages = stagesOf(parseDockerfile(await readFile(join(context, 'Dockerfile'), 'utf8')))
+/** What `--build-arg` says, or a stage knows by then. */
+type Values = Readonly<Record<string, string>>
+
+/**
+ * Gives what builds an image with the given `--build-arg`s: every stage that the last one needs, those that do not need each
+ * other at once. A stage is built once for all images that give it the same.
+ */
+export async function openDockerfile(context: string, into: string): Promise<(args?: Values) => Promise<Image>> {
+  const { choosing, stages } = stagesOf(parseDockerfile(await readFile(join(context, 'Dockerfile'), 'utf8')))
   const ignored = ignoring(await readFile(join(context, '.dockerignore'), 'utf8'))
   const builds = new Map<string, Promise<Stage>>()
-  const build = (name: string): Promise<Stage> => {
-    const known = builds.get(name) ?? start(name)
-    builds.set(name, known)
+  const isTold = (name: string): boolean => {
+    const { from, instructions } = stages.get(name) ?? { from: '', instructions: [] }
+    return from.includes('$') || instructions.some(({ keyword }) => keyword === 'ARG') || (from !== '' && isTold(from))
+  }
+  const build = (name: string, args: Values): Promise<Stage> => {
+    // Only a stage that names arguments, or stands on one of those, is another with others.
+    const key = isTold(name) ? JSON.stringify([name, args]) : name
+    const known = builds.get(key) ?? start(name, args, join(into, `${builds.size}-${name}`))
+    builds.set(key, known)
     return known
   }
-  const start = async (name: string): Promise<Stage> => {
+  const start = async (name: string, args: Values, root: string): Promise<Stage> => {
     const { from, instructions } = stages.get(name) ?? { from: name, instructions: [] }
-    const stage = await begin(from, join(into, name))
-    for (const instruction of instructions) await follow(instruction, stage)
+    const parent = expanded(from, named(choosing, args))
+    const stage = await begin(parent, args, instructions.some(writes) ? root : null)
+    const known = named(instructions, args)
+    for (const { keyword, flags, rest } of instructions)
+      if (keyword !== 'ARG')
+        await follow({ keyword, flags, rest: keyword === 'ENV' ? expanded(rest, known) : rest }, stage, args)
     return stage
   }
-  const begin = async (from: string, root: string): Promise<Stage> => {
-    if (!stages.has(from)) return { ...scratch, base: from, root: await made(root) }
-    const parent = await build(from)
+  /** @param root null where the stage changes no file of its parent's */
+  const begin = async (from: string, args: Values, root: string | null): Promise<Stage> => {
+    if (!stages.has(from)) return { ...scratch, base: from, root: await made(root ?? join(into, 'nothing')) }
+    const parent = await build(from, args)
+    if (root === null) return { ...parent }
     await cp(parent.root, root, { recursive: true, verbatimSymlinks: true })
     return { ...parent, root }
   }
-  const follow = async ({ keyword, flags, rest }: Instruction, stage: Stage): Promise<void> => {
+  const follow = async ({ keyword, flags, rest }: Instruction, stage: Stage, args: Values): Promise<void> => {
     const here = join(stage.root, stage.workdir)
     switch (keyword) {
       case 'COPY': {
         const from = flags['from']
-        const source = from === undefined ? context : (await build(from)).root
+        const source = from === undefined ? context : (await build(from, args)).root
         return copy(source, here, rest.split(/\s+/), from === undefined ? ignored : () => false)
       }
       case 'RUN':
@@ -87,7 +105,7 @@ export async function buildImage(context: string, into: string): Promise<Image> 
         await made(join(stage.root, setting(keyword, rest, stage)))
     }
   }
-  return build([...stages.keys()].at(-1) ?? '')
+  return (args = {}) => build([...stages.keys()].at(-1) ?? '', args)
 }
 
 const scratch: Omit<Stage, 'base' | 'root'> = {
@@ -100,6 +118,25 @@ const scratch: Omit<Stage, 'base' | 'root'> = {
   command: [],
   notRun: [],
 }
+
+/** Whether it changes files, so that the stage needs some of its own. */
+const writes = ({ keyword }: Instruction): boolean => ['COPY', 'RUN', 'WORKDIR'].includes(keyword)
+
+/** Of the arguments, those that are named by ARG: what follows knows no others. */
+function named(instructions: readonly Instruction[], args: Values): Values {
+  const names = instructions.filter(({ keyword }) => keyword === 'ARG').map(({ rest }) => rest)
+  const odd = names.find((name) => !/^\w+$/.test(name))
+  if (odd !== undefined)
+    throw new Error(`this reader of Dockerfiles does not know ARG ${odd}: teach it, or leave it out`)
+  return Object.fromEntries(names.map((name) => [name, args[name] ?? '']))
+}
+
+/** `$NAME`, `${NAME}`, and `${NAME:+text}`, which is the text where there is a value. */
+const expanded = (text: string, values: Values): string =>
+  text.replaceAll(/\$(?:(\w+)|\{(\w+)(?::\+([^}]*))?\})/g, (_all, bare?: string, name?: string, then?: string) => {
+    const value = values[bare ?? name ?? ''] ?? ''
+    return then === undefined || value === '' ? value : then
+  })
 
 /** What an image says of how it is started; gives the folder that must then be there. */
 function setting(keyword: string, rest: string, stage: Stage): string {
@@ -137,11 +174,16 @@ const variables = (rest: string): Record<string, string> =>
 /** @throws SyntaxError where it is not the form that starts a program without a shell */
 const words = (rest: string): readonly string[] => JSON.parse(rest) as readonly string[]
 
-function stagesOf(
-  instructions: readonly Instruction[],
-): ReadonlyMap<string, { readonly from: string; readonly instructions: readonly Instruction[] }> {
+interface Stages {
+  /** What stands before the first stage: what their bases are chosen by. */
+  readonly choosing: readonly Instruction[]
+  readonly stages: ReadonlyMap<string, { readonly from: string; readonly instructions: readonly Instruction[] }>
+}
+
+function stagesOf(instructions: readonly Instruction[]): Stages {
+  const choosing: Instruction[] = []
   const stages = new Map<string, { from: string; instructions: Instruction[] }>()
-  let last: Instruction[] = []
+  let last = choosing
   for (const instruction of instructions) {
     if (instruction.keyword !== 'FROM') last.push(instruction)
     else {
@@ -150,7 +192,7 @@ function stagesOf(
       stages.set(name, { from, instructions: last })
     }
   }
-  return stages
+  return { choosing, stages }
 }
 
 async function copy(

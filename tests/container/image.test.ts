@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { validate } from 'dockerfile-utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readConfig } from '../../services/app/config.ts'
 import { services, withoutTemporal } from '../../services/app/registry.ts'
 import { burger } from '../kit/client.ts'
 import { freePorts } from '../kit/system.ts'
 import { until } from '../kit/until.ts'
-import { buildImage, type Image } from './dockerfile.ts'
+import { openDockerfile, type Image } from './dockerfile.ts'
 
 const repository = join(import.meta.dirname, '../..')
 /** By their variables. */
@@ -22,11 +23,13 @@ const running = new Set(withoutTemporal.map(({ port }) => port.usual))
 const nodeUser = 1000
 
 let work = ''
+let build: Awaited<ReturnType<typeof openDockerfile>>
 let image: Image
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'ordersaga-image-'))
   await chmod(work, 0o755)
-  image = await buildImage(repository, work)
+  build = await openDockerfile(repository, work)
+  image = await build()
 }, 300_000)
 afterAll(() => rm(work, { recursive: true, force: true }))
 
@@ -62,6 +65,49 @@ test('it runs as node, who owns the folder of the data and nothing else', () => 
 
 test('it names the ports that its services have unless told otherwise', () => {
   expect(image.ports).toEqual(Object.values(ports))
+})
+
+describe('built with the arguments that the README passes, as the documents of the Order Orchestration do', () => {
+  const told = {
+    RABBITMQ_HOST: 'rabbitmq',
+    RABBITMQ_PORT: '5672',
+    RABBITMQ_USER: 'guest',
+    RABBITMQ_PASSWORD: 'guest',
+    REDIS_HOST: 'redis',
+    REDIS_PORT: '6379',
+    REDIS_DB: '0',
+    AUTHERIZATION_SERVER_HOST: 'http://auth-service',
+    AUTHERIZATION_SERVER_PORT: '8086',
+  }
+
+  test('it is the same image, which runs the Order Orchestration and knows its servers', async () => {
+    const { command, environment, ...orchestration } = await build(told)
+    expect(command).toEqual(['order-orchestration'])
+    expect(environment).toEqual({ ...image.environment, ...told, HOST: '0.0.0.0', TRUSTED_NETWORK: 'true' })
+    expect({ ...orchestration, command: image.command, environment: image.environment }).toEqual(image)
+    expect(readConfig(environment)).toMatchObject({
+      RABBITMQ_HOST: 'rabbitmq',
+      REDIS_PORT: 6379,
+      namesAuthServer: true,
+    })
+  })
+
+  test('a part of them does: what is not said is as it is without', async () => {
+    const { environment } = await build({ AUTHERIZATION_SERVER_HOST: 'http://auth-service' })
+    const { RABBITMQ_HOST, RABBITMQ_PORT, REDIS_HOST, REDIS_DB } = readConfig(environment)
+    expect([RABBITMQ_HOST, RABBITMQ_PORT, REDIS_HOST, REDIS_DB]).toEqual([undefined, 5672, undefined, 0])
+  })
+
+  test('without an auth server it is the image of all services, told nothing', async () => {
+    const { AUTHERIZATION_SERVER_HOST: _host, ...rest } = told
+    expect(await build(rest)).toEqual(image)
+  })
+
+  test('they are those of the README', async () => {
+    const readme = await readFile(join(repository, 'README.md'), 'utf8')
+    const passed = [...readme.matchAll(/--build-arg (\w+)=(\S+)/g)].map(([, name, value]) => [name, value] as const)
+    expect(Object.fromEntries(passed)).toEqual(told)
+  })
 })
 
 describe('its process', () => {
