@@ -15,7 +15,7 @@ import {
   type ParticipantOptions,
 } from 'ordersaga/contract'
 import { z } from 'zod'
-import { asStorable } from './database/text.ts'
+import { asStorable, storableText } from './database/text.ts'
 
 export const orderOrchestrationChannels = {
   stock: 'products_queue',
@@ -29,6 +29,20 @@ export const withoutTransaction = ['update_order_payment_id', 'update_payment_or
 
 /** Who answers: the service of this project, or a foreign one in its place. */
 export type Answering = 'ours' | 'foreign'
+
+/**
+ * The commands to a participant, as who answers takes them.
+ *
+ * @param otherwise those that a foreign one takes in another way
+ */
+export const asEither = <Ours extends object, Otherwise extends Partial<Record<keyof Ours, object>>>(
+  ours: Ours,
+  otherwise: Otherwise,
+) =>
+  ({ ours, foreign: { ...ours, ...otherwise } as Omit<Ours, keyof Otherwise> & Otherwise }) satisfies Record<
+    Answering,
+    object
+  >
 
 /** The part that a participant has in the Order Orchestration. */
 export const partInOrderOrchestration = (
@@ -52,6 +66,9 @@ const Refused = z
 
 /** How a command of this type is refused. */
 export const refusalOf = (type: string) => [`${type}.error`, Refused] as const
+
+/** An id that an answer tells; that of a foreign service may be a number. */
+export const AnyId = z.union([storableText, z.number().transform(String)])
 
 /** The data of an answer that says nothing besides. */
 export const Nothing = z.null().catch(null)

@@ -3,14 +3,15 @@
  */
 import { z } from 'zod'
 import { storableText } from '../shared/database/text.ts'
-import { centsOf, MoneyError } from '../shared/money/money.ts'
+import { wholeCents } from '../shared/money/money.ts'
 import {
+  asEither,
+  AnyId,
   Nothing,
   orderOrchestrationChannels,
   partInOrderOrchestration,
   refusalOf,
   unanswered,
-  type Answering,
 } from '../shared/order-orchestration.ts'
 
 const order = partInOrderOrchestration('shop-order', orderOrchestrationChannels.order)
@@ -26,17 +27,7 @@ export const orderStatuses = [
 ] as const
 export type OrderStatus = (typeof orderStatuses)[number]
 
-const Price = z.number().superRefine((price, context) => {
-  try {
-    centsOf(price, 'it')
-  } catch (error) {
-    if (!(error instanceof MoneyError)) throw error
-    context.addIssue(error.message)
-  }
-})
-
-/** An id of a foreign service may be a number. */
-const Id = z.union([storableText, z.number().transform(String)])
+const Price = z.number().superRefine(wholeCents)
 
 export const createOrder = order.command('create_order', {
   payload: z.object({
@@ -52,7 +43,7 @@ export const createOrder = order.command('create_order', {
       .max(200)
       .readonly(),
   }),
-  done: ['create_order.success', z.looseObject({ order_id: Id })],
+  done: ['create_order.success', z.looseObject({ order_id: AnyId })],
   rejected: refusalOf('create_order'),
 })
 
@@ -76,12 +67,11 @@ export const updateOrderPaymentId = order.command('update_order_payment_id', {
   rejected: refusalOf('update_order_payment_id'),
 })
 
-/** The commands of a saga, as who answers takes them. A foreign service answers neither rollbacks nor updates. */
-export const shopOrderCommands = {
-  ours: { createOrder, rollbackOrder, updateOrderPaymentId },
-  foreign: {
-    createOrder,
+/** The commands of a saga. A foreign service answers neither rollbacks nor updates. */
+export const shopOrderCommands = asEither(
+  { createOrder, rollbackOrder, updateOrderPaymentId },
+  {
     rollbackOrder: unanswered(rollbackOrder),
     updateOrderPaymentId: order.notice('update_order_payment_id', { payload: PaymentOfOrder }),
   },
-} as const satisfies Record<Answering, object>
+)

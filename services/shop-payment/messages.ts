@@ -3,14 +3,15 @@
  */
 import { z } from 'zod'
 import { storableText } from '../shared/database/text.ts'
-import { centsOf, MoneyError } from '../shared/money/money.ts'
+import { wholeCents } from '../shared/money/money.ts'
 import {
+  asEither,
+  AnyId,
   Nothing,
   orderOrchestrationChannels,
   partInOrderOrchestration,
   refusalOf,
   unanswered,
-  type Answering,
 } from '../shared/order-orchestration.ts'
 
 const payment = partInOrderOrchestration('shop-payment', orderOrchestrationChannels.payment)
@@ -19,17 +20,10 @@ export const paymentMethods = ['Credit Card', 'Debit Card', 'Cash on Delivery'] 
 export type PaymentMethod = (typeof paymentMethods)[number]
 
 /** Decimals with at most two places, more than nothing. */
-const Amount = z.number().superRefine((amount, context) => {
-  try {
-    if (centsOf(amount, 'it') === 0) context.addIssue('it must be more than 0')
-  } catch (error) {
-    if (!(error instanceof MoneyError)) throw error
-    context.addIssue(error.message)
-  }
-})
-
-/** An id of a foreign service may be a number. */
-const Id = z.union([storableText, z.number().transform(String)])
+const Amount = z
+  .number()
+  .superRefine(wholeCents)
+  .refine((amount) => amount !== 0, 'it must be more than 0')
 
 export const takePayment = payment.command('take_payment', {
   payload: z.object({
@@ -41,7 +35,7 @@ export const takePayment = payment.command('take_payment', {
     /** As the original orchestrator sends it; what became of the payment is for this service to say. */
     payment_status: z.string().nullish(),
   }),
-  done: ['take_payment.success', z.looseObject({ payment_id: Id })],
+  done: ['take_payment.success', z.looseObject({ payment_id: AnyId })],
   rejected: refusalOf('take_payment'),
 })
 
@@ -65,12 +59,11 @@ export const updatePaymentOrderId = payment.command('update_payment_order_id', {
   rejected: refusalOf('update_payment_order_id'),
 })
 
-/** The commands of a saga, as who answers takes them. A foreign service answers neither rollbacks nor updates. */
-export const shopPaymentCommands = {
-  ours: { takePayment, rollbackPayment, updatePaymentOrderId },
-  foreign: {
-    takePayment,
+/** The commands of a saga. A foreign service answers neither rollbacks nor updates. */
+export const shopPaymentCommands = asEither(
+  { takePayment, rollbackPayment, updatePaymentOrderId },
+  {
     rollbackPayment: unanswered(rollbackPayment),
     updatePaymentOrderId: payment.notice('update_payment_order_id', { payload: OrderOfPayment }),
   },
-} as const satisfies Record<Answering, object>
+)

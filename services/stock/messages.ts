@@ -3,12 +3,12 @@
  */
 import { z } from 'zod'
 import {
+  asEither,
   Nothing,
   orderOrchestrationChannels,
   partInOrderOrchestration,
   refusalOf,
   unanswered,
-  type Answering,
 } from '../shared/order-orchestration.ts'
 import { storableText } from '../shared/database/text.ts'
 
@@ -52,8 +52,8 @@ export const rollbackStock = stock.command('rollback_stock', {
   safeOnNothing: true,
 })
 
-/** The commands of a saga, as who answers takes them. */
-export const stockCommands = {
-  ours: { reduceStock, rollbackStock },
-  foreign: { reduceStock: foreignReduceStock, rollbackStock: unanswered(rollbackStock) },
-} as const satisfies Record<Answering, object>
+/** The commands of a saga. A foreign service answers no rollback. */
+export const stockCommands = asEither(
+  { reduceStock, rollbackStock },
+  { reduceStock: foreignReduceStock, rollbackStock: unanswered(rollbackStock) },
+)

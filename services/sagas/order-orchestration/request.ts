@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { HttpError } from '../../shared/http/http-error.ts'
-import { centsOf, decimalOf, mostCents, MoneyError } from '../../shared/money/money.ts'
+import { centsOf, decimalOf, mostCents, MoneyError, wholeCents } from '../../shared/money/money.ts'
 import { paymentMethods } from '../../shop-payment/messages.ts'
 import { mostLines, mostQuantity } from '../../stock/messages.ts'
 import type { ProductReader } from '../../stock/reader.ts'
@@ -27,14 +27,7 @@ const email = (example: string) =>
 const Price = z
   .number()
   .min(0)
-  .superRefine((price, context) => {
-    try {
-      centsOf(price, 'it')
-    } catch (error) {
-      if (!(error instanceof MoneyError)) throw error
-      context.addIssue(error.message)
-    }
-  })
+  .superRefine(wholeCents)
   .meta({ description: 'Must be the price at the Stock Service', example: 12.99 })
 
 export const OrderRequest = z.object({

@@ -33,6 +33,16 @@ export function centsOf(decimal: unknown, what = 'the amount'): number {
   return cents
 }
 
+/** For a schema of decimals: adds why one is not whole cents. */
+export function wholeCents(decimal: number, { addIssue }: { readonly addIssue: (message: string) => void }): void {
+  try {
+    centsOf(decimal, 'it')
+  } catch (error) {
+    if (!(error instanceof MoneyError)) throw error
+    addIssue(error.message)
+  }
+}
+
 /** @example decimalOf(1999) // 19.99 */
 export const decimalOf = (cents: number): number =>
   Number(`${Math.trunc(cents / 100)}.${String(Math.abs(cents % 100)).padStart(2, '0')}`)

@@ -8,7 +8,7 @@ import { storableText } from '../../shared/database/text.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { IdempotencyKey, keyOf } from '../../shared/http/idempotency-key.ts'
 import type { HttpServer } from '../../shared/http/server.ts'
-import { centsOf, mostCents, MoneyError } from '../../shared/money/money.ts'
+import { centsOf, mostCents, wholeCents } from '../../shared/money/money.ts'
 import {
   addProduct,
   changeProduct,
@@ -41,14 +41,7 @@ const price = z
   .number()
   .min(0)
   .max(mostCents / 100)
-  .superRefine((value, context) => {
-    try {
-      centsOf(value, 'it')
-    } catch (error) {
-      if (!(error instanceof MoneyError)) throw error
-      context.addIssue(error.message)
-    }
-  })
+  .superRefine(wholeCents)
   .meta({ example: 12.99 })
 
 const NewProduct = z.object({
