@@ -109,20 +109,27 @@ async function status(sagaId: string): Promise<unknown> {
   return saga.status
 }
 
+/** What a curl line is answered. */
+const answered = (line: string): Readonly<Record<string, unknown>> =>
+  JSON.parse(execFileSync('bash', ['-c', line], { encoding: 'utf8' })) as Record<string, unknown>
+
 /** Sends an order by a curl line; gives the saga's id. */
 function started(line: string): string {
-  const answer = JSON.parse(execFileSync('bash', ['-c', line], { encoding: 'utf8' })) as Record<string, unknown>
+  const answer = answered(line)
   equal(answer['success'], true)
   equal(answer['status'], 'STARTED')
   return String(answer['saga_id'])
 }
 
-/** The first POST that is offered for copying, with the lines it goes on over. */
-function printedCurl(output: string): string {
-  const [line] = /curl -X POST \S+\/api\/orders(?:.*\\\n)*.*/.exec(output) ?? []
-  if (line === undefined) throw new Error('no curl line for POST /api/orders is printed')
+/** The first such line that is offered for copying. */
+function printed(output: string, curl: RegExp): string {
+  const [line] = curl.exec(output) ?? []
+  if (line === undefined) throw new Error(`no line ${curl} is printed`)
   return line.replace('curl', 'curl --silent --show-error')
 }
+
+/** The first POST of an order, with the lines it goes on over. */
+const printedCurl = (output: string): string => printed(output, /curl -X POST \S+\/api\/orders(?:.*\\\n)*.*/)
 
 /** One line that says what is wrong, and exit code 2. */
 async function refuses(run: Run, words: RegExp): Promise<void> {
@@ -149,6 +156,25 @@ async function firstStart(folder: string): Promise<void> {
   await check('that order reaches COMPLETED', () =>
     until('COMPLETED', patienceMs, async () => (await status(sagaId)) === 'COMPLETED'),
   )
+
+  let token = ''
+  await check('the log-in line of a customer gives a token', () => {
+    token = String(answered(printed(first.output(), /curl -X POST \S+\/login .*"customer@.*/))['access_token'])
+  })
+  await check('with it, the line that orders from stock orders', () => {
+    const line = printed(first.output(), /curl -X POST \S+\/orders\/create_order(?:.*\\\n)*.*/)
+    equal(answered(line.replace('eyJ…', token))['status'], 'success')
+  })
+  const restock = /curl -X POST \S+\/product\/stock\/.*/
+  await check('stock is not changed without a token, nor by a customer', () => {
+    for (const shown of ['none', token])
+      equal(answered(printed(first.output(), restock).replace('eyJ…', shown))['status'], 'error')
+  })
+  await check('its vendor changes it by the lines that it prints', () => {
+    const vendor = answered(printed(first.output(), /curl -X POST \S+\/login .*"vendor@.*/))
+    const line = printed(first.output(), restock).replace('eyJ…', String(vendor['access_token']))
+    equal(answered(line)['status'], 'success')
+  })
 
   const second = npmStart(folder)
   await check('a second start beside it says why it cannot', () => refuses(second, /\w/), second.output)

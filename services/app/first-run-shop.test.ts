@@ -37,6 +37,29 @@ test('one order is taken, one is more than there is, and the next run finds as m
   }
 })
 
+test('the line that it prints for a vendor restocks with his token, and with no other', async () => {
+  const shop = await startShop()
+  try {
+    const lines: string[] = []
+    await shopRun(shop.urls, (line) => lines.push(line))
+    const [, url = '', body = ''] =
+      /POST (\S+\/product\/stock\/\S+) .*-d '(.*)'/.exec(
+        lines.find((line) => line.includes('/product/stock/')) ?? '',
+      ) ?? []
+    const asked = async (role: 'customer' | 'vendor') =>
+      call('POST', url, {
+        body,
+        headers: { authorization: await shop.token(role), 'content-type': 'application/json' },
+      })
+    expect([(await asked('customer')).status, (await asked('vendor')).body]).toEqual([
+      403,
+      expect.objectContaining({ data: expect.objectContaining({ Stock: 14 }) as object }),
+    ])
+  } finally {
+    await shop.close()
+  }
+})
+
 test('where nobody may log in who is not known, that is all that is shown', async () => {
   const shop = await startShop({ firstLook: false })
   try {

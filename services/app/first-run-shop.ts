@@ -42,7 +42,7 @@ export async function shopRun(urls: ShopUrls, print: Print, followMs = patienceM
   const customer = await logIn(auth, 'customer', print)
   const vendor = customer === null ? null : await logIn(auth, 'vendor', print)
   if (customer === null || vendor === null) return
-  const { email, password, token } = customer
+  const { email, token } = customer
   const product = await inStock(stock, vendor.token)
   print(`5. An order from stock: ${email} logs in, and orders 1 of ${product.Stock} lamps.`)
   await order(urls, { email, token, product: product.Id, quantity: 1 }, print, followMs)
@@ -52,11 +52,17 @@ export async function shopRun(urls: ShopUrls, print: Print, followMs = patienceM
   const { data: left } = await json<{ readonly data: number }>(`${stock}/product/stock/${product.Id}`)
   print(`   ${left} lamps are left`)
   print('')
-  print('Order from stock yourself, with the access_token of the first answer:')
-  print(`  curl -X POST ${auth}/login -H 'Content-Type: application/json' -d '${JSON.stringify({ email, password })}'`)
+  const isJson = "-H 'Content-Type: application/json'"
+  const logInAs = (user: FirstLookUser): string =>
+    `  curl -X POST ${auth}/login ${isJson} -d '${JSON.stringify({ email: user.email, password: user.password })}'`
+  print('Everybody reads products; prices and stock are changed by their vendor, with his access_token:')
+  print(logInAs(vendor))
   print(
-    `  curl -X POST ${urls.shop}/orders/create_order -H 'Authorization: eyJ…' -H 'Content-Type: application/json' \\`,
+    `  curl -X POST ${stock}/product/stock/${product.Id} -H 'Authorization: eyJ…' ${isJson} -d '${JSON.stringify({ quantity: 10 })}'`,
   )
+  print('Order from stock yourself, with the access_token of the first answer:')
+  print(logInAs(customer))
+  print(`  curl -X POST ${urls.shop}/orders/create_order -H 'Authorization: eyJ…' ${isJson} \\`)
   print(`    -d '${JSON.stringify(request(email, product.Id, 1))}'`)
 }
 
