@@ -9,7 +9,7 @@ import type { HttpServer } from './server.ts'
 
 /** In the error shape of the route. */
 const ofAll: Readonly<Record<number, string>> = {
-  403: 'A browser page of an origin that may not call this service',
+  403: 'A browser page of an origin that may not call this service, or a user who may not ask this',
   421: 'Asked for under a name that is not ours',
   500: 'Something failed that should not; the text names the request for whoever reports it',
 }
