@@ -1,0 +1,3 @@
+import { littleStockContract, ordersOr } from './little-stock.contract.ts'
+
+littleStockContract('embedded', ordersOr(20_000))
