@@ -41,7 +41,8 @@ export function shopPaymentCommands({ db, gateway, now }: CommandParts): readonl
         const begun = await retryContention(() => db.transaction().execute((tx) => begin(tx, [wanted], now())))
         const payment = begun.get(wanted.transactionId)
         if (payment === undefined || isOther(payment, wanted)) return null
-        await setStatuses(db, [payment.payment_id], { from: ['Failed'], to: 'Pending' }, now()) // it is tried again
+        if (payment.status === 'Failed')
+          await setStatuses(db, [payment.payment_id], { from: ['Failed'], to: 'Pending' }, now()) // it is tried again
         const charged = await gateway.charge({
           key: wanted.transactionId,
           userEmail: wanted.userEmail,

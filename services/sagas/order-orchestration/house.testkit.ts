@@ -3,6 +3,7 @@ import type { Engine } from 'ordersaga/engine'
 import { done, handle, participant, rejected, type Handled } from 'ordersaga/participant'
 import { memoryInbox } from 'ordersaga/participant/memory-inbox'
 import { memoryStore } from 'ordersaga/stores/memory'
+import type { Store } from 'ordersaga/store'
 import type { Message, Subscription, Transport } from 'ordersaga/transport'
 import { memoryTransport } from 'ordersaga/transports/memory'
 import { pino } from 'pino'
@@ -47,6 +48,7 @@ export interface OrderBody {
 export interface House {
   readonly url: string
   readonly engine: Engine
+  readonly store: Store
   readonly transport: Transport
   /** What is refused from now on, and with what reason. */
   readonly refused: Map<string, string>
@@ -112,8 +114,9 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
         seen,
       ),
     )
+  const store = memoryStore()
   const service = await openOrderOrchestrationService({
-    store: memoryStore(),
+    store,
     transport,
     host: '127.0.0.1',
     port: 0,
@@ -132,6 +135,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   return {
     url,
     engine: service.engine,
+    store,
     transport,
     refused,
     lost,

@@ -22,6 +22,7 @@ suiteOn('Redis', await redisUrl(), 'the readable keys', (url) => {
       url,
       prefix,
       engine: house.engine,
+      store: house.store,
       definition: 'order-orchestration',
       ttlMs,
       log: pino({ level: 'silent' }),

@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Engine } from 'ordersaga/engine'
 import { stepOf } from 'ordersaga/core'
 import type { SagaState, SagaStatus } from 'ordersaga/state'
-import type { StoredSaga } from 'ordersaga/store'
+import type { Store, StoredSaga } from 'ordersaga/store'
 import type { Logger } from 'pino'
 import { decimalOf } from '../../shared/money/money.ts'
 import { replyField } from './presenter.ts'
@@ -24,6 +24,7 @@ export interface ProjectionOptions {
   /** Before the key of its own in which it keeps how far it is. */
   readonly prefix: string
   readonly engine: Engine
+  readonly store: Pick<Store, 'load'>
   /** Whose sagas. */
   readonly definition: string
   /** How long an order can be found by its id after it was made, in milliseconds; for ever where none is given. */
@@ -118,7 +119,7 @@ return 1
 `
 
 export function openProjection(options: ProjectionOptions): Projection {
-  const { engine, definition, retainMs, ttlMs = usualTtlMs, log } = options
+  const { engine, store, definition, retainMs, ttlMs = usualTtlMs, log } = options
   const ending = new AbortController()
   const { signal } = ending
   const place = `${options.prefix}:projection`
@@ -151,13 +152,9 @@ export function openProjection(options: ProjectionOptions): Projection {
     const after = await client.get(place)
     for await (const { moves, next } of engine.moves(after, signal)) {
       const ids = new Set(moves.filter((move) => move.definition === definition).map(({ sagaId }) => sagaId))
-      await writeAll(await sagasOf([...ids]), next)
+      // One that is damaged keeps the others from nothing.
+      await writeAll((await store.load([...ids])).sagas, next)
     }
-  }
-
-  async function sagasOf(ids: readonly string[]): Promise<readonly StoredSaga[]> {
-    const found = await Promise.all(ids.map((id) => engine.get(id)))
-    return found.filter((saga) => saga !== null)
   }
 
   /** What is under way or parked is kept there, also where it does not move. */

@@ -19,7 +19,7 @@ export interface OrderOrchestrationServiceOptions
 export async function openOrderOrchestrationService(
   options: OrderOrchestrationServiceOptions,
 ): Promise<OpenOrchestrator> {
-  const { readable, log, retainMs } = options
+  const { readable, store, log, retainMs } = options
   const definitions = everyOrderOrchestration(options)
   const { version } = orderOrchestrationSaga(options.foreign)
   const definition = definitions.find((each) => each.version === version)
@@ -36,7 +36,14 @@ export async function openOrderOrchestrationService(
     routes: (shell) => orderOrchestrationRoutes(shell, { ...options, definition }),
   })
   if (readable === undefined) return service
-  const projection = openProjection({ ...readable, engine: service.engine, definition: definition.name, retainMs, log })
+  const projection = openProjection({
+    ...readable,
+    engine: service.engine,
+    store,
+    definition: definition.name,
+    retainMs,
+    log,
+  })
   return {
     ...service,
     begin() {
