@@ -15,8 +15,17 @@ const order = JSON.stringify({
 const lookMs = 10
 
 /** @throws Error with what was answered, where it is not the expected status */
-export async function ask(method: string, url: string, status: number, body?: string): Promise<string> {
-  const headers = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.length }
+export async function ask(
+  method: string,
+  url: string,
+  status: number,
+  body?: string,
+  authorization?: string,
+): Promise<string> {
+  const headers = {
+    ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.length }),
+    ...(authorization === undefined ? {} : { authorization }),
+  }
   return new Promise((resolve, reject) => {
     const asked = request(url, { method, agent, headers }, (answer) => {
       let text = ''
@@ -51,9 +60,25 @@ export async function oneByOne(url: string, orders: number): Promise<readonly nu
   return times
 }
 
-/** @returns seconds that so many orders took with so many in flight */
-export async function together(url: string, ends: Ends, orders: number, inFlight: number): Promise<number> {
-  const open = new Set<string>()
+export interface Load {
+  readonly seconds: number
+  /** Milliseconds of each order, from its request to its being seen at its end. */
+  readonly times: readonly number[]
+}
+
+/**
+ * So many orders with so many in flight.
+ *
+ * @param placeOne places an order, and gives its saga
+ */
+export async function together(
+  placeOne: () => Promise<string>,
+  ends: Ends,
+  orders: number,
+  inFlight: number,
+): Promise<Load> {
+  const open = new Map<string, number>()
+  const times: number[] = []
   let placed = 0
   let placing = 0
   const began = performance.now()
@@ -62,7 +87,8 @@ export async function together(url: string, ends: Ends, orders: number, inFlight
     placed += room
     placing += room
     return Array.from({ length: room }, async () => {
-      open.add(await place(url))
+      const from = performance.now()
+      open.set(await placeOne(), from)
       placing -= 1
     })
   }
@@ -71,7 +97,10 @@ export async function together(url: string, ends: Ends, orders: number, inFlight
     for (const one of fill()) one.catch((error: unknown) => failed.push(error))
     await delay(lookMs)
     if (failed.length > 0) throw failed[0]
-    for (const id of await ends.of([...open])) open.delete(id)
+    for (const id of await ends.of([...open.keys()])) {
+      times.push(performance.now() - (open.get(id) ?? 0))
+      open.delete(id)
+    }
   }
-  return (performance.now() - began) / 1000
+  return { seconds: (performance.now() - began) / 1000, times }
 }

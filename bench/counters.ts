@@ -16,10 +16,12 @@ export interface Ends {
 export interface SagaPlace {
   readonly postgres?: string | undefined
   readonly redis?: string | undefined
+  /** What the keys of the store begin with there; those of Create Order where none is given. */
+  readonly prefix?: string
 }
 
-export async function openEnds({ postgres, redis }: SagaPlace): Promise<Ends> {
-  return redis === undefined ? endsInPostgres(postgres ?? '') : endsInRedis(redis)
+export async function openEnds({ postgres, redis, prefix = 'ordersaga' }: SagaPlace): Promise<Ends> {
+  return redis === undefined ? endsInPostgres(postgres ?? '') : endsInRedis(redis, prefix)
 }
 
 async function endsInPostgres(server: string): Promise<Ends> {
@@ -40,13 +42,13 @@ async function endsInPostgres(server: string): Promise<Ends> {
   }
 }
 
-async function endsInRedis(url: string): Promise<Ends> {
+async function endsInRedis(url: string, prefix: string): Promise<Ends> {
   const client = new Redis(url)
   return {
     looks: () => 0,
     async of(ids) {
       const pipeline = client.pipeline()
-      for (const id of ids) pipeline.hget(`ordersaga:saga:${id}`, 'live')
+      for (const id of ids) pipeline.hget(`${prefix}:saga:${id}`, 'live')
       const answers = (await pipeline.exec()) ?? []
       return ids.filter((_id, index) => answers[index]?.[1] === '0')
     },

@@ -80,7 +80,7 @@ async function kafkaMessages(url: string, scale: number): Promise<readonly numbe
   return found
 }
 
-async function rabbitmqMessages(url: string, scale: number): Promise<readonly number[]> {
+async function rabbitmqMessages(url: string, scale: number, sizes: readonly number[]): Promise<readonly number[]> {
   const [publishing, reading] = await Promise.all([connect(url), connect(url)])
   const [out, from] = await Promise.all([publishing.createConfirmChannel(), reading.createChannel()])
   await out.assertQueue('bare', { arguments: { 'x-queue-type': 'quorum' } })
@@ -131,6 +131,12 @@ async function redisWrites(url: string, scale: number): Promise<readonly number[
   return found
 }
 
+/** Messages a second there and back by RabbitMQ's bare client, in batches of 10. */
+export async function bareRabbitmq(quick: boolean): Promise<number> {
+  const [perSecond = 0] = await on('rabbitmq', (url) => rabbitmqMessages(url, quick ? 0.2 : 2, [10]))
+  return perSecond
+}
+
 export async function benchLimits(quick: boolean): Promise<void> {
   const scale = quick ? 0.1 : 1
   head(['the bare client', 'a second', 'a second', 'a second'])
@@ -138,7 +144,11 @@ export async function benchLimits(quick: boolean): Promise<void> {
     row([name, ...found.map((value, index) => `${whole(value)} (${at[index] ?? ''})`)])
   const batches = sizes.map((size) => (size === 1 ? 'one by one' : `batches of ${size}`))
   print('Kafka, messages there and back', await on('kafka', (url) => kafkaMessages(url, scale)), batches)
-  print('RabbitMQ, messages there and back', await on('rabbitmq', (url) => rabbitmqMessages(url, scale)), batches)
+  print(
+    'RabbitMQ, messages there and back',
+    await on('rabbitmq', (url) => rabbitmqMessages(url, scale, sizes)),
+    batches,
+  )
   const connections = ['1 connection', '8 connections', '32 connections']
   print('PostgreSQL, commits of one row', await on('postgresql', (url) => postgresCommits(url, scale)), connections)
   print('Redis, rows with `appendfsync always`', await on('redis', (url) => redisWrites(url, scale)), batches)

@@ -5,9 +5,9 @@
 import { auditServices } from '../tests/kit/auditor.ts'
 import { openHost, type Host, type HostName } from '../tests/kit/hosts.ts'
 import { startSystem } from '../tests/kit/system.ts'
-import { oneByOne, together } from './buyer.ts'
+import { oneByOne, place as placeOn, together, type Load } from './buyer.ts'
 import { kafkaRecords, openEnds, postgresCounts, type Ends } from './counters.ts'
-import { cpuSince, cpuTimes } from './cpu.ts'
+import { cpuSince, cpuTable, cpuTimes } from './cpu.ts'
 import { measureDeliveries, type Deliveries } from './deliveries.ts'
 import { benchLimits } from './limits.ts'
 import { head, print, row, whole } from './table.ts'
@@ -42,12 +42,7 @@ export async function benchSystems(quick: boolean): Promise<void> {
     row([each.place, at(each.alone, 0.5).toFixed(1), at(each.alone, 0.99).toFixed(1), whole(each.perSecond), ...counts])
   }
   print('')
-  const names = order.filter((name) => found.some(({ cpu }) => (cpu.get(name) ?? 0) >= leastMs))
-  head(['CPU, ms per order', ...names, 'all'])
-  for (const { place, cpu } of found) {
-    const all = names.reduce((sum, name) => sum + (cpu.get(name) ?? 0), 0)
-    row([place, ...names.map((name) => share(cpu.get(name) ?? 0)), all.toFixed(2)])
-  }
+  cpuTable(found.map(({ place, cpu }) => [place, cpu]))
   print('')
   head([
     'deliveries on',
@@ -72,25 +67,6 @@ export async function benchSystems(quick: boolean): Promise<void> {
   await benchLimits(quick)
 }
 
-const order = [
-  'create-order',
-  'complete-order',
-  'user',
-  'order',
-  'payment',
-  'timer',
-  'PostgreSQL',
-  'Redis',
-  'Kafka',
-  'RabbitMQ',
-  'the client',
-]
-
-/** Less is of servers that only stand by. */
-const leastMs = 0.05
-
-const share = (ms: number): string => (ms < leastMs ? '' : ms.toFixed(2))
-
 const counted = ['messages per order', 'transactions per order', "waits for PostgreSQL's disk per order"]
 
 const at = (times: readonly number[], share: number): number =>
@@ -102,9 +78,10 @@ async function measureOn(place: HostName, alone: number, orders: number): Promis
   const ends = await openEnds({ postgres: host.parts.postgresql?.url, redis: host.parts.redis?.url })
   try {
     const url = system.url('create-order')
-    await together(url, ends, orders * 0.4, inFlight) // warms up: compilers are at work for the first thousands
+    const placeOne = () => placeOn(url)
+    await together(placeOne, ends, orders * 0.4, inFlight) // warms up: compilers are at work for the first thousands
     const times = (await oneByOne(url, 2 * alone)).slice(alone) // at this pace other code gets warm
-    const load = await underLoad(host, ends, orders, () => together(url, ends, orders, inFlight))
+    const load = await underLoad(host, ends, orders, () => together(placeOne, ends, orders, inFlight))
     const deliveries = await measureDeliveries(system, alone, orders * 0.2)
     const { problems } = await auditServices(host.place)
     if (problems.length > 0) throw new Error(`the books are wrong on ${place}: ${problems.join('; ')}`)
@@ -122,7 +99,7 @@ async function underLoad(
   { parts }: Host,
   ends: Ends,
   orders: number,
-  run: () => Promise<number>,
+  run: () => Promise<Load>,
 ): Promise<Omit<Found, 'place' | 'alone' | 'deliveries'>> {
   const counts = async () => ({
     records: parts.kafka === undefined ? null : await kafkaRecords(parts.kafka.url),
@@ -131,7 +108,7 @@ async function underLoad(
   })
   const before = await counts()
   const cpuBefore = cpuTimes()
-  const seconds = await run()
+  const { seconds } = await run()
   const cpu = cpuSince(cpuBefore)
   const after = await counts()
   const perOrder = (from: number | undefined, to: number | undefined, less = 0): number | null =>
