@@ -27,7 +27,7 @@ export function littleStockContract(name: HostName, orders: number): void {
 
     test(
       'what is sold and what is left is what there was, and every payment has its order or was given back',
-      { timeout: 300_000 + orders * 20 },
+      { timeout: 300_000 + orders * 40 },
       async () => {
         const rush = new Rush(
           {

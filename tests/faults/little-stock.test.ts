@@ -1,3 +1,4 @@
 import { littleStockContract, ordersOr } from './little-stock.contract.ts'
 
-littleStockContract('embedded', ordersOr(20_000))
+// About a minute and a half on two busy cores; `SHOP_ORDERS` asks for more.
+littleStockContract('embedded', ordersOr(10_000))
