@@ -23,6 +23,8 @@ interface Customer {
   readonly token: string
 }
 
+type Headers = Readonly<Record<string, string>>
+
 const price = 12.99
 const cents = 1299
 
@@ -57,13 +59,14 @@ export class Rush {
   /** Logs customers in, and puts products on the shelves. */
   async prepare(orders: number): Promise<void> {
     const customers = await Promise.all(Object.keys(shares).map((name) => this.#logIn(`${name}@example.com`)))
+    const headers = await this.#asAdministrator()
     this.#customers = Object.values(shares).flatMap((share, index) =>
       Array.from({ length: share }, () => customers[index] ?? expect.fail('a customer is missing')),
     )
     const waves = Math.ceil(orders / wave) + 1
     this.#products = await inPortions(waves, async (n) => {
       const json = { name: `Lamp ${n}`, price, stock, vendor_id: 'v@example.com', description: 'A lamp' }
-      const { body } = await call('POST', `${this.#urls.stock}/product`, { json })
+      const { body } = await call('POST', `${this.#urls.stock}/product`, { json, headers })
       return (body as { readonly data: { readonly Id: string } }).data.Id
     })
   }
@@ -93,14 +96,15 @@ export class Rush {
 
   /** At rest only. */
   async audit(): Promise<void> {
+    const headers = await this.#asAdministrator()
     const completed = await this.#completed()
     const lines = completed.flatMap((saga) => this.#ordered.get(saga) ?? expect.fail(`nobody placed ${saga}`))
-    await this.#auditStock(lines)
-    await this.#auditMoney(completed.length, lines.reduce((sum, { quantity }) => sum + quantity, 0) * cents)
+    await this.#auditStock(lines, headers)
+    await this.#auditMoney(completed.length, lines.reduce((sum, { quantity }) => sum + quantity, 0) * cents, headers)
   }
 
   /** Sold and left, product by product, is what there was. */
-  async #auditStock(lines: readonly Line[]): Promise<void> {
+  async #auditStock(lines: readonly Line[], headers: Headers): Promise<void> {
     const sold = new Map<string, number>()
     for (const { product_id: id, quantity } of lines) sold.set(id, (sold.get(id) ?? 0) + quantity)
     const wrong = await inPortions(this.#products.length, async (n) => {
@@ -110,7 +114,7 @@ export class Rush {
       return left >= 0 && left + (sold.get(id) ?? 0) === stock ? [] : [{ id, left, sold: sold.get(id) }]
     })
     expect(wrong.flat()).toEqual([])
-    expect((await call('GET', `${this.#urls.stock}/stock/audit`)).body).toMatchObject({
+    expect((await call('GET', `${this.#urls.stock}/stock/audit`, { headers })).body).toMatchObject({
       ok: true,
       problems: [],
       totals: { sold: lines.reduce((sum, { quantity }) => sum + quantity, 0), held: 0 },
@@ -118,9 +122,9 @@ export class Rush {
   }
 
   /** Each order in force has one payment in force, which knows it; of every other payment nothing is kept. */
-  async #auditMoney(completed: number, charged: number): Promise<void> {
-    const payments = await this.#all<PaymentBody>(`${this.#urls.payment}/payments`)
-    const orders = await this.#all<OrderBody>(`${this.#urls.order}/orders`)
+  async #auditMoney(completed: number, charged: number, headers: Headers): Promise<void> {
+    const payments = await this.#all<PaymentBody>(`${this.#urls.payment}/payments`, headers)
+    const orders = await this.#all<OrderBody>(`${this.#urls.order}/orders`, headers)
     const paid = payments.filter(({ payment_status: status }) => status === 'Success' || status === 'Pending')
     const inForce = orders.filter(({ status }) => status !== 'Canceled')
     const pairs = (all: readonly (readonly [unknown, unknown])[]): readonly string[] =>
@@ -130,7 +134,7 @@ export class Rush {
     )
     expect(new Set(paid.map(({ order_id: order }) => order)).size).toBe(completed)
     expect(paid.reduce((sum, { amount }) => sum + Math.round(amount * 100), 0)).toBe(charged)
-    expect((await call('GET', `${this.#urls.payment}/payments/audit`)).body).toMatchObject({
+    expect((await call('GET', `${this.#urls.payment}/payments/audit`, { headers })).body).toMatchObject({
       ok: true,
       problems: [],
       withoutOrder: [],
@@ -151,10 +155,10 @@ export class Rush {
   }
 
   /** Page by page. */
-  async #all<Item extends { readonly id: string }>(url: string): Promise<readonly Item[]> {
+  async #all<Item extends { readonly id: string }>(url: string, headers: Headers): Promise<readonly Item[]> {
     const found: Item[] = []
     for (;;) {
-      const { body } = await call('GET', `${url}?before=${found.at(-1)?.id ?? ''}`)
+      const { body } = await call('GET', `${url}?before=${found.at(-1)?.id ?? ''}`, { headers })
       const page = body as readonly Item[]
       if (page.length === 0) return found
       found.push(...page)
@@ -205,6 +209,12 @@ export class Rush {
     const url = `${this.#urls.shop}/orders/cancel_order?order_id=${saga}`
     const { status, text } = await call('POST', url, { headers: { authorization: token } })
     if (status !== 200 && status !== 409) throw new Error(`a cancel was answered ${status}: ${text}`)
+  }
+
+  /** Anew: a long run may outlast a token. */
+  async #asAdministrator(): Promise<Headers> {
+    const { email } = firstLookUsers.find(({ role }) => role === 'admin') ?? expect.fail('no administrator')
+    return { authorization: (await this.#logIn(email)).token }
   }
 
   async #logIn(email: string): Promise<Customer> {
