@@ -5,11 +5,13 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { services, withoutTemporal } from '../../services/app/registry.ts'
 import { newFolder } from '../../services/shared/testing/ask.ts'
 import { call } from '../../services/shared/testing/call.ts'
+import { builtMain } from '../kit/built.ts'
 import { startChild, type Child } from '../kit/child.ts'
 import { isFree } from '../kit/free-port.ts'
 import { freePorts } from '../kit/system.ts'
 
-const main = join(import.meta.dirname, '../../services/app/main.ts')
+/** What `npm run apart` runs; what is built of it starts sooner. */
+const sources = join(import.meta.dirname, '../../services/app/main.ts')
 const patience = { timeout: 120_000 }
 vi.setConfig({ testTimeout: 300_000 })
 /** Those that run where no Temporal is named. */
@@ -22,12 +24,11 @@ let lines: string[]
 beforeEach(async () => {
   ports = await freePorts(services.length)
   lines = []
-  apart = startApart(ports, lines)
 })
 afterEach(() => apart.kill())
 
-/** By a data folder of its own. */
-function startApart(at: readonly number[], output: string[]): Child {
+/** With a data folder of its own. */
+function startApart(at: readonly number[], output: string[], main = builtMain): Child {
   const chosen = Object.fromEntries(services.map(({ port }, index) => [port.variable, String(at[index])]))
   const variables = { ...chosen, ORDERSAGA_DIR: join(newFolder(), 'data') }
   return startChild(main, ['apart'], variables, (line) => output.push(line))
@@ -45,15 +46,16 @@ async function exits(child: Child, code: number): Promise<void> {
 }
 
 /** The process ids of the services, by their names. */
-function processes(): Readonly<Record<string, number>> {
+function processes(main = builtMain): Readonly<Record<string, number>> {
   const all = execFileSync('ps', ['-A', '-o', 'pid=,args='], { encoding: 'utf8' })
   const ours = all.matchAll(new RegExp(`^ *(\\d+) .* ${main} (${names.join('|')})$`, 'gm'))
   return Object.fromEntries([...ours].map(([, pid, name = '']) => [name, Number(pid)]))
 }
 
 test('every service is a process of its own, orders run through them, and Ctrl-C ends them all', async () => {
+  apart = startApart(ports, lines, sources)
   await ready()
-  expect(Object.keys(processes()).toSorted()).toEqual(names.toSorted())
+  expect(Object.keys(processes(sources)).toSorted()).toEqual(names.toSorted())
   for (const [index, { title, keeps }] of services.entries()) {
     if (keeps === 'workflows') continue
     expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^ +${title} +${urlOf(index)}$`)))
@@ -69,6 +71,7 @@ test('every service is a process of its own, orders run through them, and Ctrl-C
 })
 
 test('a service that cannot start is named with its reason, and those that have started are stopped', async () => {
+  apart = startApart(ports, lines)
   const [taken = 0] = ports
   const [first, second] = services
   await expect.poll(() => isFree(taken), patience).toBe(false)
@@ -82,6 +85,7 @@ test('a service that cannot start is named with its reason, and those that have 
 })
 
 test('a service that ends by itself is named, and the others are stopped', async () => {
+  apart = startApart(ports, lines)
   await ready()
   process.kill(processes()[services[1].name] ?? expect.fail(apart.tail()), 'SIGKILL')
   await exits(apart, 1)
@@ -90,12 +94,14 @@ test('a service that ends by itself is named, and the others are stopped', async
 })
 
 test('killed, it leaves no service behind', async () => {
+  apart = startApart(ports, lines)
   await ready()
   await apart.kill()
-  await expect.poll(processes, patience).toEqual({})
+  await expect.poll(() => processes(), patience).toEqual({})
 })
 
 test('stopped while services start, it ends with all that have started', async () => {
+  apart = startApart(ports, lines)
   await expect.poll(() => Object.keys(processes()), patience).toContain(services[1].name)
   apart.signal('SIGTERM')
   await exits(apart, 0)
