@@ -2,9 +2,9 @@
 import { systemChance, type Chance } from '../../chance.ts'
 import { systemClock, type Clock } from '../../clock.ts'
 import type { Action } from '../../core/act.ts'
-import { readInput, type Input } from '../../core/decide.ts'
+import type { Input } from '../../core/decide.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
-import { pending, repliesIn, type Command } from '../../core/pending.ts'
+import { pending, type Command } from '../../core/pending.ts'
 import type { SagaState } from '../../core/state.ts'
 import { isSettled } from '../../core/state.ts'
 import type {
@@ -22,8 +22,18 @@ import { Admission } from './admission.ts'
 import { Alarms } from './alarms.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Engine, EngineOptions, EngineStartOptions, Figures, Started, StartedIn, StoredAnswer } from './engine.ts'
-import { checkAction, checkIncoming, checkKey, checkOptions, checkPage, checkRequest, readFilter } from './entries.ts'
-import { EngineError, keyReused } from './errors.ts'
+import {
+  checkAction,
+  checkedInput,
+  checkIncoming,
+  checkKey,
+  checkOptions,
+  checkPage,
+  checkRequest,
+  readFilter,
+  resultOf,
+} from './entries.ts'
+import { EngineError, keyReused, notFound, waitEnded } from './errors.ts'
 import { Feed } from './feed.ts'
 import { startFingerprint } from './fingerprint.ts'
 import { Handover } from './handover.ts'
@@ -181,12 +191,11 @@ export class DurableEngine implements Engine {
   ): Promise<Started | StartedIn> {
     const known = this.#registry.given(definition)
     checkKey(options)
-    const checked = readInput(known, input)
-    if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${known.name}: ${checked.why}`)
+    const read = checkedInput(known, input)
     const id = this.#chance.newId()
     const { key = null, tx } = options
     const start = { definition: known, key, fingerprint: key === null ? '' : startFingerprint(known.name, input) }
-    const begin = { type: 'start', id, input: checked.value, seed: seedOf(id) } as const
+    const begin = { type: 'start', id, input: read, seed: seedOf(id) } as const
     if (tx !== undefined) return startIn(this.#store, tx, { ...start, begin, at: this.#clock.now() })
     const { saga, fresh } = await this.#admission.start(() => this.#ask(id, begin, `start:${id}`, { start }))
     return { id: saga.id, saga, state: saga.state, fresh }
@@ -283,13 +292,7 @@ export class DurableEngine implements Engine {
     sagaId: string,
     { definition, signal }: ResultOptions<Replies> = {},
   ): Promise<Result<Replies>> {
-    const state = await this.#settled(sagaId, signal)
-    if (definition !== undefined && definition.name !== state.definition)
-      throw new EngineError(
-        'invalid_input',
-        `Saga ${sagaId} is none of ${definition.name}, but of ${state.definition}.`,
-      )
-    return { ...state, replies: repliesIn(state) as Partial<Replies> }
+    return resultOf(await this.#settled(sagaId, signal), definition)
   }
 
   figures(): Figures {
@@ -345,7 +348,7 @@ export class DurableEngine implements Engine {
       if (saga === null) throw notFound(sagaId)
       const state = isSettled(saga.state.status) ? saga.state : await awaited.state
       if (state !== null) return state
-      throw new EngineError('stopped', `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`)
+      throw waitEnded(sagaId)
     } finally {
       awaited.callOff()
     }
@@ -426,8 +429,6 @@ export class DurableEngine implements Engine {
     this.#hooks.moved(saga.state, entries)
   }
 }
-
-const notFound = (sagaId: string): EngineError => new EngineError('not_found', `There is no saga ${sagaId}.`)
 
 const answerOf = ({ saga, events }: Outcome): StoredAnswer => ({ ...answerIn(events, saga.state), saga })
 

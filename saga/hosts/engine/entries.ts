@@ -1,9 +1,12 @@
-/** Checks of what callers hand in: types say it, but JavaScript and casts may give anything. */
+/** Checks of what callers hand in: types say it, but JavaScript and casts may give anything. The same on every host. */
 import { actionKinds, type Action } from '../../core/act.ts'
+import { readInput } from '../../core/decide.ts'
+import type { SagaDefinition } from '../../core/definition.ts'
+import { repliesIn } from '../../core/pending.ts'
 import { longestLabel, labelOf } from '../label.ts'
-import { sagaStatuses } from '../../core/state.ts'
+import { sagaStatuses, type SagaState } from '../../core/state.ts'
 import type { PageRequest, SagaFilter } from '../../stores/store.ts'
-import type { Incoming, StartOptions } from '../host.ts'
+import type { Incoming, Result, ResultOptions, StartOptions } from '../host.ts'
 import type { EngineOptions } from './engine.ts'
 import { EngineError } from './errors.ts'
 
@@ -43,6 +46,20 @@ export function checkKey({ key }: StartOptions): void {
   if (key === undefined) return
   text('the idempotency key', key, longestLabel)
   if (labelOf(key) !== key) refuse('the idempotency key holds NUL or half a surrogate pair; leave them out.')
+}
+
+/** The input of a start as the definition's schema reads it. */
+export function checkedInput(definition: SagaDefinition, given: unknown): unknown {
+  const read = readInput(definition, given)
+  if (!read.ok) throw new EngineError('invalid_input', `The input does not fit ${definition.name}: ${read.why}`)
+  return read.value
+}
+
+/** A settled saga with its answers, typed by the definition that it is said to be of. */
+export function resultOf<Replies>(state: SagaState, definition: ResultOptions<Replies>['definition']): Result<Replies> {
+  if (definition !== undefined && definition.name !== state.definition)
+    refuse(`Saga ${state.id} is none of ${definition.name}, but of ${state.definition}.`)
+  return { ...state, replies: repliesIn(state) as Partial<Replies> }
 }
 
 export function checkRequest(sagaId: string, by: string, reason: string): void {

@@ -37,3 +37,8 @@ export const keyReused = (): EngineError =>
     'key_reused',
     'The idempotency key was used for another request. Use a new key, or send the same body again.',
   )
+
+export const notFound = (sagaId: string): EngineError => new EngineError('not_found', `There is no saga ${sagaId}.`)
+
+export const waitEnded = (sagaId: string): EngineError =>
+  new EngineError('stopped', `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`)

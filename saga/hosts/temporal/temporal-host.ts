@@ -7,16 +7,15 @@ import type { Client, WorkflowHandle } from '@temporalio/client'
 import { v5 as uuidv5 } from 'uuid'
 import { systemChance, type Chance } from '../../chance.ts'
 import type { Action } from '../../core/act.ts'
-import { readInput, transition, type Input } from '../../core/decide.ts'
+import { transition, type Input } from '../../core/decide.ts'
 import type { SagaDefinition } from '../../core/definition.ts'
 import type { Event } from '../../core/events.ts'
-import { repliesIn } from '../../core/pending.ts'
 import { seedOf } from '../../core/seed.ts'
 import { isSettled, type SagaState } from '../../core/state.ts'
 import { problemReporter, type OnProblem } from '../../problem.ts'
 import { businessKeyOf } from '../engine/business-key.ts'
-import { checkAction, checkIncoming, checkKey, checkRequest } from '../engine/entries.ts'
-import { EngineError } from '../engine/errors.ts'
+import { checkAction, checkIncoming, checkKey, checkRequest, checkedInput, resultOf } from '../engine/entries.ts'
+import { EngineError, notFound, waitEnded } from '../engine/errors.ts'
 import { fingerprintOf } from '../engine/fingerprint.ts'
 import { named, Registry } from '../engine/registry.ts'
 import type { Answer, Delivery, Host, Incoming, Moved, Result, ResultOptions, StartOptions } from '../host.ts'
@@ -92,30 +91,29 @@ class TemporalHost implements Host {
   ): Promise<{ readonly state: SagaState; readonly fresh: boolean }> {
     const known = this.#registry.given(definition)
     checkKey(options)
-    const checked = readInput(known, input)
-    if (!checked.ok) throw new EngineError('invalid_input', `The input does not fit ${known.name}: ${checked.why}`)
+    const read = checkedInput(known, input)
     const { key } = options
     const { workflowType = ({ name }: SagaDefinition) => name, idOf = idOfKey, client, taskQueue } = this.#options
     const id = key === undefined ? this.#chance.newId() : idOf(key)
     const fingerprint = key === undefined ? '' : fingerprintOf([known.name, input])
-    const begin = { type: 'start', id, input: checked.value, seed: seedOf(id) } as const
+    const begin = { type: 'start', id, input: read, seed: seedOf(id) } as const
     // As the workflow will decide it; only its times are of this machine's clock.
     const state = transition(known, null, begin, Date.now()).state as SagaState
     const businessKey = businessKeyOf(known, state)
-    const searchable = await this.#index.attributesOf(known, businessKey)
-    const args: [Begin] = [
-      {
-        id,
-        definition: known.name,
-        version: known.version,
-        structure: known.structureKey,
-        seed: begin.seed,
-        input: begin.input,
-        indexed: searchable !== null,
-        businessKey,
-      },
-    ]
     const fresh = await this.#call(async () => {
+      const searchable = await this.#index.attributesOf(known, businessKey)
+      const args: [Begin] = [
+        {
+          id,
+          definition: known.name,
+          version: known.version,
+          structure: known.structureKey,
+          seed: begin.seed,
+          input: begin.input,
+          indexed: searchable !== null,
+          businessKey,
+        },
+      ]
       try {
         await client.workflow.start(workflowType(known), {
           workflowId: id,
@@ -178,13 +176,7 @@ class TemporalHost implements Host {
     sagaId: string,
     { definition, signal }: ResultOptions<Replies> = {},
   ): Promise<Result<Replies>> {
-    const state = await this.#settled(sagaId, signal)
-    if (definition !== undefined && definition.name !== state.definition)
-      throw new EngineError(
-        'invalid_input',
-        `Saga ${sagaId} is none of ${definition.name}, but of ${state.definition}.`,
-      )
-    return { ...state, replies: repliesIn(state) as Partial<Replies> }
+    return resultOf(await this.#settled(sagaId, signal), definition)
   }
 
   /** Ends the waits of this process. Sagas go on wherever workers are. */
@@ -249,7 +241,7 @@ class TemporalHost implements Host {
 
   async #refused(sagaId: string, input: Input): Promise<Answer> {
     const closed = await this.#closed(sagaId, input)
-    if (closed === null) throw new EngineError('not_found', `There is no saga ${sagaId}.`)
+    if (closed === null) throw notFound(sagaId)
     const { events, state, tooLate } = closed
     return tooLate === null ? answerIn(events, state) : { accepted: false, reason: tooLate, state }
   }
@@ -292,14 +284,10 @@ class TemporalHost implements Host {
     const closing = this.#closes(sagaId, over.signal).then(() => (isClosed = true))
     try {
       for (let ms = firstLookMs; ; ms = Math.min(2 * ms, longestLookMs)) {
-        if (calledOff.aborted)
-          throw new EngineError(
-            'stopped',
-            `The wait for saga ${sagaId} was ended before the saga was; ask for it again.`,
-          )
+        if (calledOff.aborted) throw waitEnded(sagaId)
         const sawClosed = isClosed
         const state = await this.#looked(sagaId, sawClosed)
-        if (state === null) throw new EngineError('not_found', `There is no saga ${sagaId}.`)
+        if (state === null) throw notFound(sagaId)
         if (state !== 'not now' && isSettled(state.status)) return state
         if (state !== 'not now' && sawClosed)
           throw new EngineError(
