@@ -1,7 +1,7 @@
-/** The search attributes by which Temporal's own lists find sagas, where the namespace has them. */
+/** What Temporal's own lists show of sagas: search attributes, where the namespace has them, and why one is parked. */
 import type { Client } from '@temporalio/client'
 import type { SagaDefinition } from '../../core/definition.ts'
-import { attributes } from './protocol.ts'
+import { attributes, memo as fields } from './protocol.ts'
 
 /** As the client takes it. */
 export type KeywordAttribute = {
@@ -9,17 +9,24 @@ export type KeywordAttribute = {
   readonly value: string
 }
 
+/** Why a saga needs a person, from the memo of its workflow; null where none needs one. */
+export function parkedIn(memo: Readonly<Record<string, unknown>> | undefined): string | null {
+  const parked = memo?.[fields.parked]
+  return typeof parked === 'string' ? parked : null
+}
+
 export class SagaIndex {
   readonly #client: Client
-  readonly #answerMs: number
   #isThere: Promise<boolean> | null = null
 
-  constructor(client: Client, answerMs: number) {
+  constructor(client: Client) {
     this.#client = client
-    this.#answerMs = answerMs
   }
 
-  /** Of a saga that is started now; null where the namespace has none, or does not say. */
+  /**
+   * Of a saga that is started now; null where the namespace has none, or does not say. It takes no longer than the deadline under
+   * which it is asked (`client.withDeadline`), which is best that of the start itself.
+   */
   async attributesOf(
     { name }: Pick<SagaDefinition, 'name'>,
     businessKey: string | null,
@@ -44,9 +51,8 @@ export class SagaIndex {
 
   async #look(): Promise<boolean> {
     const { connection, options } = this.#client
-    const { customAttributes } = await this.#client.withDeadline(Date.now() + this.#answerMs, () =>
-      connection.operatorService.listSearchAttributes({ namespace: options.namespace }),
-    )
+    const { namespace } = options
+    const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace })
     return Object.values(attributes).every((name) => name in customAttributes)
   }
 }

@@ -23,7 +23,7 @@ import { answerIn, deliveryIn, noSaga } from '../move.ts'
 import { SagaIndex } from './saga-index.ts'
 import { memo, queries, requests, type Begin, type Moves } from './protocol.ts'
 
-export { SagaIndex, type KeywordAttribute } from './saga-index.ts'
+export { parkedIn, SagaIndex, type KeywordAttribute } from './saga-index.ts'
 
 export interface TemporalHostOptions {
   /** Yours, with its connection and namespace; it is left open. */
@@ -81,7 +81,7 @@ class TemporalHost implements Host {
     this.#report = problemReporter(options.onProblem)
     this.#chance = options.chance ?? systemChance
     this.#answerMs = answerMs
-    this.#index = new SagaIndex(client, answerMs)
+    this.#index = new SagaIndex(client)
   }
 
   async start<Input, Replies>(

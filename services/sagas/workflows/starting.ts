@@ -4,7 +4,7 @@
  */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client'
 import type { SagaDefinition } from 'ordersaga/definition'
-import { SagaIndex } from 'ordersaga/temporal/host'
+import { parkedIn, SagaIndex } from 'ordersaga/temporal/host'
 import type { TemporalClient } from './temporal.ts'
 
 export interface WorkflowNames {
@@ -21,6 +21,8 @@ export interface Standing {
   readonly workflowId: string
   /** `RUNNING`, `COMPLETED`, `FAILED`, … */
   readonly status: string
+  /** Why its saga needs an operator; null where it needs none. */
+  readonly parked: string | null
   /** Whom it was started for; null where whoever started it did not say. */
   readonly runnerId: string | null
   readonly startedAt: Date
@@ -40,23 +42,23 @@ export interface WorkflowRequest {
   readonly argument: object
 }
 
-/** How long Temporal's server may take, in milliseconds. */
+/** How long Temporal's server may take for all that one request asks of it, in milliseconds. */
 const patienceMs = 5_000
 
 const runnerMemo = 'runner_id'
 
 export function starter({ client, ask }: TemporalClient, names: WorkflowNames, definition: SagaDefinition): Starter {
-  const index = new SagaIndex(client, patienceMs)
-  const inTime = <T>(work: () => Promise<T>): Promise<T> => ask(patienceMs, work)
+  const index = new SagaIndex(client)
 
   async function standing(orderId: string): Promise<Standing | null> {
     const workflowId = names.idOf(orderId)
     try {
-      const { status, memo, startTime } = await inTime(() => client.workflow.getHandle(workflowId).describe())
+      const { status, memo, startTime } = await client.workflow.getHandle(workflowId).describe()
       const runner: unknown = memo?.[runnerMemo]
       return {
         workflowId,
         status: status.name,
+        parked: parkedIn(memo),
         runnerId: typeof runner === 'string' ? runner : null,
         startedAt: startTime,
       }
@@ -68,37 +70,37 @@ export function starter({ client, ask }: TemporalClient, names: WorkflowNames, d
 
   /** Another worker's workflow that has failed ends well, and gives nothing (docs/wire-contract.md 3.2). */
   async function cameToNothing(workflowId: string): Promise<boolean> {
-    const result: unknown = await inTime(() => client.workflow.getHandle(workflowId).result())
+    const result: unknown = await client.workflow.getHandle(workflowId).result()
     return result === null || result === undefined || result === false
   }
 
-  return {
-    standing,
-    async start({ orderId, runnerId, argument }) {
-      const workflowId = names.idOf(orderId)
-      const searchable = await inTime(() => index.attributesOf(definition, orderId))
-      const startAs = (workflowIdReusePolicy: 'ALLOW_DUPLICATE' | 'ALLOW_DUPLICATE_FAILED_ONLY') =>
-        inTime(() =>
-          client.workflow.start(names.workflowType, {
-            workflowId,
-            taskQueue: names.taskQueue,
-            args: [argument],
-            memo: { [runnerMemo]: runnerId },
-            workflowIdReusePolicy,
-            workflowIdConflictPolicy: 'FAIL',
-            ...(searchable === null ? {} : { typedSearchAttributes: searchable }),
-          }),
-        )
-      try {
-        await startAs(names.again ? 'ALLOW_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY')
-        return { workflowId, standing: null }
-      } catch (error) {
-        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
-      }
-      const found = await standing(orderId)
-      if (found?.status !== 'COMPLETED' || !(await cameToNothing(workflowId))) return { workflowId, standing: found }
-      await startAs('ALLOW_DUPLICATE')
+  async function start({ orderId, runnerId, argument }: WorkflowRequest): ReturnType<Starter['start']> {
+    const workflowId = names.idOf(orderId)
+    const searchable = await index.attributesOf(definition, orderId)
+    const startAs = (workflowIdReusePolicy: 'ALLOW_DUPLICATE' | 'ALLOW_DUPLICATE_FAILED_ONLY') =>
+      client.workflow.start(names.workflowType, {
+        workflowId,
+        taskQueue: names.taskQueue,
+        args: [argument],
+        memo: { [runnerMemo]: runnerId },
+        workflowIdReusePolicy,
+        workflowIdConflictPolicy: 'FAIL',
+        ...(searchable === null ? {} : { typedSearchAttributes: searchable }),
+      })
+    try {
+      await startAs(names.again ? 'ALLOW_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY')
       return { workflowId, standing: null }
-    },
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error
+    }
+    const found = await standing(orderId)
+    if (found?.status !== 'COMPLETED' || !(await cameToNothing(workflowId))) return { workflowId, standing: found }
+    await startAs('ALLOW_DUPLICATE')
+    return { workflowId, standing: null }
+  }
+
+  return {
+    start: (request) => ask(patienceMs, () => start(request)),
+    standing: (orderId) => ask(patienceMs, () => standing(orderId)),
   }
 }

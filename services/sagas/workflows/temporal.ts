@@ -15,9 +15,12 @@ export interface TemporalClient {
   close(): Promise<void>
 }
 
+/** A server that was away for long is found again so soon, in milliseconds; gRPC's own pauses grow to two minutes. */
+const longestPauseMs = 2_000
+
 /** Connects when it is first used, and again whenever it must: an absent server does not keep a process from starting. */
 export function temporalClient({ address, namespace }: TemporalTarget): TemporalClient {
-  const connection = Connection.lazy({ address })
+  const connection = Connection.lazy({ address, channelArgs: { 'grpc.max_reconnect_backoff_ms': longestPauseMs } })
   const client = new Client({ connection, namespace })
   const asked = new Set<Promise<unknown>>()
   return {

@@ -10,7 +10,7 @@ import { allowOrigins, knownPages } from '../../shared/http/origins.ts'
 import { createHttpServer, type HttpServer } from '../../shared/http/server.ts'
 import type { OpenService, ServerOptions } from '../../shared/service.ts'
 import type { SagaDefinition } from 'ordersaga/definition'
-import { starter, type Starter, type WorkflowNames } from './starting.ts'
+import { starter, type Standing, type Starter, type WorkflowNames } from './starting.ts'
 import { temporalClient, type TemporalTarget } from './temporal.ts'
 
 export interface TriggerServiceOptions extends ServerOptions {
@@ -44,6 +44,7 @@ const Triggered = z.object({
 const Shown = z.object({
   workflow_id: z.string().meta({ example: `complete-order-workflow-${exampleIds.order}` }),
   status: z.string().meta({ description: "As Temporal's own list has it", example: 'COMPLETED' }),
+  parked: z.string().nullable().meta({ description: 'Why it needs an operator', example: null }),
   runner_id: z.string().nullable().meta({ example: exampleIds.runner }),
   started_at: z.string().meta({ example: '2026-01-01T12:00:00.000Z' }),
 })
@@ -122,8 +123,7 @@ function addRoutes<Body extends z.ZodType>(
       const { workflowId, standing } = started
       if (standing !== null && standing.runnerId !== null && standing.runnerId !== runnerId)
         throw new HttpError(400, `the order has a workflow for another runner, which is ${standing.status}`)
-      const message = standing === null ? 'Workflow triggered' : `Workflow triggered before: it is ${standing.status}`
-      return { message, workflow_id: workflowId }
+      return { message: messageOf(standing), workflow_id: workflowId }
     },
   )
 
@@ -148,10 +148,16 @@ function addRoutes<Body extends z.ZodType>(
           : new HttpError(503, 'Temporal does not answer now: ask again in a moment', 2)
       })
       if (standing === null) throw new HttpError(404, `There is no workflow for order ${order_id}.`)
-      const { workflowId, status, runnerId, startedAt } = standing
-      return { workflow_id: workflowId, status, runner_id: runnerId, started_at: startedAt.toISOString() }
+      const { workflowId, status, parked, runnerId, startedAt } = standing
+      return { workflow_id: workflowId, status, parked, runner_id: runnerId, started_at: startedAt.toISOString() }
     },
   )
+}
+
+function messageOf(standing: Standing | null): string {
+  if (standing === null) return 'Workflow triggered'
+  const { status, parked } = standing
+  return `Workflow triggered before: it is ${status}${parked === null ? '' : `, and needs an operator: ${parked}`}`
 }
 
 /** gRPC: INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICATED. To ask again helps against none of them. */
