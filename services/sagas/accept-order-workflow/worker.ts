@@ -1,6 +1,6 @@
 /** The worker of Accept Order on Temporal. */
 import type { OpenService } from '../../shared/service.ts'
-import { openWorker, type WorkerDescription, type WorkerServiceOptions } from '../workflows/worker.ts'
+import { openWorker, workflowsBeside, type WorkerDescription, type WorkerServiceOptions } from '../workflows/worker.ts'
 import { acceptOrderActivities, type AcceptAddresses } from './activities.ts'
 import { acceptOrderNames } from './saga.ts'
 
@@ -13,7 +13,7 @@ export function openAcceptOrderWorker({ only, ...options }: AcceptOrderWorkerOpt
     description: 'Runs Accept Order workflows, and calls the services that they ask for.',
     portVariable: 'ACCEPT_ORDER_WORKER_PORT',
     taskQueue: acceptOrderNames.taskQueue,
-    beside: import.meta.url,
+    workflows: workflowsBeside(import.meta.url),
     activities: acceptOrderActivities(options),
     ...(only === undefined ? {} : { only }),
   })

@@ -1,6 +1,6 @@
 /** The worker of Complete Order on Temporal. */
 import type { OpenService } from '../../shared/service.ts'
-import { openWorker, type WorkerDescription, type WorkerServiceOptions } from '../workflows/worker.ts'
+import { openWorker, workflowsBeside, type WorkerDescription, type WorkerServiceOptions } from '../workflows/worker.ts'
 import { completeOrderActivities, type Addresses } from './activities.ts'
 import { completeOrderNames } from './saga.ts'
 
@@ -13,7 +13,7 @@ export function openCompleteOrderWorker({ only, ...options }: CompleteOrderWorke
     description: 'Runs Complete Order workflows, and calls the services that they ask for.',
     portVariable: 'COMPLETE_ORDER_WORKER_PORT',
     taskQueue: completeOrderNames.taskQueue,
-    beside: import.meta.url,
+    workflows: workflowsBeside(import.meta.url),
     activities: completeOrderActivities(options),
     ...(only === undefined ? {} : { only }),
   })

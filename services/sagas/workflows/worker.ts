@@ -31,8 +31,8 @@ export interface WorkerDescription {
   readonly description: string
   readonly portVariable: string
   readonly taskQueue: string
-  /** The address of a module in the folder whose `workflows` module exports them. */
-  readonly beside: string
+  /** The module that exports them. */
+  readonly workflows: URL
   readonly activities: object
   /** For tests: activities that are not local are left to others. */
   readonly only?: Pick<WorkerOptions, 'enableNonLocalActivities'>
@@ -48,7 +48,6 @@ export async function openWorker(options: WorkerServiceOptions, about: WorkerDes
   logOnce(log)
   const stopping = new AbortController()
   let worker: Worker | null = null
-  let bundle: WorkflowBundleWithSourceMap | null = null
 
   const server = await createHttpServer({
     title: about.title,
@@ -62,14 +61,14 @@ export async function openWorker(options: WorkerServiceOptions, about: WorkerDes
   const url = await listen(server, host, port, about.portVariable)
 
   async function work(): Promise<void> {
-    bundle ??= await bundled(about.beside)
+    const workflowBundle = await bundled(about.workflows)
     const connection = await NativeConnection.connect({ address: temporal.address })
     try {
       worker = await Worker.create({
         connection,
         namespace: temporal.namespace,
         taskQueue: about.taskQueue,
-        workflowBundle: bundle,
+        workflowBundle,
         activities: about.activities,
         shutdownGraceTime: graceMs,
         shutdownForceTime: 2 * graceMs,
@@ -117,12 +116,27 @@ export async function openWorker(options: WorkerServiceOptions, about: WorkerDes
 
 const quiet = new DefaultLogger('ERROR')
 
+/** The module of workflows in the folder of another, both as sources or both built. */
+export const workflowsBeside = (address: string): URL => new URL(`./workflows${extname(address)}`, address)
+
+const bundles = new Map<string, Promise<WorkflowBundleWithSourceMap>>()
+
+/** Made once for a process: it takes seconds. */
+export function bundled(workflows: URL): Promise<WorkflowBundleWithSourceMap> {
+  const workflowsPath = fileURLToPath(workflows)
+  const known = bundles.get(workflowsPath)
+  if (known !== undefined) return known
+  const bundle = bundleOf(workflowsPath)
+  bundles.set(workflowsPath, bundle)
+  bundle.catch(() => bundles.delete(workflowsPath))
+  return bundle
+}
+
 /** Run from its sources, the library is bundled from its sources too; built, it is bundled as built. */
-export function bundled(beside: string | URL): Promise<WorkflowBundleWithSourceMap> {
-  const extension = extname(fileURLToPath(beside))
-  const conditionNames = [...(extension === '.ts' ? ['source'] : []), 'import', 'require', 'default']
+function bundleOf(workflowsPath: string): Promise<WorkflowBundleWithSourceMap> {
+  const conditionNames = [...(extname(workflowsPath) === '.ts' ? ['source'] : []), 'import', 'require', 'default']
   return bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL(`./workflows${extension}`, beside)),
+    workflowsPath,
     logger: quiet,
     webpackConfigHook: (config) => ({ ...config, resolve: { ...config.resolve, conditionNames } }),
   })
