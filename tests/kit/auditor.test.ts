@@ -3,19 +3,27 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pending, transition, type Input } from 'ordersaga/core'
+import type { SagaDefinition } from 'ordersaga/definition'
+import type { SagaState } from 'ordersaga/state'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readConfig } from '../../services/app/config.ts'
 import { createLog } from '../../services/shared/log/log.ts'
 import { services } from '../../services/app/registry.ts'
 import { startAll } from '../../services/app/system.ts'
 import { auditServices } from './auditor.ts'
 import { deliveriesOf } from '../../services/sagas/complete-order/delivery.testkit.ts'
-import { openTables, targetOf, type Service } from './tables.ts'
+import { acceptOrderWorkflowSaga } from '../../services/sagas/accept-order-workflow/saga.ts'
+import { completeOrderWorkflowSaga } from '../../services/sagas/complete-order-workflow/saga.ts'
+import { openTables, targetOf, type Place, type Service } from './tables.ts'
 import { urlsOf } from './urls.ts'
+import type { WorkflowSaga } from './workflow-sagas.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'ordersaga-audit-'))
 const healthy = join(root, 'healthy')
 let copies = 0
+/** The order that is completed, and the one whose runner could not be paid. */
+const carried: string[] = []
 
 beforeAll(async () => {
   const ports = Object.fromEntries(services.map(({ port }) => [port.variable, '0']))
@@ -24,22 +32,28 @@ beforeAll(async () => {
   await runner.sagaIn('COMPLETED', await runner.start('cust_123'))
   await runner.sagaIn('COMPENSATED', await runner.start('cust_declined'))
   await runner.sagaIn('COMPLETED', await runner.start('cust_123'))
-  for (const customer of ['cust_123', 'cust_release_fails'])
-    await runner.follow(await runner.begin(await runner.carried(customer)))
+  for (const customer of ['cust_123', 'cust_release_fails']) {
+    const orderId = await runner.carried(customer)
+    carried.push(orderId)
+    await runner.follow(await runner.begin(orderId))
+  }
   await runner.follow(await runner.begin('an-order-that-is-not-there'))
   await system.close()
 })
 
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 
-async function auditAfter(service: Service, ...statements: readonly string[]): Promise<readonly string[]> {
+const auditAfter = async (service: Service, ...statements: readonly string[]): Promise<readonly string[]> =>
+  (await auditServices(await changed(service, ...statements))).problems
+
+async function changed(service: Service, ...statements: readonly string[]): Promise<Place> {
   const folder = join(root, `copy-${(copies += 1)}`)
   cpSync(healthy, folder, { recursive: true })
   const place = { kind: 'sqlite', folder } as const
   const tables = await openTables(targetOf(place, service))
   for (const statement of statements) await tables.rows(statement)
   await tables.close()
-  return (await auditServices(place)).problems
+  return place
 }
 
 test('a healthy system has no problems', async () => {
@@ -47,6 +61,7 @@ test('a healthy system has no problems', async () => {
     problems: [],
     statuses: { COMPLETED: 4, COMPENSATED: 1 },
     deliveries: { COMPLETED: 1, COMPENSATED: 1, FAILED: 1 },
+    acceptances: {},
   })
 })
 
@@ -320,8 +335,8 @@ test.each<readonly [damage: string, service: Service, statements: readonly strin
     /was completed by 2 sagas/,
   ],
 ])('a delivery %s is found', async (_damage, service, statements, found) => {
-  const changed = service === 'payment' ? [...appendOnly, ...statements] : statements
-  expect(await auditAfter(service, ...changed)).toContainEqual(expect.stringMatching(found))
+  const all = service === 'payment' ? [...appendOnly, ...statements] : statements
+  expect(await auditAfter(service, ...all)).toContainEqual(expect.stringMatching(found))
 })
 
 test('two orders of one saga are found', async () => {
@@ -337,4 +352,132 @@ test('two orders of one saga are found', async () => {
        status, created_at, updated_at from orders limit 1`,
   )
   expect(problems).toContainEqual(expect.stringMatching(/has 2 orders/))
+})
+
+describe('sagas that Temporal keeps', () => {
+  /** What a type of command is answered; done with nothing where nothing is said. Null: it is not. */
+  type Answers = Readonly<Record<string, { readonly done: unknown } | { readonly error: string } | null>>
+
+  /** A saga that went so, as its workflow tells of it. */
+  function kept(
+    definition: SagaDefinition,
+    order_id: string,
+    answers: Answers = {},
+    { runner_id = 'runner_123', id = 'workflow/run' } = {},
+  ): WorkflowSaga {
+    const moves: WorkflowSaga['moves'][number][] = []
+    let state: SagaState | null = null
+    const take = (input: Input): void => {
+      const moved = transition(definition, state, input, 1_000)
+      state = moved.state
+      moves.push({ seq: moves.length + 1, events: moved.events })
+    }
+    take({ type: 'start', id, input: { order_id, runner_id }, seed: 1 })
+    for (;;) {
+      const [command] = state === null ? [] : pending(definition, state).commands
+      const said = command === undefined ? null : answers[command.type] === undefined ? {} : answers[command.type]
+      if (command === undefined || said == null) break
+      const { type, id: causationId } = command
+      const reply =
+        'error' in said
+          ? { type: `${type}.refused`, payload: said, causationId }
+          : { type: `${type}.done`, payload: 'done' in said ? said.done : {}, causationId }
+      take({ type: 'reply', reply })
+    }
+    const told = JSON.parse(JSON.stringify({ state, moves })) as Pick<WorkflowSaga, 'state' | 'moves'>
+    const { status } = told.state
+    const listed = { COMPLETED: 'COMPLETED', COMPENSATED: 'FAILED', FAILED: 'FAILED' }[status as string] ?? 'RUNNING'
+    return { ...told, listed, shown: status }
+  }
+
+  const reads: Answers = {
+    verify_runner: { done: { status: 'ON_THE_WAY' } },
+    get_user_stripe_connect: { done: 'acct_1' },
+    get_payment_status: { done: 'pay_1' },
+  }
+  const delivery = (order: string, answers: Answers = {}, more = {}): WorkflowSaga =>
+    kept(completeOrderWorkflowSaga(), order, { ...reads, ...answers }, more)
+  const acceptance = (order: string, answers: Answers = {}, more = {}): WorkflowSaga =>
+    kept(acceptOrderWorkflowSaga(), order, answers, more)
+  const refused = { error: 'no' }
+
+  /** The orders of these, whose sagas over Kafka are taken away, so that the workflows are all that there is of them. */
+  const withoutKafka = (): Promise<Place> =>
+    changed('complete-order-saga', 'delete from saga_history', 'delete from saga')
+  const stopped = (orderId: string) => `update timers set state = 'STOPPED' where order_id = '${orderId}'`
+
+  const paid = (answers: Answers = {}, more = {}) => delivery(carried[0] ?? '', answers, more)
+  const unpaidDelivery = (answers: Answers = {}, more = {}) => delivery(carried[1] ?? '', answers, more)
+
+  test('a delivery and an acceptance that left what they say have no problems', async () => {
+    const { problems, deliveries } = await auditServices(await withoutKafka(), {
+      deliveries: [paid(), unpaidDelivery({ get_payment_status: refused }, { id: 'another/run' })],
+      acceptances: [],
+    })
+    expect({ problems, deliveries }).toEqual({ problems: [], deliveries: { COMPLETED: 1, COMPENSATED: 1 } })
+    const found = await auditServices(await changed('timer', stopped(carried[0] ?? '')), {
+      deliveries: [],
+      acceptances: [acceptance(carried[0] ?? '')],
+    })
+    expect([found.problems, found.acceptances]).toEqual([[], { COMPLETED: 1 }])
+  })
+
+  test.each<readonly [damage: string, sagas: () => readonly WorkflowSaga[], found: RegExp]>([
+    ['that has not ended', () => [paid({ release_funds: null })], /is STARTED: neither ended nor parked/],
+    ['whose workflow was ended before it', () => [{ ...paid(), listed: 'TERMINATED' }], /workflow is TERMINATED/],
+    ['that failed in a workflow that did not', () => [{ ...paid(), listed: 'FAILED' }], /its workflow is FAILED/],
+    ['listed under another status', () => [{ ...paid(), shown: 'STARTED' }], /is listed as STARTED/],
+    [
+      'with a move that left no history',
+      () => [{ ...paid(), moves: paid().moves.filter(({ seq }) => seq !== 2) }],
+      /but its history has 1, 3/,
+    ],
+    [
+      'whose history does not give its state',
+      () => [{ ...paid(), state: { ...paid().state, seed: -1 } }],
+      /does not fold to its state/,
+    ],
+    ['that there is twice', () => [paid(), paid()], /2 workflows say that they are saga/],
+    ['that two have completed', () => [paid(), paid({}, { id: 'another/run' })], /was completed by 2 sagas/],
+    ['whose order is not completed', () => [unpaidDelivery()], /is COMPLETED, but its order .* is ON_THE_WAY/],
+    ['that was undone, and has paid', () => [paid({ get_payment_status: refused })], /but payment .* has paid/],
+    [
+      'that gave back what is still there',
+      () => [unpaidDelivery({ release_funds: refused })],
+      /is COMPLETED, but of the 1299 cents of its order the books hold/,
+    ],
+    ['of an order that there is not', () => [delivery('none')], /but there is no order none/],
+  ])('a delivery %s is found', async (_damage, sagas, found) => {
+    const { problems } = await auditServices(await withoutKafka(), { deliveries: sagas(), acceptances: [] })
+    expect(problems).toContainEqual(expect.stringMatching(found))
+  })
+
+  const taken = (answers: Answers = {}, more = {}) => acceptance(carried[0] ?? '', answers, more)
+
+  test.each<readonly [damage: string, sagas: () => readonly WorkflowSaga[], found: RegExp]>([
+    ['whose timer runs on', () => [taken()], /is COMPLETED, but its order has 1 timers/],
+    ['that has not ended', () => [taken({ notify_timer_service: null })], /is STARTED: neither ended nor parked/],
+    [
+      "whose order is another runner's",
+      () => [taken({}, { runner_id: 'runner_456' })],
+      /accepted it for runner_456, but order .* of runner runner_123/,
+    ],
+    [
+      'that was undone and left the order to its runner',
+      () => [taken({ notify_timer_service: refused })],
+      /is COMPENSATED, but order .* is COMPLETED, of runner runner_123/,
+    ],
+    [
+      'beside one for another runner',
+      () => [taken(), taken({}, { runner_id: 'runner_456', id: 'another/run' })],
+      /was accepted by 2 runners: runner_123, runner_456/,
+    ],
+    ['of an order that there is not', () => [acceptance('none')], /but there is no order none/],
+  ])('an acceptance %s is found', async (_damage, sagas, found) => {
+    const { problems } = await auditServices(
+      { kind: 'sqlite', folder: healthy },
+      { deliveries: [], acceptances: sagas() },
+    )
+    expect(problems).toContainEqual(expect.stringMatching(found))
+  })
 })

@@ -1,5 +1,6 @@
 /**
- * Checks what the services left behind, from their own tables and the ledger alone: no service is asked, none may run.
+ * Checks what the services left behind, from their own tables and the ledger alone: no service is asked, none may run. Sagas that
+ * Temporal keeps are handed in, as its workers have told of them.
  *
  * A problem is a sentence. Looked for are: a saga that neither ended nor parked; a history with gaps, or one that does not
  * fold to the stored state; an order, a payment or a timer without a saga, or one too many; money that is not where the
@@ -13,18 +14,30 @@ import { openDatabase } from '../../services/shared/database/database.ts'
 import { auditPayments } from '../../services/payment/audit.ts'
 import { balancesByPayment, nothing } from '../../services/payment/ledger.ts'
 import { paymentMigrations, type PaymentTables } from '../../services/payment/schema.ts'
-import { costOf, deliveryProblems, mayHavePaid, orderOf, type OrderRow, type Payment } from './deliveries.ts'
+import { acceptanceProblems, isAccepted } from './acceptances.ts'
+import { costOf, deliveryProblems, gaveBack, mayHavePaid, orderOf, type OrderRow, type Payment } from './deliveries.ts'
 import { groupBy } from './group-by.ts'
 import { historyProblems, readSagas, readStore, type StoredSagas } from './histories.ts'
 import { openTables, targetOf, type Place, type Service, type Tables } from './tables.ts'
+import { storedIn, workflowProblems, type WorkflowSaga } from './workflow-sagas.ts'
 
 export interface Finding {
   readonly problems: readonly string[]
   /** Create Order sagas by status. */
   readonly statuses: Readonly<Record<string, number>>
-  /** Complete Order sagas by status. */
+  /** Complete Order sagas by status, wherever they are kept. */
   readonly deliveries: Readonly<Record<string, number>>
+  /** Accept Order sagas by status. */
+  readonly acceptances: Readonly<Record<string, number>>
 }
+
+/** Sagas that workflows keep, by what they do. */
+export interface OnTemporal {
+  readonly deliveries: readonly WorkflowSaga[]
+  readonly acceptances: readonly WorkflowSaga[]
+}
+
+const nowhere: OnTemporal = { deliveries: [], acceptances: [] }
 
 interface TimerRow {
   readonly order_id: string
@@ -44,30 +57,42 @@ interface Effects {
   readonly runningTimers: number
   /** The Complete Order sagas of its order. */
   readonly deliveries: readonly SagaState[]
+  /** The Accept Order sagas of its order. */
+  readonly acceptances: readonly SagaState[]
 }
 
-export async function auditServices(place: Place): Promise<Finding> {
-  const [sagas, deliveries] = [await sagasOf(place, 'create-order'), await sagasOf(place, 'complete-order')]
+export async function auditServices(place: Place, onTemporal = nowhere): Promise<Finding> {
+  const sagas = await sagasOf(place, 'create-order')
+  const deliveries = both(await sagasOf(place, 'complete-order'), storedIn(onTemporal.deliveries))
+  const acceptances = storedIn(onTemporal.acceptances)
   const orders = await reading(place, 'order', (tables) => tables.rows<OrderRow>('select * from orders'))
   const timers = await reading(place, 'timer', (tables) => tables.rows<TimerRow>('select * from timers'))
   const accounts = await reading(place, 'user', readAccounts)
   const payments = await readPayments(place)
   const known = new Set(sagas.rows.map(({ id }) => id))
   const delivered = statesOf(deliveries)
-  const effects = effectsBySaga(orders, timers, payments, delivered)
+  const accepted = statesOf(acceptances)
+  const effects = effectsBySaga(orders, timers, payments, delivered, accepted)
   return {
     statuses: countByStatus(sagas),
     deliveries: countByStatus(deliveries),
+    acceptances: countByStatus(acceptances),
     problems: [
-      ...historyProblems(sagas),
-      ...historyProblems(deliveries),
+      ...[sagas, deliveries, acceptances].flatMap(historyProblems),
+      ...workflowProblems([...onTemporal.deliveries, ...onTemporal.acceptances]),
       ...payments.problems,
       ...strangers(known, orders, timers, payments),
       ...statesOf(sagas).flatMap((state) => effectProblems(state, effects(state.id))),
       ...deliveryProblems(delivered, { orders, payments: payments.all, accounts }),
+      ...acceptanceProblems(accepted, orders),
     ],
   }
 }
+
+const both = (one: StoredSagas, other: StoredSagas): StoredSagas => ({
+  rows: [...one.rows, ...other.rows],
+  history: new Map([...one.history, ...other.history]),
+})
 
 const statesOf = ({ rows }: StoredSagas): readonly SagaState[] => rows.map(({ state }) => state)
 
@@ -139,10 +164,12 @@ function effectsBySaga(
   timers: readonly TimerRow[],
   payments: Payments,
   deliveries: readonly SagaState[],
+  acceptances: readonly SagaState[],
 ): (sagaId: string) => Effects {
   const ordersOf = groupBy(orders, ({ saga_id }) => saga_id ?? '')
   const paymentsOf = groupBy(payments.all, ({ row }) => row.saga_id)
   const deliveriesOf = groupBy(deliveries, orderOf)
+  const acceptancesOf = groupBy(acceptances, orderOf)
   const running = groupBy(
     timers.filter(({ state }) => state === 'RUNNING'),
     ({ order_id }) => order_id,
@@ -154,6 +181,7 @@ function effectsBySaga(
       payments: paymentsOf.get(sagaId) ?? [],
       runningTimers: made.flatMap(({ order_id }) => running.get(order_id) ?? []).length,
       deliveries: made.flatMap(({ order_id }) => deliveriesOf.get(order_id) ?? []),
+      acceptances: made.flatMap(({ order_id }) => acceptancesOf.get(order_id) ?? []),
     }
   }
 }
@@ -197,7 +225,7 @@ function effectProblems(state: SagaState, effects: Effects): readonly string[] {
 }
 
 function completedProblems(saga: string, state: SagaState, effects: Effects): string[] {
-  const { orders, payments, runningTimers, deliveries } = effects
+  const { orders, payments, runningTimers, deliveries, acceptances } = effects
   const order = orders[0]
   if (order === undefined) return [`${saga}, but has no order`]
   const found: string[] = []
@@ -210,13 +238,17 @@ function completedProblems(saga: string, state: SagaState, effects: Effects): st
   if (cost !== amount) found.push(`${saga} over ${amount} cents, but its order costs ${cost}`)
   // A transfer to the runner that was refused leaves the money in escrow.
   const places = deliveries.length === 0 ? ['held'] : ['held', 'escrow']
-  const kept = places.map((place) => ({ ...nothing, customer: -cost, [place]: cost }))
+  const kept = deliveries.some(gaveBack)
+    ? [nothing]
+    : places.map((place) => ({ ...nothing, customer: -cost, [place]: cost }))
   const [payment] = payments
   if (payments.length !== 1 || (!over && !kept.some((books) => isDeepStrictEqual(payment?.books, books))))
     found.push(`${saga}, but of the ${cost} cents of its order the books hold ${JSON.stringify(payments)}`)
   if (payment !== undefined && payment.row.order_id !== order.order_id)
     found.push(`${saga} with order ${order.order_id}, but paid for order ${payment.row.order_id}`)
-  if (state.expiresAt === null && runningTimers !== 1) found.push(`${saga}, but its order has ${runningTimers} timers`)
+  const timers = isAccepted(acceptances) ? 0 : 1
+  if (state.expiresAt === null && runningTimers !== timers)
+    found.push(`${saga}, but its order has ${runningTimers} timers`)
   return found
 }
 

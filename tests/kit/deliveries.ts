@@ -126,13 +126,16 @@ function undoneProblems(
   return taken ? [...found, `${all}, but its order ${order_id} is ${status}`] : found
 }
 
-/** By what the first of them was told that delivered it. */
+/** By what the first of them was told that delivered it, or looked before it did. */
 function wasDeliveredBefore(sagas: readonly SagaState[]): boolean {
-  const told = sagas.flatMap((saga) => stepOf(saga, 'deliver').reply ?? []) as readonly {
-    readonly previous_status?: string
-  }[]
-  return told[0]?.previous_status === 'DELIVERED'
+  const told = sagas.flatMap(
+    (saga) => stepOf(saga, 'deliver').reply ?? stepOf(saga, 'verify').reply ?? [],
+  ) as readonly { readonly previous_status?: string; readonly status?: string }[]
+  return (told[0]?.previous_status ?? told[0]?.status) === 'DELIVERED'
 }
+
+/** Whether its release was taken back: the customer has his money again. (Over Kafka it stays in escrow.) */
+export const gaveBack = (saga: SagaState): boolean => stepOf(saga, 'release').phase === 'undone'
 
 const hasPaid = ({ books, transfers }: Payment): boolean => books.runner !== 0 || transfers.length > 0
 

@@ -23,7 +23,7 @@ test("without the sagas' file no order is taken, nothing is read, and the saga's
   const { sagas, user } = system.urls
   const id = await shop.start('cust_123')
   await shop.sagaIn('COMPLETED', id)
-  rmSync(fileOf('create_order_saga'))
+  rmSync(fileOf('create-order-saga'))
   const placed = await shop.place('cust_123')
   expect([placed.status, placed.body]).toEqual([503, { success: false, error: removed }])
   expect(placed.headers.get('retry-after')).toBe('2')
@@ -33,7 +33,7 @@ test("without the sagas' file no order is taken, nothing is read, and the saga's
   expect(await readiness(user)).toBe(200)
   expect((await call('GET', `${sagas}/health/live`)).status).toBe(200)
   await system.close()
-  expect(existsSync(fileOf('create_order_saga'))).toBe(false)
+  expect(existsSync(fileOf('create-order-saga'))).toBe(false)
 })
 
 test("a saga that runs while the sagas' file is away goes on when it is back", async () => {
@@ -41,11 +41,11 @@ test("a saga that runs while the sagas' file is away goes on when it is back", a
   system.gate.hold('order.created')
   const id = await shop.start('cust_123')
   await expect.poll(() => system.gate.held('order.created').length).toBe(1)
-  renameSync(fileOf('create_order_saga'), `${fileOf('create_order_saga')}-moved`)
+  renameSync(fileOf('create-order-saga'), `${fileOf('create-order-saga')}-moved`)
   system.gate.release('order.created')
   expect((await shop.place('cust_123')).status).toBe(503)
   await expect.poll(() => readiness(sagas)).toBe(503)
-  renameSync(`${fileOf('create_order_saga')}-moved`, fileOf('create_order_saga'))
+  renameSync(`${fileOf('create-order-saga')}-moved`, fileOf('create-order-saga'))
   await expect.poll(() => readiness(sagas)).toBe(200)
   await shop.sagaIn('COMPLETED', id)
   expect(await shop.count()).toBe(1)

@@ -34,7 +34,7 @@ export interface Embedded {
   readonly urls: Readonly<Record<'user' | 'order' | 'payment' | 'timer' | 'sagas' | 'deliveries', string>>
   readonly transport: Transport
   readonly gate: Gate
-  /** Where the files are. */
+  /** Where the files are, named as those of the whole system. */
   readonly folder: string
   close(): Promise<void>
 }
@@ -60,7 +60,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   const target = (name: string): DatabaseTarget =>
     postgresUrl === undefined
       ? { kind: 'sqlite', file: join(folder, `${name}.db`) }
-      : { kind: 'postgres', url: new URL(`/${name}_db`, postgresUrl).href }
+      : { kind: 'postgres', url: new URL(`/${name.replaceAll('-', '_')}_db`, postgresUrl).href }
   const withDatabase = (name: string) => ({ ...common, database: target(name) })
   const storeNamed = async (name: string): Promise<Store> => {
     const at = target(name)
@@ -71,7 +71,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
     await store.open()
     return store
   }
-  const store = await storeNamed('create_order_saga')
+  const store = await storeNamed('create-order-saga')
   await prepare?.(store)
   const orders = orderReader(() => order.url)
   const order = await openOrderService(withDatabase('order'))
@@ -81,7 +81,7 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   const sagas = await openCreateOrderService({ ...common, store, timerMs })
   const deliveries = await openCompleteOrderService({
     ...common,
-    store: await storeNamed('complete_order_saga'),
+    store: await storeNamed('complete-order-saga'),
     orders,
   })
   const services = [user, order, payment, timer, sagas, deliveries]
