@@ -1,7 +1,7 @@
 /** What only a host on Temporal has: workers that die, Temporal's own lists and words, runs that continue as new. */
 import { fileURLToPath } from 'node:url'
 import { Worker } from '@temporalio/worker'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, test, vi, type TestContext } from 'vitest'
 import { startChild, type Child } from '../../../tests/kit/child.ts'
 import { suiteOn, temporalAddress } from '../../../tests/kit/parts.ts'
 import { z } from 'zod'
@@ -27,58 +27,65 @@ const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(c
 const yes = ({ type }: { readonly type: string }) => ({ type: `${type}.done`, payload: { ref: `${type}-1` } })
 
 suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Temporal server', (address) => {
-  /** Each test has a queue of its own. */
-  async function place(): Promise<Place> {
-    const opened = await placeOn(address)
-    onTestFinished(() => opened.close())
-    return opened
+  /** Each test has a queue of its own, and they mostly wait: they go side by side. What one opens ends with it. */
+  function opening({ onTestFinished }: TestContext) {
+    return {
+      async place(): Promise<Place> {
+        const opened = await placeOn(address)
+        onTestFinished(() => opened.close())
+        return opened
+      },
+      hostOn({ client, taskQueue }: Place, options: Partial<TemporalHostOptions> = {}): Host {
+        const host = temporalHost({
+          client,
+          taskQueue,
+          definitions,
+          workflowType: workflowTypeOf,
+          answerMs: 50_000,
+          ...options,
+        })
+        onTestFinished(() => host.stop())
+        return host
+      },
+      async worked(at: Place, activities: object, options = {}): Promise<void> {
+        const worker = await startWorker(at, activities, options)
+        onTestFinished(() => worker.stop())
+      },
+      process(at: Place, silent: readonly string[], lines: string[]): Child {
+        const child = startChild(program, [at.address, at.taskQueue, ...silent], {}, (line) => void lines.push(line))
+        onTestFinished(() => child.kill())
+        return child
+      },
+    }
   }
 
-  function hostOn({ client, taskQueue }: Place, options: Partial<TemporalHostOptions> = {}): Host {
-    const host = temporalHost({
-      client,
-      taskQueue,
-      definitions,
-      workflowType: workflowTypeOf,
-      answerMs: 50_000,
-      ...options,
-    })
-    onTestFinished(() => host.stop())
-    return host
-  }
+  test.concurrent(
+    'a worker killed after an effect and before its answer: another goes on, and repeats under the same id',
+    async (context) => {
+      const { place, hostOn, process } = opening(context)
+      const at = await place()
+      const host = hostOn(at)
+      const [first, second]: [string[], string[]] = [[], []]
+      const killed = process(at, ['charge'], first)
+      await vi.waitFor(() => expect(first, killed.tail()).toContain('ready'), { timeout: 120_000, interval: 100 })
+      const { state } = await host.start(patient, milk)
+      await until(() => expect(first).toContain(`did ${state.id}:charge:do`))
+      await killed.kill()
+      process(at, [], second)
+      expect((await host.result(state.id)).status).toBe('COMPLETED')
+      expect(second.filter((line) => line.startsWith('did'))).toEqual([
+        `did ${state.id}:charge:do`,
+        `did ${state.id}:tell:do`,
+      ])
+      expect((await host.history(state.id)).flatMap(({ events }) => events).map(({ type }) => type)).toEqual(
+        expect.arrayContaining(['StepUnknown', 'StepDone', 'SagaCompleted']),
+      )
+    },
+    240_000,
+  )
 
-  async function worked(at: Place, activities: object, options = {}): Promise<void> {
-    const worker = await startWorker(at, activities, options)
-    onTestFinished(() => worker.stop())
-  }
-
-  function process(at: Place, silent: readonly string[], lines: string[]): Child {
-    const child = startChild(program, [at.address, at.taskQueue, ...silent], {}, (line) => void lines.push(line))
-    onTestFinished(() => child.kill())
-    return child
-  }
-
-  test('a worker killed after an effect and before its answer: another goes on, and repeats under the same id', async () => {
-    const at = await place()
-    const host = hostOn(at)
-    const [first, second]: [string[], string[]] = [[], []]
-    const killed = process(at, ['charge'], first)
-    await vi.waitFor(() => expect(first, killed.tail()).toContain('ready'), { timeout: 120_000, interval: 100 })
-    const { state } = await host.start(patient, milk)
-    await until(() => expect(first).toContain(`did ${state.id}:charge:do`))
-    await killed.kill()
-    process(at, [], second)
-    expect((await host.result(state.id)).status).toBe('COMPLETED')
-    expect(second.filter((line) => line.startsWith('did'))).toEqual([
-      `did ${state.id}:charge:do`,
-      `did ${state.id}:tell:do`,
-    ])
-    expect((await host.history(state.id)).flatMap(({ events }) => events).map(({ type }) => type)).toEqual(
-      expect.arrayContaining(['StepUnknown', 'StepDone', 'SagaCompleted']),
-    )
-  }, 240_000)
-
-  test('two workers share the sagas of a queue', async () => {
+  test.concurrent('two workers share the sagas of a queue', async (context) => {
+    const { place, hostOn, worked } = opening(context)
     const at = await place()
     const host = hostOn(at)
     const heard: string[] = []
@@ -107,24 +114,29 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     expect(workers.size).toBe(2)
   })
 
-  test('an activity that fails after its effect is no failure of its step: it is repeated under the same id', async () => {
-    const at = await place()
-    const host = hostOn(at)
-    const heard: string[] = []
-    await worked(
-      at,
-      activitiesSaying(definitions, (command) => {
-        heard.push(command.id)
-        if (heard.length === 1) throw new Error('the answer is lost')
-        return yes(command)
-      }),
-    )
-    const { state } = await host.start(patient, milk)
-    expect((await host.result(state.id)).status).toBe('COMPLETED')
-    expect(heard).toEqual([`${state.id}:charge:do`, `${state.id}:charge:do`, `${state.id}:tell:do`])
-  })
+  test.concurrent(
+    'an activity that fails after its effect is no failure of its step: it is repeated under the same id',
+    async (context) => {
+      const { place, hostOn, worked } = opening(context)
+      const at = await place()
+      const host = hostOn(at)
+      const heard: string[] = []
+      await worked(
+        at,
+        activitiesSaying(definitions, (command) => {
+          heard.push(command.id)
+          if (heard.length === 1) throw new Error('the answer is lost')
+          return yes(command)
+        }),
+      )
+      const { state } = await host.start(patient, milk)
+      expect((await host.result(state.id)).status).toBe('COMPLETED')
+      expect(heard).toEqual([`${state.id}:charge:do`, `${state.id}:charge:do`, `${state.id}:tell:do`])
+    },
+  )
 
-  test('an answer is heard that an activity gives after its attempt has ended', async () => {
+  test.concurrent('an answer is heard that an activity gives after its attempt has ended', async (context) => {
+    const { place, hostOn, worked } = opening(context)
     const at = await place()
     const host = hostOn(at)
     let release = (): void => undefined
@@ -147,7 +159,8 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     expect((await host.result(state.id)).status).toBe('COMPLETED')
   })
 
-  test('a long saga continues as new with its state, and its history goes on', async () => {
+  test.concurrent('a long saga continues as new with its state, and its history goes on', async (context) => {
+    const { place, hostOn, worked } = opening(context)
     const at = await place()
     const host = hostOn(at, { workflowType: () => 'shortRuns' })
     const heard: string[] = []
@@ -185,70 +198,79 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     }
   }
 
-  test("in Temporal's own lists a saga that failed is a failed workflow, one that parked is marked, each by its label", async () => {
-    const at = await place()
-    const host = hostOn(at)
-    await worked(
-      at,
-      activitiesSaying(definitions, (command) => {
-        const { type, sagaId } = command
-        if (type === 'confirm') return { type: 'confirm.refused', payload: { error: 'no' } }
-        return type === 'charge' && sagaId === parking ? null : yes(command)
-      }),
-    )
-    let parking = ''
-    const { state: failed } = await host.start(order, { item: 'caviar' })
-    expect((await host.result(failed.id)).status).toBe('COMPENSATED')
-    const described = await at.client.workflow.getHandle(failed.id).describe()
-    expect(described.status.name).toBe('FAILED')
-    await expect(at.client.workflow.getHandle(failed.id).result()).rejects.toMatchObject({
-      cause: { type: 'COMPENSATED', message: 'order COMPENSATED after step confirm: no' },
-    })
+  test.concurrent(
+    "in Temporal's own lists a saga that failed is a failed workflow, one that parked is marked, each by its label",
+    async (context) => {
+      const { place, hostOn, worked } = opening(context)
+      const at = await place()
+      const host = hostOn(at)
+      await worked(
+        at,
+        activitiesSaying(definitions, (command) => {
+          const { type, sagaId } = command
+          if (type === 'confirm') return { type: 'confirm.refused', payload: { error: 'no' } }
+          return type === 'charge' && sagaId === parking ? null : yes(command)
+        }),
+      )
+      let parking = ''
+      const { state: failed } = await host.start(order, { item: 'caviar' })
+      expect((await host.result(failed.id)).status).toBe('COMPENSATED')
+      const described = await at.client.workflow.getHandle(failed.id).describe()
+      expect(described.status.name).toBe('FAILED')
+      await expect(at.client.workflow.getHandle(failed.id).result()).rejects.toMatchObject({
+        cause: { type: 'COMPENSATED', message: 'order COMPENSATED after step confirm: no' },
+      })
 
-    parking = `parks-${at.taskQueue}`
-    const { state: parked } = await hostOn(at, { idOf: () => parking }).start(risky, { item: 'tea' }, { key: 'any' })
-    expect((await host.result(parked.id)).status).toBe('PARKED')
-    const handle = at.client.workflow.getHandle(parked.id)
-    const { status, memo: noted } = await handle.describe()
-    expect([status.name, noted?.[memo.parked]]).toEqual(['RUNNING', 'charge: no answer in time'])
-    const listed = async (query: string): Promise<readonly string[]> => {
-      const found: string[] = []
-      const inQueue = `TaskQueue = '${at.taskQueue}' and ${query}`
-      for await (const each of at.client.workflow.list({ query: inQueue })) found.push(each.workflowId)
-      return found
-    }
-    await until(async () => expect(await listed(`${attributes.status} = 'PARKED'`)).toEqual([parked.id]))
-    await until(async () => expect(await listed(`${attributes.businessKey} = 'caviar'`)).toEqual([failed.id]))
-    await until(async () => expect(await listed(`${attributes.definition} = 'risky'`)).toEqual([parked.id]))
-    await until(async () => expect(await listed("ExecutionStatus = 'Failed'")).toEqual([failed.id]))
+      parking = `parks-${at.taskQueue}`
+      const { state: parked } = await hostOn(at, { idOf: () => parking }).start(risky, { item: 'tea' }, { key: 'any' })
+      expect((await host.result(parked.id)).status).toBe('PARKED')
+      const handle = at.client.workflow.getHandle(parked.id)
+      const { status, memo: noted } = await handle.describe()
+      expect([status.name, noted?.[memo.parked]]).toEqual(['RUNNING', 'charge: no answer in time'])
+      const listed = async (query: string): Promise<readonly string[]> => {
+        const found: string[] = []
+        const inQueue = `TaskQueue = '${at.taskQueue}' and ${query}`
+        for await (const each of at.client.workflow.list({ query: inQueue })) found.push(each.workflowId)
+        return found
+      }
+      await until(async () => expect(await listed(`${attributes.status} = 'PARKED'`)).toEqual([parked.id]))
+      await until(async () => expect(await listed(`${attributes.businessKey} = 'caviar'`)).toEqual([failed.id]))
+      await until(async () => expect(await listed(`${attributes.definition} = 'risky'`)).toEqual([parked.id]))
+      await until(async () => expect(await listed("ExecutionStatus = 'Failed'")).toEqual([failed.id]))
 
-    await host.act(parked.id, { kind: 'giveUp' }, 'ann', 'no bank answers')
-    expect(await host.result(parked.id)).toMatchObject({ status: 'FAILED', leftBehind: ['charge'] })
-    await until(async () => expect((await handle.describe()).status.name).toBe('FAILED'))
-    expect((await handle.describe()).memo?.[memo.parked]).toBeUndefined()
-  })
+      await host.act(parked.id, { kind: 'giveUp' }, 'ann', 'no bank answers')
+      expect(await host.result(parked.id)).toMatchObject({ status: 'FAILED', leftBehind: ['charge'] })
+      await until(async () => expect((await handle.describe()).status.name).toBe('FAILED'))
+      expect((await handle.describe()).memo?.[memo.parked]).toBeUndefined()
+    },
+  )
 
-  test("Temporal's own cancel asks the saga to undo itself, and it is then a cancelled workflow", async () => {
-    const at = await place()
-    const host = hostOn(at)
-    const heard: string[] = []
-    await worked(
-      at,
-      activitiesSaying(definitions, (command) => {
-        heard.push(command.type)
-        return command.type === 'charge' ? null : yes(command)
-      }),
-    )
-    const { state } = await host.start(order, milk)
-    await until(() => expect(heard).toContain('charge'))
-    const handle = at.client.workflow.getHandle(state.id)
-    await handle.cancel()
-    expect(await host.result(state.id)).toMatchObject({ status: 'CANCELLED', cancel: { by: 'temporal' } })
-    await until(async () => expect((await handle.describe()).status.name).toBe('CANCELLED'))
-    expect(heard.slice(-2)).toEqual(['refund', 'release'])
-  })
+  test.concurrent(
+    "Temporal's own cancel asks the saga to undo itself, and it is then a cancelled workflow",
+    async (context) => {
+      const { place, hostOn, worked } = opening(context)
+      const at = await place()
+      const host = hostOn(at)
+      const heard: string[] = []
+      await worked(
+        at,
+        activitiesSaying(definitions, (command) => {
+          heard.push(command.type)
+          return command.type === 'charge' ? null : yes(command)
+        }),
+      )
+      const { state } = await host.start(order, milk)
+      await until(() => expect(heard).toContain('charge'))
+      const handle = at.client.workflow.getHandle(state.id)
+      await handle.cancel()
+      expect(await host.result(state.id)).toMatchObject({ status: 'CANCELLED', cancel: { by: 'temporal' } })
+      await until(async () => expect((await handle.describe()).status.name).toBe('CANCELLED'))
+      expect(heard.slice(-2)).toEqual(['refund', 'release'])
+    },
+  )
 
-  test('signals cancel it and bring events, and one that cannot be read does no harm', async () => {
+  test.concurrent('signals cancel it and bring events, and one that cannot be read does no harm', async (context) => {
+    const { place, hostOn, worked } = opening(context)
     const at = await place()
     const host = hostOn(at)
     await worked(at, activitiesSaying(definitions, yes))
@@ -264,37 +286,42 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     expect(await host.result(other.id)).toMatchObject({ status: 'CANCELLED', cancel: { by: 'ann' } })
   })
 
-  test('a workflow that is terminated before its saga has ended says so to whoever asks', async () => {
-    const at = await place()
-    const host = hostOn(at)
-    let asked = false
-    await worked(
-      at,
-      activitiesSaying(definitions, () => {
-        asked = true
-        return null
-      }),
-    )
-    const { state } = await host.start(order, milk)
-    await until(() => expect(asked).toBe(true))
-    const [waited] = await Promise.allSettled([
-      host.result(state.id),
-      at.client.workflow.getHandle(state.id).terminate('by hand'),
-    ])
-    expect(waited).toMatchObject({
-      status: 'rejected',
-      reason: {
-        code: 'stopped',
-        message: `The workflow of saga ${state.id} was ended in Temporal before the saga had ended (STARTED).`,
-      },
-    })
-    expect(await host.cancel(state.id, 'ann', 'x')).toMatchObject({
-      accepted: false,
-      reason: 'its workflow was ended in Temporal before the saga had ended (STARTED)',
-    })
-  })
+  test.concurrent(
+    'a workflow that is terminated before its saga has ended says so to whoever asks',
+    async (context) => {
+      const { place, hostOn, worked } = opening(context)
+      const at = await place()
+      const host = hostOn(at)
+      let asked = false
+      await worked(
+        at,
+        activitiesSaying(definitions, () => {
+          asked = true
+          return null
+        }),
+      )
+      const { state } = await host.start(order, milk)
+      await until(() => expect(asked).toBe(true))
+      const [waited] = await Promise.allSettled([
+        host.result(state.id),
+        at.client.workflow.getHandle(state.id).terminate('by hand'),
+      ])
+      expect(waited).toMatchObject({
+        status: 'rejected',
+        reason: {
+          code: 'stopped',
+          message: `The workflow of saga ${state.id} was ended in Temporal before the saga had ended (STARTED).`,
+        },
+      })
+      expect(await host.cancel(state.id, 'ann', 'x')).toMatchObject({
+        accepted: false,
+        reason: 'its workflow was ended in Temporal before the saga had ended (STARTED)',
+      })
+    },
+  )
 
-  test('a saga whose version no worker has waits, and is not undone for it', async () => {
+  test.concurrent('a saga whose version no worker has waits, and is not undone for it', async (context) => {
+    const { place, hostOn, worked } = opening(context)
     const at = await place()
     const payload = z.object({})
     const look = participantContract('shop').command('look', { payload, done: ['look.done', payload] })
@@ -309,7 +336,8 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     expect([status.name, Number(raw.pendingWorkflowTask?.attempt ?? 0) > 1]).toEqual(['RUNNING', true])
   })
 
-  test('participants behind a transport are asked by it, and answer by it', async () => {
+  test.concurrent('participants behind a transport are asked by it, and answer by it', async (context) => {
+    const { place, hostOn, worked } = opening(context)
     const at = await place()
     const host = hostOn(at)
     const transport = memoryTransport()
@@ -323,7 +351,7 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     })
     await shop.attach(transport)
     const answers = await takeAnswers({ host, transport, definitions, group: 'sagas' })
-    onTestFinished(async () => {
+    context.onTestFinished(async () => {
       await answers.close()
       await transport.close()
     })
@@ -335,7 +363,8 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     })
   })
 
-  test('what a saga has decided is decided again from its stored history', async () => {
+  test.concurrent('what a saga has decided is decided again from its stored history', async (context) => {
+    const { place, hostOn, worked } = opening(context)
     const at = await place()
     const host = hostOn(at)
     await worked(
