@@ -45,17 +45,18 @@ const notifyTimerService = timer.command('notify_timer_service', {
   ...answer('notify_timer_service'),
 })
 
-/** About ten minutes: a person is asked only where nothing helps. */
-const patient = { ...defaultRetry, tries: 25 }
-
 export interface AcceptOrderWorkflowOptions {
   /** How long an attempt may take, in milliseconds. */
   readonly attemptMs?: number
+  /** After how many a person is asked; 25 take about ten minutes, so that one is asked only where nothing helps. */
+  readonly tries?: number
 }
 
 export function acceptOrderWorkflowSaga({
   attemptMs = 10_000,
+  tries = 25,
 }: AcceptOrderWorkflowOptions = {}): SagaDefinition<AcceptanceRequest> {
+  const patient = { ...defaultRetry, tries }
   return defineSaga('accept-order-workflow', { version: 1, input: AcceptanceRequest })
     .step('accept', {
       do: verifyAndAcceptOrder,
@@ -77,6 +78,9 @@ export function acceptOrderWorkflowSaga({
     .pivot()
     .end({ businessKey: ({ input }) => input.order_id })
 }
+
+/** What the workflow returns. */
+export const accepted = (orderId: string): string => `Order ${orderId} successfully accepted and timer notified.`
 
 export const acceptOrderCalls = {
   verify_and_accept_order: ({ order_id, runner_id }) => ({ args: [order_id, runner_id], hear: hears.word }),

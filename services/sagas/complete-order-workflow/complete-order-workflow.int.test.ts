@@ -1,69 +1,49 @@
 /** Complete Order on a real Temporal server, with our services: a runner's view, from the trigger to the runner's money. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { suiteOn, temporalAddress } from '../../../tests/kit/parts.ts'
 import { call } from '../../shared/testing/call.ts'
-import type { OpenService } from '../../shared/service.ts'
 import type { Passed } from '../workflows/wire.testkit.ts'
-import { freshNamespace, type Namespace } from '../workflows/namespace.testkit.ts'
 import {
   completeOrderId,
   completeOrderTrigger,
   completeOrderWorker,
-  endOf,
-  opening,
   otherRunner,
   runner,
-  startPlace,
-  statusOf,
   trigger,
   until,
-  wiredUrls,
-  type Place,
+  workflowSuite,
 } from '../workflows/workflows.testkit.ts'
+import { completeOrderNames } from './saga.ts'
 
 suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal server', (address) => {
-  let place: Place
-  let space: Namespace
-  let worker: OpenService
-  let entry: OpenService
+  const at = workflowSuite(address, completeOrderNames, completeOrderWorker, completeOrderTrigger)
+  const { ended, listed } = at
 
-  const { kept, closeAll } = opening()
-  beforeAll(async () => {
-    place = await kept(startPlace())
-    space = await kept(freshNamespace(address))
-    worker = await kept(completeOrderWorker(space.target, wiredUrls(place)))
-    entry = await kept(completeOrderTrigger(space.target, place.embedded.urls.order))
-  })
-  afterAll(closeAll)
-  afterEach(() => {
-    for (const wire of Object.values(place.wires)) wire.rule(() => 'through')
-  })
-
-  const carried = (...who: readonly string[]): Promise<string> => place.shop.carried(...(who as [string?, string?]))
-  const ended = (orderId: string): Promise<unknown> => endOf(space.client, completeOrderId(orderId))
-  const listed = (orderId: string): Promise<string> => statusOf(space.client, completeOrderId(orderId))
-  const url = (): string => `${entry.url}/triggerCompleteOrderWorkflow`
+  const carried = (...who: readonly string[]): Promise<string> => at.place.shop.carried(...(who as [string?, string?]))
+  const url = (): string => `${at.entry.url}/triggerCompleteOrderWorkflow`
   const setStatus = async (orderId: string, status: string): Promise<void> => {
-    const { text, ...answer } = await call('POST', `${place.embedded.urls.order}/updateOrderStatus`, {
+    const { text, ...answer } = await call('POST', `${at.place.embedded.urls.order}/updateOrderStatus`, {
       json: { orderId, status },
     })
     expect([answer.status, text]).toEqual([200, text])
   }
   const standing = async (orderId: string): Promise<readonly string[]> => [
-    await place.shop.orderStatus(orderId),
-    (await place.shop.payment(orderId)).status,
+    await at.place.shop.orderStatus(orderId),
+    (await at.place.shop.payment(orderId)).status,
   ]
   /** The releases of an order's payment that the service was asked for, by their keys. */
   const releases = async (orderId: string): Promise<ReadonlySet<string | null>> => {
-    const { paymentId } = (await place.shop.payment(orderId)) as unknown as { readonly paymentId: string }
+    const { paymentId } = (await at.place.shop.payment(orderId)) as unknown as { readonly paymentId: string }
     return new Set(
-      place.wires.payment.passed.filter(({ path }) => path === `/payment/${paymentId}/release`).map(({ key }) => key),
+      at.place.wires.payment.passed
+        .filter(({ path }) => path === `/payment/${paymentId}/release`)
+        .map(({ key }) => key),
     )
   }
 
   test('a delivered order is completed, its runner paid, and the workflow says so as the original does', async () => {
     const orderId = await carried()
-    const { status, body } = await trigger(entry, orderId)
+    const { status, body } = await trigger(at.entry, orderId)
     expect([status, body]).toEqual([200, { message: 'Workflow triggered', workflow_id: completeOrderId(orderId) }])
     expect(await ended(orderId)).toBe('Order Completed')
     expect(await standing(orderId)).toEqual(['COMPLETED', 'SUCCEEDED'])
@@ -72,10 +52,11 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
     expect(shown.body).toEqual({
       workflow_id: completeOrderId(orderId),
       status: 'COMPLETED',
+      parked: null,
       runner_id: runner,
       started_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as unknown,
     })
-    expect(await place.shop.problems()).toEqual([])
+    expect(await at.place.shop.problems()).toEqual([])
   })
 
   test("the field of the original's frontend is read too", async () => {
@@ -87,7 +68,7 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
 
   test('a release that is refused gives the payment back, and the order is ON_THE_WAY again', async () => {
     const orderId = await carried('cust_release_fails')
-    expect((await trigger(entry, orderId)).status).toBe(200)
+    expect((await trigger(at.entry, orderId)).status).toBe(200)
     expect(await ended(orderId)).toEqual({
       type: 'COMPENSATED',
       failed: expect.stringMatching(
@@ -96,16 +77,16 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
     })
     expect(await standing(orderId)).toEqual(['ON_THE_WAY', 'REVERTED'])
     expect(await listed(orderId)).toBe('FAILED')
-    expect(await place.shop.problems()).toEqual([])
+    expect(await at.place.shop.problems()).toEqual([])
   })
 
   test('a runner who has no account to be paid to: nothing is taken, and the order is ON_THE_WAY again', async () => {
-    const made = await call('POST', `${place.embedded.urls.user}/api/user/temp`, {
+    const made = await call('POST', `${at.place.embedded.urls.user}/api/user/temp`, {
       json: { email: 'bea@example.com' },
     })
     const poor = (made.body as { readonly user: { readonly clerk_user_id: string } }).user.clerk_user_id
     const orderId = await carried('cust_123', poor)
-    expect((await trigger(entry, orderId, poor)).status).toBe(200)
+    expect((await trigger(at.entry, orderId, poor)).status).toBe(200)
     expect(await ended(orderId)).toMatchObject({
       failed:
         'complete-order-workflow COMPENSATED after step connect: the runner has no account that he could be paid to',
@@ -116,7 +97,7 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
   test('an order that a person had delivered before stays DELIVERED where its release is refused', async () => {
     const orderId = await carried('cust_release_fails')
     await setStatus(orderId, 'DELIVERED')
-    expect((await trigger(entry, orderId)).status).toBe(200)
+    expect((await trigger(at.entry, orderId)).status).toBe(200)
     expect(await ended(orderId)).toMatchObject({ type: 'COMPENSATED' })
     expect(await standing(orderId)).toEqual(['DELIVERED', 'REVERTED'])
   })
@@ -124,9 +105,9 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
   describe('what is refused at once', () => {
     test("another runner's order, and one that there is not", async () => {
       const orderId = await carried()
-      const other = await trigger(entry, orderId, otherRunner)
+      const other = await trigger(at.entry, orderId, otherRunner)
       expect([other.status, other.body]).toEqual([403, { error: `order ${orderId} is not carried by this runner` }])
-      const none = await trigger(entry, 'order_none')
+      const none = await trigger(at.entry, 'order_none')
       expect([none.status, none.body]).toEqual([404, { error: 'There is no order order_none.' }])
       expect((await call('GET', `${url()}/${orderId}`)).status).toBe(404)
       expect(await standing(orderId)).toEqual(['ON_THE_WAY', 'AUTHORIZED'])
@@ -162,55 +143,57 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
 
   test('triggered again while it runs, and after its end, it is the same workflow, and pays once', async () => {
     const orderId = await carried()
-    place.wires.payment.rule(({ path }) => (path.endsWith('/release') ? 'away' : 'through'))
-    const [first, ...more] = await Promise.all([1, 2, 3].map(() => trigger(entry, orderId)))
-    const again = await trigger(entry, orderId)
+    at.place.wires.payment.rule(({ path }) => (path.endsWith('/release') ? 'away' : 'through'))
+    const [first, ...more] = await Promise.all([1, 2, 3].map(() => trigger(at.entry, orderId)))
+    const again = await trigger(at.entry, orderId)
     expect([first, ...more, again].map((answer) => answer?.status)).toEqual([200, 200, 200, 200])
     expect(again.body).toEqual({
       message: 'Workflow triggered before: it is RUNNING',
       workflow_id: completeOrderId(orderId),
     })
     await until(async () => expect((await releases(orderId)).size).toBe(1))
-    place.wires.payment.rule(() => 'through')
+    at.place.wires.payment.rule(() => 'through')
     expect(await ended(orderId)).toBe('Order Completed')
-    expect((await trigger(entry, orderId)).body).toEqual({
+    expect((await trigger(at.entry, orderId)).body).toEqual({
       message: 'Workflow triggered before: it is COMPLETED',
       workflow_id: completeOrderId(orderId),
     })
     expect((await releases(orderId)).size).toBe(1)
     expect(await standing(orderId)).toEqual(['COMPLETED', 'SUCCEEDED'])
-    expect(await place.shop.problems()).toEqual([])
+    expect(await at.place.shop.problems()).toEqual([])
   })
 
   test('a workflow that came to nothing may be followed by another, whose commands are new ones', async () => {
-    const { order_id } = await place.shop.sagaIn('COMPLETED', await place.shop.start('cust_123'))
+    const { order_id } = await at.place.shop.sagaIn('COMPLETED', await at.place.shop.start('cust_123'))
     const orderId = order_id ?? ''
-    await call('POST', `${place.embedded.urls.order}/verifyAndAcceptOrder`, { json: { orderId, runner_id: runner } })
+    await call('POST', `${at.place.embedded.urls.order}/verifyAndAcceptOrder`, { json: { orderId, runner_id: runner } })
     await setStatus(orderId, 'PLACED')
-    expect((await trigger(entry, orderId)).status).toBe(200)
+    expect((await trigger(at.entry, orderId)).status).toBe(200)
     expect(await ended(orderId)).toEqual({
       type: 'FAILED',
       failed: `complete-order-workflow FAILED after step verify: order ${orderId} is PLACED: only one that is ON_THE_WAY or DELIVERED can be completed`,
     })
     await setStatus(orderId, 'ON_THE_WAY')
-    const second = await trigger(entry, orderId)
+    const second = await trigger(at.entry, orderId)
     expect(second.body).toEqual({ message: 'Workflow triggered', workflow_id: completeOrderId(orderId) })
     expect(await ended(orderId)).toBe('Order Completed')
     expect(await standing(orderId)).toEqual(['COMPLETED', 'SUCCEEDED'])
   })
 
   test('one that was undone, whose cause is mended, pays under keys of its own', async () => {
-    const made = await call('POST', `${place.embedded.urls.user}/api/user/temp`, { json: { email: 'cyd@example.com' } })
+    const made = await call('POST', `${at.place.embedded.urls.user}/api/user/temp`, {
+      json: { email: 'cyd@example.com' },
+    })
     const poor = (made.body as { readonly user: { readonly clerk_user_id: string } }).user.clerk_user_id
     const orderId = await carried('cust_123', poor)
-    await trigger(entry, orderId, poor)
+    await trigger(at.entry, orderId, poor)
     expect(await ended(orderId)).toMatchObject({ type: 'COMPENSATED' })
-    await call('PUT', `${place.embedded.urls.user}/api/user/${poor}/connect-account`, {
+    await call('PUT', `${at.place.embedded.urls.user}/api/user/${poor}/connect-account`, {
       json: { stripe_connect_account_id: 'acct_cyd' },
     })
-    expect((await trigger(entry, orderId, poor)).status).toBe(200)
+    expect((await trigger(at.entry, orderId, poor)).status).toBe(200)
     expect(await ended(orderId)).toBe('Order Completed')
-    const delivered = place.wires.order.passed.filter(
+    const delivered = at.place.wires.order.passed.filter(
       ({ body, key }) => key !== null && body.includes(orderId) && body.includes('DELIVERED'),
     )
     expect(new Set(delivered.map(({ key }) => key)).size).toBe(2)
@@ -222,14 +205,14 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
     async (service) => {
       const orderId = await carried()
       let tries = 0
-      place.wires[service].rule(() => {
+      at.place.wires[service].rule(() => {
         tries += 1
         return 'away'
       })
-      expect((await trigger(entry, orderId)).status).toBe(200)
+      expect((await trigger(at.entry, orderId)).status).toBe(200)
       await until(() => expect(tries).toBeGreaterThan(3))
       expect(await listed(orderId)).toBe('RUNNING')
-      place.wires[service].rule(() => 'through')
+      at.place.wires[service].rule(() => 'through')
       expect(await ended(orderId)).toBe('Order Completed')
       expect(await standing(orderId)).toEqual(['COMPLETED', 'SUCCEEDED'])
     },
@@ -244,15 +227,15 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
     ): Promise<string> {
       const orderId = await carried(customer)
       let tries = 0
-      place.wires[service].rule((asked) => {
+      at.place.wires[service].rule((asked) => {
         if (!isAsked(asked, orderId)) return 'through'
         tries += 1
         return 'away'
       })
-      expect((await trigger(entry, orderId)).status).toBe(200)
+      expect((await trigger(at.entry, orderId)).status).toBe(200)
       await until(() => expect(tries).toBeGreaterThan(0))
-      await space.client.workflow.getHandle(completeOrderId(orderId)).cancel()
-      place.wires[service].rule(() => 'through')
+      await at.cancel(orderId)
+      at.place.wires[service].rule(() => 'through')
       return orderId
     }
     const changes =
@@ -271,7 +254,7 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
       expect(await standing(orderId)).toEqual(['ON_THE_WAY', 'AUTHORIZED'])
       expect((await releases(orderId)).size).toBe(0)
       // It may be completed after all.
-      expect((await trigger(entry, orderId)).body).toMatchObject({ message: 'Workflow triggered' })
+      expect((await trigger(at.entry, orderId)).body).toMatchObject({ message: 'Workflow triggered' })
       expect(await ended(orderId)).toBe('Order Completed')
     })
 
@@ -295,20 +278,17 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
 
     test('after its end it changes nothing, and the books are right after all of these', async () => {
       const orderId = await carried()
-      await trigger(entry, orderId)
+      await trigger(at.entry, orderId)
       expect(await ended(orderId)).toBe('Order Completed')
-      await space.client.workflow
-        .getHandle(completeOrderId(orderId))
-        .cancel()
-        .catch(() => undefined)
+      await at.cancel(orderId).catch(() => undefined)
       expect(await standing(orderId)).toEqual(['COMPLETED', 'SUCCEEDED'])
-      expect(await place.shop.problems()).toEqual([])
+      expect(await at.place.shop.problems()).toEqual([])
     })
   })
 
   test('a start is not refused for an Order Service that is away: the workflow looks itself', async () => {
     const orderId = await carried()
-    const blind = await completeOrderTrigger(space.target, 'http://127.0.0.1:1')
+    const blind = await completeOrderTrigger(at.space.target, 'http://127.0.0.1:1')
     try {
       expect((await trigger(blind, orderId)).status).toBe(200)
     } finally {
@@ -316,7 +296,7 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
     }
     expect(await ended(orderId)).toBe('Order Completed')
     const other = await carried()
-    const again = await completeOrderTrigger(space.target, 'http://127.0.0.1:1')
+    const again = await completeOrderTrigger(at.space.target, 'http://127.0.0.1:1')
     try {
       expect((await trigger(again, other, otherRunner)).status).toBe(200)
     } finally {
@@ -331,7 +311,10 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
 
   test('Temporal does not answer: 500 with what to do, and how the workflow stands cannot be said', async () => {
     const orderId = await carried()
-    const cut = await completeOrderTrigger({ address: '127.0.0.1:1', namespace: 'default' }, place.embedded.urls.order)
+    const cut = await completeOrderTrigger(
+      { address: '127.0.0.1:1', namespace: 'default' },
+      at.place.embedded.urls.order,
+    )
     try {
       const [started, asked, live, ready] = await Promise.all([
         trigger(cut, orderId),
@@ -356,13 +339,16 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order on a real Temporal 
     } finally {
       await cut.close()
     }
-    expect((await trigger(entry, orderId)).status).toBe(200)
+    expect((await trigger(at.entry, orderId)).status).toBe(200)
     expect(await ended(orderId)).toBe('Order Completed')
   })
 
   test('the trigger is healthy, and its worker ready', async () => {
-    const healthy = await call('GET', `${entry.url}/health`)
+    const healthy = await call('GET', `${at.entry.url}/health`)
     expect([healthy.status, healthy.body]).toEqual([200, { status: 'healthy' }])
-    expect((await call('GET', `${worker.url}/health/ready`)).body).toEqual({ status: 'ready', parts: { worker: true } })
+    expect((await call('GET', `${at.worker.url}/health/ready`)).body).toEqual({
+      status: 'ready',
+      parts: { worker: true },
+    })
   })
 })

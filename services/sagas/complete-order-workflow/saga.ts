@@ -79,17 +79,18 @@ const rollbackReleaseFunds = payment.command('rollback_release_funds', {
   safeOnNothing: true,
 })
 
-/** About ten minutes: a person is asked only where nothing helps. */
-const patient = { ...defaultRetry, tries: 25 }
-
 export interface CompleteOrderWorkflowOptions {
   /** How long an attempt may take, in milliseconds; the original's activities have ten seconds. */
   readonly attemptMs?: number
+  /** After how many a person is asked; 25 take about ten minutes, so that one is asked only where nothing helps. */
+  readonly tries?: number
 }
 
 export function completeOrderWorkflowSaga({
   attemptMs = 10_000,
+  tries = 25,
 }: CompleteOrderWorkflowOptions = {}): SagaDefinition<DeliveryRequest> {
+  const patient = { ...defaultRetry, tries }
   const runner = ({ input }: { readonly input: DeliveryRequest }): string => runnerOf(input)
   return defineSaga('complete-order-workflow', { version: 1, input: DeliveryRequest })
     .step('verify', {

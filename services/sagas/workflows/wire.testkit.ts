@@ -12,10 +12,10 @@ export interface Passed {
 }
 
 /**
- * What becomes of a call: it goes through; the service never sees it; the service obeys and its answer is lost; the service obeys, or
- * never sees it, and whoever called waits for as long as it pleases.
+ * What becomes of a call: it goes through; the service never sees it; it is refused and the service never sees it; the service obeys
+ * and its answer is lost; the service obeys, or never sees it, and whoever called waits for as long as it pleases.
  */
-export type Fate = 'through' | 'away' | 'lost' | 'held after' | 'held before'
+export type Fate = 'through' | 'away' | 'refused' | 'lost' | 'held after' | 'held before'
 
 export interface Wire {
   readonly url: string
@@ -35,6 +35,7 @@ export async function wireTo(target: string): Promise<Wire> {
     const fate = rule(call)
     if (fate === 'away') return void response.destroy()
     if (fate === 'held before') return
+    if (fate === 'refused') return void answerWith(response, 400, JSON.stringify({ error: 'refused on the wire' }))
     const answer = await fetch(`${target}${call.path}`, {
       method: call.method,
       headers: headersOf(request),
@@ -43,7 +44,7 @@ export async function wireTo(target: string): Promise<Wire> {
     const text = await answer?.text().catch(() => null)
     if (fate === 'held after') return
     if (fate === 'lost' || answer === null || text == null) return void response.destroy()
-    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(text)
+    answerWith(response, answer.status, text)
   }
   const server = createServer((request, response) => void pass(request, response).catch(() => response.destroy()))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -57,6 +58,9 @@ export async function wireTo(target: string): Promise<Wire> {
     },
   }
 }
+
+const answerWith = (response: ServerResponse, status: number, text: string): unknown =>
+  response.writeHead(status, { 'content-type': 'application/json' }).end(text)
 
 async function read(request: IncomingMessage): Promise<Passed> {
   const parts: Buffer[] = []
