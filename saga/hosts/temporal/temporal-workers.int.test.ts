@@ -1,7 +1,10 @@
 /** What only a host on Temporal has: workers that die, Temporal's own lists and words, runs that continue as new. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from '@temporalio/worker'
-import { expect, test, vi, type TestContext } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi, type TestContext } from 'vitest'
 import { startChild, type Child } from '../../../tests/kit/child.ts'
 import { suiteOn, temporalAddress } from '../../../tests/kit/parts.ts'
 import { z } from 'zod'
@@ -27,6 +30,12 @@ const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(c
 const yes = ({ type }: { readonly type: string }) => ({ type: `${type}.done`, payload: { ref: `${type}-1` } })
 
 suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Temporal server', (address) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ordersaga-workflows-'))
+  /** For workers in processes of their own: to make it takes seconds. */
+  const bundleFile = join(folder, 'workflows.js')
+  beforeAll(async () => writeFileSync(bundleFile, (await bundled()).code))
+  afterAll(() => rmSync(folder, { recursive: true }))
+
   /** Each test has a queue of its own, and they mostly wait: they go side by side. What one opens ends with it. */
   function opening({ onTestFinished }: TestContext) {
     return {
@@ -52,7 +61,12 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
         onTestFinished(() => worker.stop())
       },
       process(at: Place, silent: readonly string[], lines: string[]): Child {
-        const child = startChild(program, [at.address, at.taskQueue, ...silent], {}, (line) => void lines.push(line))
+        const child = startChild(
+          program,
+          [at.address, at.taskQueue, bundleFile, ...silent],
+          {},
+          (line) => void lines.push(line),
+        )
         onTestFinished(() => child.kill())
         return child
       },
