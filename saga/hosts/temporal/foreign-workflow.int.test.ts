@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { activityInfo, ApplicationFailure, cancellationSignal } from '@temporalio/activity'
 import { bundleWorkflowCode, DefaultLogger, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker'
-import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { beforeAll, expect, test, vi, type TestContext } from 'vitest'
 import { suiteOn, temporalAddress } from '../../../tests/kit/parts.ts'
 import { commandedBy, obey, sagaActivities } from './activities.ts'
 import { insuredParcel, parcel, ship } from './parcel.testkit.ts'
@@ -61,22 +61,26 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows that others sta
     newer = await bundleOf('./newer-workflows.testkit.ts')
   })
 
-  async function place(): Promise<Place> {
-    const opened = await placeOn(address)
-    onTestFinished(() => opened.close())
-    return opened
-  }
-
-  async function worked(at: Place, says: Readonly<Record<string, Says>> = {}, workflowBundle = current) {
-    const asked: Asked[] = []
-    const worker = await startWorker(at, activitiesOf(says, asked), { workflowBundle })
-    let isRunning = true
-    const stop = async (): Promise<void> => {
-      if (isRunning) await worker.stop()
-      isRunning = false
+  /** Each test has a queue of its own, and they mostly wait: they go side by side. What one opens ends with it. */
+  function opening({ onTestFinished }: TestContext) {
+    return {
+      async place(): Promise<Place> {
+        const opened = await placeOn(address)
+        onTestFinished(() => opened.close())
+        return opened
+      },
+      async worked(at: Place, says: Readonly<Record<string, Says>> = {}, workflowBundle = current) {
+        const asked: Asked[] = []
+        const worker = await startWorker(at, activitiesOf(says, asked), { workflowBundle })
+        let isRunning = true
+        const stop = async (): Promise<void> => {
+          if (isRunning) await worker.stop()
+          isRunning = false
+        }
+        onTestFinished(stop)
+        return { asked, stop, names: () => asked.map(({ activity }) => activity) }
+      },
     }
-    onTestFinished(stop)
-    return { asked, stop, names: () => asked.map(({ activity }) => activity) }
   }
 
   const begun = ({ client, taskQueue }: Place, workflow = 'ParcelWorkflow', args: unknown[] = ['tea', 'by air']) =>
@@ -85,46 +89,57 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows that others sta
   const failure = async (handle: Handle): Promise<unknown> =>
     handle.result().catch((error: unknown) => (error as { readonly cause?: unknown }).cause)
 
-  test('each command is the activity that it is called as, told whose it is; the rest are ours', async () => {
-    const at = await place()
-    const { asked } = await worked(at)
-    const handle = await begun(at)
-    expect(await handle.result()).toBe('shipped')
-    const id = `${handle.workflowId}/${handle.firstExecutionRunId}`
-    expect(asked).toEqual([
-      { activity: 'weigh', args: ['tea', 1], command: null },
-      { activity: 'pack', args: ['tea', 1], command: { id: `${id}:pack:do`, undoes: null } },
-      { activity: 'ship', args: [], command: { id: `${id}:ship:do`, undoes: null } },
-    ])
-  })
+  test.concurrent(
+    'each command is the activity that it is called as, told whose it is; the rest are ours',
+    async (context) => {
+      const { place, worked } = opening(context)
+      const at = await place()
+      const { asked } = await worked(at)
+      const handle = await begun(at)
+      expect(await handle.result()).toBe('shipped')
+      const id = `${handle.workflowId}/${handle.firstExecutionRunId}`
+      expect(asked).toEqual([
+        { activity: 'weigh', args: ['tea', 1], command: null },
+        { activity: 'pack', args: ['tea', 1], command: { id: `${id}:pack:do`, undoes: null } },
+        { activity: 'ship', args: [], command: { id: `${id}:ship:do`, undoes: null } },
+      ])
+    },
+  )
 
-  test('one that was undone because that was asked for has not ended well, whoever asked', async () => {
-    const at = await place()
-    const handle = await begun(at)
-    await handle.signal('cancel', 'ann', 'no more tea') // before any worker is there: with the start, in one task
-    await worked(at)
-    expect(await failure(handle)).toMatchObject({ type: 'CANCELLED' })
-    expect((await handle.describe()).status.name).toBe('FAILED')
-  })
+  test.concurrent(
+    'one that was undone because that was asked for has not ended well, whoever asked',
+    async (context) => {
+      const { place, worked } = opening(context)
+      const at = await place()
+      const handle = await begun(at)
+      await handle.signal('cancel', 'ann', 'no more tea') // before any worker is there: with the start, in one task
+      await worked(at)
+      expect(await failure(handle)).toMatchObject({ type: 'CANCELLED' })
+      expect((await handle.describe()).status.name).toBe('FAILED')
+    },
+  )
 
-  test('an execution timeout of whoever starts it ends his workflow, and not the saga', async () => {
+  test.concurrent('an execution timeout of whoever starts it ends his workflow, and not the saga', async (context) => {
+    const { place, worked } = opening(context)
     const at = await place()
     let isPacked = (): void => undefined
     const packing = new Promise<boolean>((resolve) => (isPacked = () => resolve(true)))
-    await worked(at, { pack: () => packing })
+    const { names } = await worked(at, { pack: () => packing })
     const handle = await at.client.workflow.start('ParcelWorkflow', {
       workflowId: `parcel-${at.taskQueue}`,
       taskQueue: at.taskQueue,
       args: ['tea'],
-      workflowExecutionTimeout: '2s',
+      workflowExecutionTimeout: '10s',
     })
+    await until(() => expect(names()).toContain('pack'))
     await until(async () => expect((await handle.describe()).status.name).toBe('TIMED_OUT'))
     isPacked()
     const saga = at.client.workflow.getHandle(`${handle.workflowId}/${handle.firstExecutionRunId}`)
     expect(await saga.result()).toBe('shipped')
   })
 
-  test('one that is in time gives what its saga gives, an undone one its failure', async () => {
+  test.concurrent('one that is in time gives what its saga gives, an undone one its failure', async (context) => {
+    const { place, worked } = opening(context)
     const at = await place()
     let there = true
     await worked(at, { ship: () => there })
@@ -140,43 +155,52 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows that others sta
     expect(await failure(await inTime())).toMatchObject({ type: 'COMPENSATED' })
   })
 
-  test('whatever is in the id of a workflow, its commands have keys that can stand in headers', async () => {
-    const at = await place()
-    const { asked } = await worked(at)
-    const workflowId = `a parcel of tea, 茶 ${at.taskQueue}`
-    await at.client.workflow.execute('ParcelWorkflow', { workflowId, taskQueue: at.taskQueue, args: ['tea'] })
-    const key = asked.find(({ activity }) => activity === 'pack')?.command?.id ?? ''
-    expect(key).toMatch(/^[\x21-\x7e]+:pack:do$/)
-    expect(decodeURIComponent(key)).toContain(workflowId)
-  })
+  test.concurrent(
+    'whatever is in the id of a workflow, its commands have keys that can stand in headers',
+    async (context) => {
+      const { place, worked } = opening(context)
+      const at = await place()
+      const { asked } = await worked(at)
+      const workflowId = `a parcel of tea, 茶 ${at.taskQueue}`
+      await at.client.workflow.execute('ParcelWorkflow', { workflowId, taskQueue: at.taskQueue, args: ['tea'] })
+      const key = asked.find(({ activity }) => activity === 'pack')?.command?.id ?? ''
+      expect(key).toMatch(/^[\x21-\x7e]+:pack:do$/)
+      expect(decodeURIComponent(key)).toContain(workflowId)
+    },
+  )
 
-  test('an undo is told what it takes back, and a workflow that follows under the same id has commands of its own', async () => {
-    const at = await place()
-    let there = false
-    const { asked } = await worked(at, { ship: () => there })
-    const first = await begun(at)
-    expect(await failure(first)).toMatchObject({
-      type: 'COMPENSATED',
-      message: 'parcel COMPENSATED after step ship: no ship',
-    })
-    const id = `${first.workflowId}/${first.firstExecutionRunId}`
-    expect(asked.at(-1)).toEqual({
-      activity: 'unpack',
-      args: ['tea', 1],
-      command: { id: `${id}:pack:undo`, undoes: `${id}:pack:do` },
-    })
-    there = true
-    const second = await begun(at)
-    expect(await second.result()).toBe('shipped')
-    expect(second.workflowId).toBe(first.workflowId)
-    const ids = asked.flatMap(({ command }) => command?.id ?? [])
-    expect(new Set(ids).size).toBe(ids.length)
-  })
+  test.concurrent(
+    'an undo is told what it takes back, and a workflow that follows under the same id has commands of its own',
+    async (context) => {
+      const { place, worked } = opening(context)
+      const at = await place()
+      let there = false
+      const { asked } = await worked(at, { ship: () => there })
+      const first = await begun(at)
+      expect(await failure(first)).toMatchObject({
+        type: 'COMPENSATED',
+        message: 'parcel COMPENSATED after step ship: no ship',
+      })
+      const id = `${first.workflowId}/${first.firstExecutionRunId}`
+      expect(asked.at(-1)).toEqual({
+        activity: 'unpack',
+        args: ['tea', 1],
+        command: { id: `${id}:pack:undo`, undoes: `${id}:pack:do` },
+      })
+      there = true
+      const second = await begun(at)
+      expect(await second.result()).toBe('shipped')
+      expect(second.workflowId).toBe(first.workflowId)
+      const ids = asked.flatMap(({ command }) => command?.id ?? [])
+      expect(new Set(ids).size).toBe(ids.length)
+    },
+  )
 
-  test.each([
+  test.concurrent.for([
     ['weigh', 'FAILED', ['weigh']],
     ['pack', 'FAILED', ['weigh', 'pack']],
-  ])('one that fails for good has refused, local or not: %s', async (type, status, names) => {
+  ] as const)('one that fails for good has refused, local or not: %s', async ([type, status, names], context) => {
+    const { place, worked } = opening(context)
     const at = await place()
     const worker = await worked(at, {
       [type]: () => {
@@ -190,62 +214,79 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows that others sta
     expect(worker.names()).toEqual(names)
   })
 
-  test.each(['weigh', 'pack'])('one that fails otherwise is asked again, local or not: %s', async (type) => {
-    const at = await place()
-    let times = 0
-    const { names } = await worked(at, {
-      [type]: () => {
-        times += 1
-        if (times === 1) throw new Error('not now')
-        return true
-      },
-    })
-    expect(await (await begun(at)).result()).toBe('shipped')
-    expect(names().filter((name) => name === type)).toHaveLength(2)
-  })
-
-  test('a run that continues as new goes on with its saga, whose commands keep their ids, and gives what became of it', async () => {
-    const at = await place()
-    const { asked, names } = await worked(at)
-    const handle = await begun(at, 'ShortParcelWorkflow')
-    expect(await handle.result()).toMatchObject({ status: 'COMPLETED', input: { item: 'tea' } })
-    const { runId } = await at.client.workflow.getHandle(handle.workflowId).describe()
-    expect(runId).not.toBe(handle.firstExecutionRunId)
-    expect(names()).toEqual(['weigh', 'pack', 'ship'])
-    expect(asked.at(-1)?.command?.id).toBe(`${handle.workflowId}/${handle.firstExecutionRunId}:ship:do`)
-  })
-
-  test('arguments that do not fit fail the workflow, and so do those that look like what a run has left', async () => {
-    const at = await place()
-    const { asked } = await worked(at)
-    for (const args of [[], [7], [{ carried: {}, structure: parcel.structureKey, definition: 'parcel', version: 1 }]])
-      expect(await failure(await begun(at, 'ParcelWorkflow', args))).toMatchObject({
-        type: 'invalid_input',
-        message: expect.stringContaining("The workflow's arguments do not fit parcel: ") as unknown,
+  test.concurrent.for(['weigh', 'pack'])(
+    'one that fails otherwise is asked again, local or not: %s',
+    async (type, context) => {
+      const { place, worked } = opening(context)
+      const at = await place()
+      let times = 0
+      const { names } = await worked(at, {
+        [type]: () => {
+          times += 1
+          if (times === 1) throw new Error('not now')
+          return true
+        },
       })
-    expect(asked).toEqual([])
-  })
+      expect(await (await begun(at)).result()).toBe('shipped')
+      expect(names().filter((name) => name === type)).toHaveLength(2)
+    },
+  )
 
-  test('after a new version sagas go on under the one that they began with, and new ones begin under the newer', async () => {
-    const at = await place()
-    const older = await worked(at, { pack: untilStopped })
-    const before = await begun(at)
-    await until(() => expect(older.names()).toContain('pack'))
-    await older.stop()
-    const { names } = await worked(at, {}, newer)
-    expect(await before.result()).toBe('shipped')
-    expect(names()).toEqual(['pack', 'ship'])
-    const history = await before.fetchHistory()
-    await Worker.runReplayHistory({ workflowBundle: newer }, history, before.workflowId)
+  test.concurrent(
+    'a run that continues as new goes on with its saga, whose commands keep their ids, and gives what became of it',
+    async (context) => {
+      const { place, worked } = opening(context)
+      const at = await place()
+      const { asked, names } = await worked(at)
+      const handle = await begun(at, 'ShortParcelWorkflow')
+      expect(await handle.result()).toMatchObject({ status: 'COMPLETED', input: { item: 'tea' } })
+      const { runId } = await at.client.workflow.getHandle(handle.workflowId).describe()
+      expect(runId).not.toBe(handle.firstExecutionRunId)
+      expect(names()).toEqual(['weigh', 'pack', 'ship'])
+      expect(asked.at(-1)?.command?.id).toBe(`${handle.workflowId}/${handle.firstExecutionRunId}:ship:do`)
+    },
+  )
 
-    const after = await begun(at)
-    expect(await after.result()).toBe('shipped')
-    expect(names().slice(2)).toEqual(['weigh', 'pack', 'insure', 'ship'])
-    expect(await after.query<{ readonly version: number }>(queries.state)).toMatchObject({ version: 2 })
-    await Worker.runReplayHistory({ workflowBundle: newer }, await after.fetchHistory(), after.workflowId)
-  })
+  test.concurrent(
+    'arguments that do not fit fail the workflow, and so do those that look like what a run has left',
+    async (context) => {
+      const { place, worked } = opening(context)
+      const at = await place()
+      const { asked } = await worked(at)
+      for (const args of [[], [7], [{ carried: {}, structure: parcel.structureKey, definition: 'parcel', version: 1 }]])
+        expect(await failure(await begun(at, 'ParcelWorkflow', args))).toMatchObject({
+          type: 'invalid_input',
+          message: expect.stringContaining("The workflow's arguments do not fit parcel: ") as unknown,
+        })
+      expect(asked).toEqual([])
+    },
+  )
 
-  test('a worker that has the older version alone leaves a saga of the newer as it is', async () => {
+  test.concurrent(
+    'after a new version sagas go on under the one that they began with, and new ones begin under the newer',
+    async (context) => {
+      const { place, worked } = opening(context)
+      const at = await place()
+      const older = await worked(at, { pack: untilStopped })
+      const before = await begun(at)
+      await until(() => expect(older.names()).toContain('pack'))
+      await older.stop()
+      const { names } = await worked(at, {}, newer)
+      expect(await before.result()).toBe('shipped')
+      expect(names()).toEqual(['pack', 'ship'])
+      const history = await before.fetchHistory()
+      await Worker.runReplayHistory({ workflowBundle: newer }, history, before.workflowId)
+
+      const after = await begun(at)
+      expect(await after.result()).toBe('shipped')
+      expect(names().slice(2)).toEqual(['weigh', 'pack', 'insure', 'ship'])
+      expect(await after.query<{ readonly version: number }>(queries.state)).toMatchObject({ version: 2 })
+      await Worker.runReplayHistory({ workflowBundle: newer }, await after.fetchHistory(), after.workflowId)
+    },
+  )
+
+  test.concurrent('a worker that has the older version alone leaves a saga of the newer as it is', async (context) => {
+    const { place, worked } = opening(context)
     const at = await place()
     const first = await worked(at, { pack: untilStopped }, newer)
     const handle = await begun(at)

@@ -2,8 +2,9 @@
 import { fileURLToPath } from 'node:url'
 import { ApplicationFailure } from '@temporalio/activity'
 import { NativeConnection, Worker } from '@temporalio/worker'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest'
 import { suiteOn, temporalAddress } from '../../../tests/kit/parts.ts'
+import type { OpenService } from '../../shared/service.ts'
 import { call } from '../../shared/testing/call.ts'
 import { freshNamespace, type Namespace } from '../workflows/namespace.testkit.ts'
 import {
@@ -24,38 +25,31 @@ const workflowType = 'CompleteOrderWorkflow'
 const argument = { order_id: 'order_1', clerk_user_id: 'runner_1' }
 
 suiteOn('Temporal', await temporalAddress(), 'Complete Order among programs of others', (address) => {
-  const open = async (): Promise<Namespace> => {
-    const space = await freshNamespace(address)
-    onTestFinished(() => space.close())
-    return space
-  }
-  const services = async (status?: string): Promise<ForeignServices> => {
-    const served = await foreignServices(status)
-    onTestFinished(() => served.close())
-    return served
+  /** Each test has a namespace of its own, and they mostly wait: they go side by side. What one opens ends with it. */
+  function opened({ onTestFinished }: TestContext) {
+    const { kept, closeAll } = opening()
+    onTestFinished(closeAll)
+    return {
+      space: (): Promise<Namespace> => kept(freshNamespace(address)),
+      services: (): Promise<ForeignServices> => kept(foreignServices()),
+      trigger: ({ target }: Namespace, served: ForeignServices): Promise<OpenService> =>
+        kept(completeOrderTrigger(target, served.url)),
+      ours: ({ target }: Namespace, served: ForeignServices, only?: { readonly enableNonLocalActivities: boolean }) =>
+        kept(completeOrderWorker(target, everywhere(served), only)),
+      /** A worker as anybody writes one. */
+      async theirs({ target }: Namespace, parts: { activities?: object; workflowsPath?: string }): Promise<void> {
+        const connection = await NativeConnection.connect({ address: target.address })
+        const worker = await Worker.create({ connection, namespace: target.namespace, taskQueue: queue, ...parts })
+        const running = worker.run()
+        onTestFinished(async () => {
+          worker.shutdown()
+          await running
+          await connection.close()
+        })
+      },
+    }
   }
   const everywhere = ({ url }: ForeignServices) => ({ order: url, user: url, payment: url, timer: url })
-
-  async function ours(
-    { target }: Namespace,
-    served: ForeignServices,
-    only?: { readonly enableNonLocalActivities: boolean },
-  ): Promise<void> {
-    const worker = await completeOrderWorker(target, everywhere(served), only)
-    onTestFinished(() => worker.close())
-  }
-
-  /** A worker as anybody writes one. */
-  async function theirs({ target }: Namespace, parts: { activities?: object; workflowsPath?: string }): Promise<void> {
-    const connection = await NativeConnection.connect({ address: target.address })
-    const worker = await Worker.create({ connection, namespace: target.namespace, taskQueue: queue, ...parts })
-    const running = worker.run()
-    onTestFinished(async () => {
-      worker.shutdown()
-      await running
-      await connection.close()
-    })
-  }
 
   const start = ({ client }: Namespace, workflowId: string, args: unknown[]) =>
     client.workflow.start(workflowType, { workflowId, taskQueue: queue, args })
@@ -98,55 +92,62 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order among programs of o
     })
   })
 
-  test('our trigger, their worker: it starts the workflow that they have, and tells how it stands', async () => {
-    const space = await open()
-    const served = await services()
-    await theirs(space, { workflowsPath: fileURLToPath(import.meta.resolve('./foreign-workflows.testkit.ts')) })
-    const entry = await completeOrderTrigger(space.target, served.url)
-    onTestFinished(() => entry.close())
-    const standing = async () =>
-      (await call('GET', `${entry.url}/triggerCompleteOrderWorkflow/order_1`)).body as { readonly status: string }
-    const again = () => trigger(entry, 'order_1', 'runner_1')
-    const handle = space.client.workflow.getHandle(completeOrderId('order_1'))
+  test.concurrent(
+    'our trigger, their worker: it starts the workflow that they have, and tells how it stands',
+    async (context) => {
+      const { space: open, services, theirs, trigger: triggerTo } = opened(context)
+      const space = await open()
+      const served = await services()
+      await theirs(space, { workflowsPath: fileURLToPath(import.meta.resolve('./foreign-workflows.testkit.ts')) })
+      const entry = await triggerTo(space, served)
+      const standing = async () =>
+        (await call('GET', `${entry.url}/triggerCompleteOrderWorkflow/order_1`)).body as { readonly status: string }
+      const again = () => trigger(entry, 'order_1', 'runner_1')
+      const handle = space.client.workflow.getHandle(completeOrderId('order_1'))
 
-    const first = await again()
-    expect([first.status, first.body]).toEqual([
-      200,
-      { message: 'Workflow triggered', workflow_id: completeOrderId('order_1') },
-    ])
-    expect(await standing()).toMatchObject({ status: 'RUNNING', runner_id: 'runner_1' })
-    expect((await again()).body).toMatchObject({ message: 'Workflow triggered before: it is RUNNING' })
-    await handle.signal('end', 'badly')
-    await until(async () => expect((await standing()).status).toBe('FAILED'))
-    expect((await again()).body).toMatchObject({ message: 'Workflow triggered' })
-    await handle.signal('end', 'nothing')
-    await until(async () => expect((await standing()).status).toBe('COMPLETED'))
-    expect((await again()).body).toMatchObject({ message: 'Workflow triggered' })
-    await handle.signal('end', 'Order Completed')
-    expect(await endOf(space.client, handle.workflowId)).toBe('Order Completed')
-    expect((await again()).body).toMatchObject({ message: 'Workflow triggered before: it is COMPLETED' })
-    const input = (await handle.fetchHistory()).events?.[0]?.workflowExecutionStartedEventAttributes?.input
-    expect(JSON.parse(String(input?.payloads?.[0]?.data))).toEqual({ order_id: 'order_1', runner_id: 'runner_1' })
-    expect(input?.payloads).toHaveLength(1)
-  })
+      const first = await again()
+      expect([first.status, first.body]).toEqual([
+        200,
+        { message: 'Workflow triggered', workflow_id: completeOrderId('order_1') },
+      ])
+      expect(await standing()).toMatchObject({ status: 'RUNNING', runner_id: 'runner_1' })
+      expect((await again()).body).toMatchObject({ message: 'Workflow triggered before: it is RUNNING' })
+      await handle.signal('end', 'badly')
+      await until(async () => expect((await standing()).status).toBe('FAILED'))
+      expect((await again()).body).toMatchObject({ message: 'Workflow triggered' })
+      await handle.signal('end', 'nothing')
+      await until(async () => expect((await standing()).status).toBe('COMPLETED'))
+      expect((await again()).body).toMatchObject({ message: 'Workflow triggered' })
+      await handle.signal('end', 'Order Completed')
+      expect(await endOf(space.client, handle.workflowId)).toBe('Order Completed')
+      expect((await again()).body).toMatchObject({ message: 'Workflow triggered before: it is COMPLETED' })
+      const input = (await handle.fetchHistory()).events?.[0]?.workflowExecutionStartedEventAttributes?.input
+      expect(JSON.parse(String(input?.payloads?.[0]?.data))).toEqual({ order_id: 'order_1', runner_id: 'runner_1' })
+      expect(input?.payloads).toHaveLength(1)
+    },
+  )
 
-  test('our trigger, a workflow that somebody else has started: it is theirs, and no second one is started', async () => {
-    const space = await open()
-    const served = await services()
-    const entry = await completeOrderTrigger(space.target, served.url)
-    onTestFinished(() => entry.close())
-    await start(space, completeOrderId('order_1'), [argument])
-    expect((await trigger(entry, 'order_1', 'runner_1')).body).toEqual({
-      message: 'Workflow triggered before: it is RUNNING',
-      workflow_id: completeOrderId('order_1'),
-    })
-  })
+  test.concurrent(
+    'our trigger, a workflow that somebody else has started: it is theirs, and no second one is started',
+    async (context) => {
+      const { space: open, services, trigger: triggerTo } = opened(context)
+      const space = await open()
+      const served = await services()
+      const entry = await triggerTo(space, served)
+      await start(space, completeOrderId('order_1'), [argument])
+      expect((await trigger(entry, 'order_1', 'runner_1')).body).toEqual({
+        message: 'Workflow triggered before: it is RUNNING',
+        workflow_id: completeOrderId('order_1'),
+      })
+    },
+  )
 
-  describe('our workflow, their activities', () => {
+  describe.concurrent('our workflow, their activities', () => {
     type Says = (...args: readonly string[]) => unknown
 
     /** What an activity of theirs was asked for, with its arguments by their places. */
-    async function completed(says: Readonly<Record<string, Says>>) {
+    async function completed(context: TestContext, says: Readonly<Record<string, Says>>) {
+      const { space: open, services, theirs, ours } = opened(context)
       const space = await open()
       const served = await services()
       const asked: (readonly string[])[] = []
@@ -180,37 +181,40 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order among programs of o
     const back = ['update_order_status', 'order_1', 'ON_THE_WAY']
     const complete = ['update_order_status', 'order_1', 'COMPLETED']
 
-    test('all goes well', async () => {
-      const { asked, ended } = await completed({})
+    test.concurrent('all goes well', async (context) => {
+      const { asked, ended } = await completed(context, {})
       expect(await ended()).toBe('Order Completed')
       expect(asked).toEqual([delivered, connect, payment, release, complete])
     })
 
-    test('an empty object for the account: nothing is released, and the order goes back', async () => {
-      const { asked, ended } = await completed({ get_user_stripe_connect: () => ({}) })
-      expect(await ended()).toMatchObject({ type: 'COMPENSATED' })
-      expect(asked).toEqual([delivered, connect, back])
-    })
+    test.concurrent(
+      'an empty object for the account: nothing is released, and the order goes back',
+      async (context) => {
+        const { asked, ended } = await completed(context, { get_user_stripe_connect: () => ({}) })
+        expect(await ended()).toMatchObject({ type: 'COMPENSATED' })
+        expect(asked).toEqual([delivered, connect, back])
+      },
+    )
 
-    test('null for the payment: nothing is released, and the order goes back', async () => {
-      const { asked, ended } = await completed({ get_payment_status: () => null })
+    test.concurrent('null for the payment: nothing is released, and the order goes back', async (context) => {
+      const { asked, ended } = await completed(context, { get_payment_status: () => null })
       expect(await ended()).toMatchObject({
         failed: 'complete-order-workflow COMPENSATED after step payment: the order has no payment',
       })
       expect(asked).toEqual([delivered, connect, payment, back])
     })
 
-    test('false for the release: it is rolled back, and the order goes back', async () => {
-      const { asked, ended } = await completed({ release_funds: () => false })
+    test.concurrent('false for the release: it is rolled back, and the order goes back', async (context) => {
+      const { asked, ended } = await completed(context, { release_funds: () => false })
       expect(await ended()).toMatchObject({
         failed: 'complete-order-workflow COMPENSATED after step release: it said false',
       })
       expect(asked).toEqual([delivered, connect, payment, release, rollback, back])
     })
 
-    test('one that raises is asked again, as is the last status where it is refused', async () => {
+    test.concurrent('one that raises is asked again, as is the last status where it is refused', async (context) => {
       const times: Record<string, number> = {}
-      const { asked, ended } = await completed({
+      const { asked, ended } = await completed(context, {
         update_order_status(_order, status = '') {
           times[status] = (times[status] ?? 0) + 1
           if (status === 'DELIVERED' && times[status] === 1) throw new Error('the Order Service is busy')
@@ -221,8 +225,8 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order among programs of o
       expect(asked).toEqual([delivered, delivered, connect, payment, release, complete, complete])
     })
 
-    test('one that fails for good has refused, with its own words', async () => {
-      const { asked, ended } = await completed({
+    test.concurrent('one that fails for good has refused, with its own words', async (context) => {
+      const { asked, ended } = await completed(context, {
         get_user_stripe_connect() {
           throw ApplicationFailure.nonRetryable('no such runner', 'NotFound')
         },
@@ -233,19 +237,23 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order among programs of o
       expect(asked).toEqual([delivered, connect, back])
     })
 
-    test('false for the rollback: it is asked for again until it is done, and only then the order goes back', async () => {
-      let times = 0
-      const { asked, ended } = await completed({
-        release_funds: () => false,
-        rollback_release_funds: () => (times += 1) > 2,
-      })
-      expect(await ended()).toMatchObject({ type: 'COMPENSATED' })
-      expect(asked).toEqual([delivered, connect, payment, release, rollback, rollback, rollback, back])
-    })
+    test.concurrent(
+      'false for the rollback: it is asked for again until it is done, and only then the order goes back',
+      async (context) => {
+        let times = 0
+        const { asked, ended } = await completed(context, {
+          release_funds: () => false,
+          rollback_release_funds: () => (times += 1) > 2,
+        })
+        expect(await ended()).toMatchObject({ type: 'COMPENSATED' })
+        expect(asked).toEqual([delivered, connect, payment, release, rollback, rollback, rollback, back])
+      },
+    )
   })
 
-  describe('our worker, a payment service that only queues', () => {
-    async function begun() {
+  describe.concurrent('our worker, a payment service that only queues', () => {
+    async function begun(context: TestContext) {
+      const { space: open, services, ours } = opened(context)
       const space = await open()
       const served = await services()
       await ours(space, served)
@@ -255,17 +263,20 @@ suiteOn('Temporal', await temporalAddress(), 'Complete Order among programs of o
     }
     const releases = (asked: readonly string[]): number => asked.filter((what) => what === 'release').length
 
-    test('the order is completed once the money has moved, however often that must be asked for, and not before', async () => {
-      const { order, payment, asked, space, workflowId, ended } = await begun()
-      await until(() => expect(releases(asked)).toBe(2))
-      expect([await statusOf(space.client, workflowId), order.status]).toEqual(['RUNNING', 'DELIVERED'])
-      payment.status = 'SUCCEEDED'
-      expect(await ended()).toBe('Order Completed')
-      expect([order.status, releases(asked)]).toEqual(['COMPLETED', 2])
-    })
+    test.concurrent(
+      'the order is completed once the money has moved, however often that must be asked for, and not before',
+      async (context) => {
+        const { order, payment, asked, space, workflowId, ended } = await begun(context)
+        await until(() => expect(releases(asked)).toBe(2))
+        expect([await statusOf(space.client, workflowId), order.status]).toEqual(['RUNNING', 'DELIVERED'])
+        payment.status = 'SUCCEEDED'
+        expect(await ended()).toBe('Order Completed')
+        expect([order.status, releases(asked)]).toEqual(['COMPLETED', 2])
+      },
+    )
 
-    test('money that could not be moved is given back, and the order goes back', async () => {
-      const { order, payment, asked, ended } = await begun()
+    test.concurrent('money that could not be moved is given back, and the order goes back', async (context) => {
+      const { order, payment, asked, ended } = await begun(context)
       payment.status = 'FAILED'
       await until(() => expect(asked).toContain('revert'))
       expect(order.status).toBe('DELIVERED')
