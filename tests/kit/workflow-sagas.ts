@@ -19,8 +19,8 @@ export async function readWorkflows(client: Client, type: string): Promise<reado
   const found: WorkflowSaga[] = []
   for await (const { workflowId, runId } of client.workflow.list({ query: `WorkflowType = '${type}'` })) {
     const handle = client.workflow.getHandle(workflowId, runId)
-    const { status, searchAttributes } = await handle.describe()
-    const [shown] = (searchAttributes['SagaStatus'] ?? []) as readonly string[]
+    const { status, typedSearchAttributes } = await handle.describe()
+    const shown = typedSearchAttributes.get({ name: 'SagaStatus', type: 'KEYWORD' })
     const state = await handle.query<SagaState>('state')
     const { moves } = await handle.query<{ readonly moves: readonly Moved[] }, [number]>('moves', 0)
     found.push({ listed: status.name, shown: shown ?? null, state, moves })

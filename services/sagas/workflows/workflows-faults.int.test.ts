@@ -1,12 +1,12 @@
 /**
  * Accept Order and Complete Order where workers and Temporal's server die, answers are lost, and sagas need a person. After each an
  * audit of orders, payments, books, timers and workflows finds nothing wrong. Each test has services and a namespace of its own, or
- * a server where that is killed; they mostly wait, so they go side by side.
+ * a server where that is killed. That is away for a minute, in which the others run.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Client, Connection } from '@temporalio/client'
-import { expect, test, type TestContext } from 'vitest'
+import { beforeAll, describe, expect, test, type TestContext } from 'vitest'
 import { startChild, type Child } from '../../../tests/kit/child.ts'
 import { suiteOn, temporalAddress } from '../../../tests/kit/parts.ts'
 import { installedPart, startPrivatePart } from '../../../tests/kit/private-part.ts'
@@ -29,6 +29,7 @@ import {
   type Triggers,
 } from './runs.testkit.ts'
 import type { TemporalTarget } from './temporal.ts'
+import { bundled } from './worker.ts'
 import {
   acceptOrderWorker,
   audited,
@@ -92,7 +93,7 @@ const runsOf = (place: Place, saga: SagaName, count: number): Promise<readonly R
 
 const paths: Readonly<Record<SagaName, string>> = { complete: '/triggerCompleteOrderWorkflow', accept: '/acceptOrder' }
 
-const parkedOf = (body: unknown): unknown => (body as { readonly parked: unknown }).parked
+const parkedOf = (body: unknown): string => (body as { readonly parked: string }).parked
 
 /** Longer than any pause between two tries to reach a server, of clients and of workers. */
 const outageMs = 61_000
@@ -101,164 +102,175 @@ const outageMs = 61_000
 const server = (await installedPart('temporal')) === null ? null : await temporalAddress()
 
 suiteOn('Temporal', server, 'sagas on Temporal where something fails', (address) => {
-  /** A worker in a process of its own, which takes workflows. */
-  async function workerProcess(kept: Kept, { place, temporal }: World, saga: SagaName): Promise<Child> {
-    const { order, user, payment, timer } = wiredUrls(place)
-    const lines: string[] = []
-    const child = startChild(
-      main,
-      [`${saga}-order-worker`],
-      {
-        TEMPORAL_GRPC_ENDPOINT: temporal.address,
-        TEMPORAL_NAMESPACE: temporal.namespace,
-        COMPLETE_ORDER_WORKER_PORT: '0',
-        ACCEPT_ORDER_WORKER_PORT: '0',
-        ORDERSAGA_DIR: newFolder(),
-        ORDER_SERVICE_URL: order,
-        USER_SERVICE_URL: user,
-        PAYMENT_SERVICE_URL: payment,
-        SCHEDULER_SERVICE_URL: timer,
-      },
-      (line) => void lines.push(line),
-    )
-    await kept(Promise.resolve({ close: () => child.kill() }))
-    await until(() => expect(lines.join('\n'), child.tail()).toContain('ready: workflows are taken'))
-    return child
-  }
+  // All workers of this process have them from here: made while tests run, they would keep these from what they wait for.
+  beforeAll(async () => {
+    for (const file of [
+      'accept-order-workflow/workflows.ts',
+      'complete-order-workflow/workflows.ts',
+      'workflows/hasty-workflows.testkit.ts',
+    ])
+      await bundled(new URL(`../${file}`, import.meta.url))
+  })
 
-  test.concurrent(
-    'workers killed at every step, before and after its effect: others go on, and nothing is done twice',
-    async (context) => {
-      const kept = keeping(context)
-      const world = await worldOn(kept, address)
-      const { place, triggers, client } = world
-      const workers = Promise.all(both.map((saga) => workerProcess(kept, world, saga)))
-      const held = new Set<string>()
-      const points = await Promise.all(
-        both.flatMap((saga) =>
-          steps[saga].flatMap(({ name, kind }) =>
-            (kind === 'read' ? (['held before'] as const) : (['held before', 'held after'] as const)).map(
-              async (fate) => ({
-                name,
-                fate,
-                // What asks about a runner does not name the order.
-                run: await runOf(place, saga, kind === 'undo', ...(name === 'connect' ? [otherRunner] : [])),
-              }),
+  describe.concurrent('where workers die, and people are needed', () => {
+    /** A worker in a process of its own, which takes workflows. */
+    async function workerProcess(kept: Kept, { place, temporal }: World, saga: SagaName): Promise<Child> {
+      const { order, user, payment, timer } = wiredUrls(place)
+      const lines: string[] = []
+      const child = startChild(
+        main,
+        [`${saga}-order-worker`],
+        {
+          TEMPORAL_GRPC_ENDPOINT: temporal.address,
+          TEMPORAL_NAMESPACE: temporal.namespace,
+          COMPLETE_ORDER_WORKER_PORT: '0',
+          ACCEPT_ORDER_WORKER_PORT: '0',
+          ORDERSAGA_DIR: newFolder(),
+          ORDER_SERVICE_URL: order,
+          USER_SERVICE_URL: user,
+          PAYMENT_SERVICE_URL: payment,
+          SCHEDULER_SERVICE_URL: timer,
+        },
+        (line) => void lines.push(line),
+      )
+      await kept(Promise.resolve({ close: () => child.kill() }))
+      await until(() => expect(lines.join('\n'), child.tail()).toContain('ready: workflows are taken'))
+      return child
+    }
+
+    test.sequential(
+      'workers killed at every step, before and after its effect: others go on, and nothing is done twice',
+      async (context) => {
+        const kept = keeping(context)
+        const world = await worldOn(kept, address)
+        const { place, triggers, client } = world
+        const workers = Promise.all(both.map((saga) => workerProcess(kept, world, saga)))
+        const held = new Set<string>()
+        const points = await Promise.all(
+          both.flatMap((saga) =>
+            steps[saga].flatMap(({ name, kind }) =>
+              (kind === 'read' ? (['held before'] as const) : (['held before', 'held after'] as const)).map(
+                async (fate) => ({
+                  name,
+                  fate,
+                  // What asks about a runner does not name the order.
+                  run: await runOf(place, saga, kind === 'undo', ...(name === 'connect' ? [otherRunner] : [])),
+                }),
+              ),
             ),
           ),
-        ),
-      )
-      const runs = points.map(({ run }) => run)
-      rule(place, runs, (passed) => {
-        const point = points.find(({ run, name }) => !held.has(run.orderId) && isStep(run, name, passed))
-        if (point === undefined) return null
-        held.add(point.run.orderId)
-        return point.fate
-      })
-      await begin(triggers, runs)
-      const first = await workers
-      await until(() => {
-        const missing = points.filter(({ run }) => !held.has(run.orderId)).map(({ name, fate }) => `${name} ${fate}`)
-        expect(missing, first.map((child) => child.tail()).join('\n')).toEqual([])
-      })
-      for (const child of first) await child.kill()
-      await Promise.all(both.map((saga) => workerProcess(kept, world, saga)))
-      await endWell(place, client, runs)
-      await nothingIsWrong(world, runs)
-    },
-    240_000,
-  )
+        )
+        const runs = points.map(({ run }) => run)
+        rule(place, runs, (passed) => {
+          const point = points.find(({ run, name }) => !held.has(run.orderId) && isStep(run, name, passed))
+          if (point === undefined) return null
+          held.add(point.run.orderId)
+          return point.fate
+        })
+        await begin(triggers, runs)
+        const first = await workers
+        await until(() => {
+          const missing = points.filter(({ run }) => !held.has(run.orderId)).map(({ name, fate }) => `${name} ${fate}`)
+          expect(missing, first.map((child) => child.tail()).join('\n')).toEqual([])
+        })
+        for (const child of first) await child.kill()
+        await Promise.all(both.map((saga) => workerProcess(kept, world, saga)))
+        await endWell(place, client, runs)
+        await nothingIsWrong(world, runs)
+      },
+      240_000,
+    )
 
-  test.concurrent(
-    'two workers each, one of which leaves; the answer to every change lost once after its effect',
-    async (context) => {
-      const kept = keeping(context)
-      const world = await worldOn(kept, address)
-      const { place, temporal, triggers, client } = world
-      const urls = wiredUrls(place)
-      const leaving = await Promise.all([completeOrderWorker(temporal, urls), acceptOrderWorker(temporal, urls)])
-      await Promise.all([kept(completeOrderWorker(temporal, urls)), kept(acceptOrderWorker(temporal, urls))])
-      const runs = [...(await runsOf(place, 'complete', 8)), ...(await runsOf(place, 'accept', 8))]
-      const lost = new Set<string>()
-      rule(place, runs, ({ method, path, key, body }) => {
-        const change = `${path} ${key} ${body}`
-        if (method === 'GET' || lost.has(change)) return null
-        lost.add(change)
-        return 'lost'
-      })
-      await begin(triggers, runs)
-      for (const worker of leaving) await worker.close()
-      await endWell(place, client, runs)
-      // Delivered, released and completed; accepted, and its timer stopped.
-      expect(lost.size).toBe(3 * 8 + 2 * 8)
-      await nothingIsWrong(world, runs)
-    },
-    240_000,
-  )
+    test.sequential(
+      'two workers each, one of which leaves; the answer to every change lost once after its effect',
+      async (context) => {
+        const kept = keeping(context)
+        const world = await worldOn(kept, address)
+        const { place, temporal, triggers, client } = world
+        const urls = wiredUrls(place)
+        const leaving = await Promise.all([completeOrderWorker(temporal, urls), acceptOrderWorker(temporal, urls)])
+        await Promise.all([kept(completeOrderWorker(temporal, urls)), kept(acceptOrderWorker(temporal, urls))])
+        const runs = [...(await runsOf(place, 'complete', 8)), ...(await runsOf(place, 'accept', 8))]
+        const lost = new Set<string>()
+        rule(place, runs, ({ method, path, key, body }) => {
+          const change = `${path} ${key} ${body}`
+          if (method === 'GET' || lost.has(change)) return null
+          lost.add(change)
+          return 'lost'
+        })
+        await begin(triggers, runs)
+        for (const worker of leaving) await worker.close()
+        await endWell(place, client, runs)
+        // Delivered, released and completed; accepted, and its timer stopped.
+        expect(lost.size).toBe(3 * 8 + 2 * 8)
+        await nothingIsWrong(world, runs)
+      },
+      240_000,
+    )
 
-  test.concurrent(
-    'a saga that needs a person is found in the list, the trigger says so, and an update of its workflow goes on with it',
-    async (context) => {
-      const kept = keeping(context)
-      const world = await worldOn(kept, address)
-      const { place, triggers, client } = world
-      for (const worker of await hastyWorkers(world.temporal, wiredUrls(place))) await kept(Promise.resolve(worker))
-      const stuck = { complete: await runOf(place, 'complete', true), accept: await runOf(place, 'accept', true) }
-      const [unknown, givenUp] = [await runOf(place, 'accept'), await runOf(place, 'accept')]
-      const runs = [stuck.complete, stuck.accept, unknown, givenUp]
-      const idOf = ({ saga, orderId }: Run): string => sagaNames[saga].idOf(orderId)
-      const handleOf = (run: Run) => client.workflow.getHandle(idOf(run))
-      // Undos are refused; nobody hears whether these two were accepted.
-      rule(place, runs, (passed) => {
-        if (isStep(stuck.complete, 'revert', passed) || isStep(stuck.accept, 'clear', passed)) return 'refused'
-        return isStep(unknown, 'accept', passed) || isStep(givenUp, 'accept', passed) ? 'away' : null
-      })
-      await begin(triggers, runs)
+    test.sequential(
+      'a saga that needs a person is found in the list, the trigger says so, and an update of its workflow goes on with it',
+      async (context) => {
+        const kept = keeping(context)
+        const world = await worldOn(kept, address)
+        const { place, triggers, client } = world
+        for (const worker of await hastyWorkers(world.temporal, wiredUrls(place))) await kept(Promise.resolve(worker))
+        const stuck = { complete: await runOf(place, 'complete', true), accept: await runOf(place, 'accept', true) }
+        const [unknown, givenUp] = [await runOf(place, 'accept'), await runOf(place, 'accept')]
+        const runs = [stuck.complete, stuck.accept, unknown, givenUp]
+        const idOf = ({ saga, orderId }: Run): string => sagaNames[saga].idOf(orderId)
+        const handleOf = (run: Run) => client.workflow.getHandle(idOf(run))
+        // Undos are refused; nobody hears whether these two were accepted.
+        rule(place, runs, (passed) => {
+          if (isStep(stuck.complete, 'revert', passed) || isStep(stuck.accept, 'clear', passed)) return 'refused'
+          return isStep(unknown, 'accept', passed) || isStep(givenUp, 'accept', passed) ? 'away' : null
+        })
+        await begin(triggers, runs)
 
-      const parked = async (): Promise<readonly string[]> => {
-        const found: string[] = []
-        for await (const { workflowId } of client.workflow.list({ query: "SagaStatus = 'PARKED'" }))
-          found.push(workflowId)
-        return found.toSorted()
-      }
-      await until(async () => expect(await parked()).toEqual(runs.map(idOf).toSorted()))
-      for (const run of runs) {
-        const why = run.isUndone ? /^(release|accept): .*refused on the wire/ : /^accept: /
-        const needed = { status: 'RUNNING', parked: expect.stringMatching(why) as unknown }
-        const { body } = await call('GET', `${triggers[run.saga].url}${paths[run.saga]}/${run.orderId}`)
-        expect(body).toMatchObject(needed)
-        const again = await asked(triggers, run)
-        expect([again.status, again.body]).toMatchObject([
-          200,
-          { message: `Workflow triggered before: it is RUNNING, and needs an operator: ${parkedOf(body)}` },
-        ])
-      }
+        const parked = async (): Promise<readonly string[]> => {
+          const found: string[] = []
+          for await (const { workflowId } of client.workflow.list({ query: "SagaStatus = 'PARKED'" }))
+            found.push(workflowId)
+          return found.toSorted()
+        }
+        await until(async () => expect(await parked()).toEqual(runs.map(idOf).toSorted()))
+        for (const run of runs) {
+          const why = run.isUndone ? /^(release|accept): .*refused on the wire/ : /^accept: /
+          const needed = { status: 'RUNNING', parked: expect.stringMatching(why) as unknown }
+          const { body } = await call('GET', `${triggers[run.saga].url}${paths[run.saga]}/${run.orderId}`)
+          expect(body).toMatchObject(needed)
+          const again = await asked(triggers, run)
+          expect([again.status, again.body]).toMatchObject([
+            200,
+            { message: `Workflow triggered before: it is RUNNING, and needs an operator: ${parkedOf(body)}` },
+          ])
+        }
 
-      rule(place, runs, () => null)
-      await handleOf(givenUp).cancel()
-      const act = async (run: Run, kind: string, by = 'ann'): Promise<unknown> =>
-        handleOf(run).executeUpdate('act', { args: [{ kind }, by, 'the service is mended'] })
-      const refused = (why: RegExp) => ({ cause: { message: expect.stringMatching(why) as unknown } })
-      await expect(act(unknown, 'retry', '')).rejects.toMatchObject(refused(/by, who asks, must be a text/))
-      await expect(act(unknown, 'mend')).rejects.toMatchObject(refused(/there is no action "mend"; use retry, skip/))
-      for (const run of [stuck.complete, stuck.accept, unknown])
-        expect(await act(run, 'retry')).toMatchObject({ accepted: true, reason: null })
-      await endWell(place, client, [stuck.complete, stuck.accept, unknown])
-      // Asked to cancel, it still waits for a person; given up, it may be begun again.
-      await until(async () => expect(await parked()).toEqual([idOf(givenUp)]))
-      expect(await act(givenUp, 'giveUp')).toMatchObject({ accepted: true })
-      await until(async () => expect(await statusOf(client, idOf(givenUp))).toBe('FAILED'))
-      await begin(triggers, [givenUp])
-      await endWell(place, client, [givenUp])
-      await until(async () => expect(await parked()).toEqual([]))
-      await nothingIsWrong(world, runs, { FAILED: 1 })
-    },
-    240_000,
-  )
+        rule(place, runs, () => null)
+        await handleOf(givenUp).cancel()
+        const act = async (run: Run, kind: string, by = 'ann'): Promise<unknown> =>
+          handleOf(run).executeUpdate('act', { args: [{ kind }, by, 'the service is mended'] })
+        const refused = (why: RegExp) => ({ cause: { message: expect.stringMatching(why) as unknown } })
+        await expect(act(unknown, 'retry', '')).rejects.toMatchObject(refused(/by, who asks, must be a text/))
+        await expect(act(unknown, 'mend')).rejects.toMatchObject(refused(/there is no action "mend"; use retry, skip/))
+        for (const run of [stuck.complete, stuck.accept, unknown])
+          expect(await act(run, 'retry')).toMatchObject({ accepted: true, reason: null })
+        await endWell(place, client, [stuck.complete, stuck.accept, unknown])
+        // Asked to cancel, it still waits for a person; given up, it may be begun again.
+        await until(async () => expect(await parked()).toEqual([idOf(givenUp)]))
+        expect(await act(givenUp, 'giveUp')).toMatchObject({ accepted: true })
+        await until(async () => expect(await statusOf(client, idOf(givenUp))).toBe('FAILED'))
+        await begin(triggers, [givenUp])
+        await endWell(place, client, [givenUp])
+        await until(async () => expect(await parked()).toEqual([]))
+        await nothingIsWrong(world, runs, { FAILED: 1 })
+      },
+      240_000,
+    )
+  })
 
-  test.concurrent(
-    'killed with sagas at every step, away for a minute, in which more workers and triggers start, and back on its file',
-    async (context) => {
+  describe.concurrent('where the server dies', () => {
+    test('killed with sagas at every step, away for a minute, in which more workers and triggers start, and back on its file', async (context) => {
       const kept = keeping(context)
       const server = await startPrivatePart('temporal')
       await kept(Promise.resolve({ close: () => server.remove() }))
@@ -324,7 +336,6 @@ suiteOn('Temporal', server, 'sagas on Temporal where something fails', (address)
       }
       await endWell(place, client, more)
       await nothingIsWrong(world, [...runs, ...more])
-    },
-    300_000,
-  )
+    }, 300_000)
+  })
 })
