@@ -112,6 +112,9 @@ suiteOn('Temporal', server, 'sagas on Temporal where something fails', (address)
       await bundled(new URL(`../${file}`, import.meta.url))
   })
 
+  /** One after the other, beside the suite below. */
+  const alone = { concurrent: false, timeout: 300_000 }
+
   describe.concurrent('where workers die, and people are needed', () => {
     /** A worker in a process of its own, which takes workflows. */
     async function workerProcess(kept: Kept, { place, temporal }: World, saga: SagaName): Promise<Child> {
@@ -138,8 +141,9 @@ suiteOn('Temporal', server, 'sagas on Temporal where something fails', (address)
       return child
     }
 
-    test.sequential(
+    test(
       'workers killed at every step, before and after its effect: others go on, and nothing is done twice',
+      alone,
       async (context) => {
         const kept = keeping(context)
         const world = await worldOn(kept, address)
@@ -178,11 +182,11 @@ suiteOn('Temporal', server, 'sagas on Temporal where something fails', (address)
         await endWell(place, client, runs)
         await nothingIsWrong(world, runs)
       },
-      240_000,
     )
 
-    test.sequential(
+    test(
       'two workers each, one of which leaves; the answer to every change lost once after its effect',
+      alone,
       async (context) => {
         const kept = keeping(context)
         const world = await worldOn(kept, address)
@@ -205,11 +209,11 @@ suiteOn('Temporal', server, 'sagas on Temporal where something fails', (address)
         expect(lost.size).toBe(3 * 8 + 2 * 8)
         await nothingIsWrong(world, runs)
       },
-      240_000,
     )
 
-    test.sequential(
+    test(
       'a saga that needs a person is found in the list, the trigger says so, and an update of its workflow goes on with it',
+      alone,
       async (context) => {
         const kept = keeping(context)
         const world = await worldOn(kept, address)
@@ -265,7 +269,6 @@ suiteOn('Temporal', server, 'sagas on Temporal where something fails', (address)
         await until(async () => expect(await parked()).toEqual([]))
         await nothingIsWrong(world, runs, { FAILED: 1 })
       },
-      240_000,
     )
   })
 

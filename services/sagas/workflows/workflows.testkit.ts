@@ -76,7 +76,7 @@ const addressesOf = ({ order, user, payment, timer }: Urls) => ({
 })
 
 /** How long what runs on a busy machine is waited for. */
-const patience = { timeout: 60_000, interval: 50 }
+const patience = { timeout: 120_000, interval: 50 }
 
 export const until = (check: () => void | Promise<void>): Promise<void> => vi.waitFor(check, patience)
 
