@@ -19,7 +19,7 @@ const longer = {
 /** One short round of a whole system, and of killing it, on the embedded default. */
 const short = ['tests/e2e/systems.test.ts', 'tests/faults/kill.test.ts']
 const nothing = ['**/node_modules/**', '**/dist/**']
-/** Whole systems run what is built. */
+/** Who starts many processes of services runs what is built. */
 const globalSetup = 'tests/kit/built.ts'
 
 export default defineConfig({
@@ -56,7 +56,13 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'failing servers', include: failingServers, maxWorkers: 3, sequence: { groupOrder: 3 } },
+        test: {
+          name: 'failing servers',
+          globalSetup,
+          include: failingServers,
+          maxWorkers: 3,
+          sequence: { groupOrder: 3 },
+        },
       },
       {
         extends: true,

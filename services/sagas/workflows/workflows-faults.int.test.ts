@@ -4,9 +4,9 @@
  * a server where that is killed. That is away for a minute, in which the others run.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { Client, Connection } from '@temporalio/client'
 import { beforeAll, describe, expect, test, type TestContext } from 'vitest'
+import { builtMain } from '../../../tests/kit/built.ts'
 import { startChild, type Child } from '../../../tests/kit/child.ts'
 import { suiteOn, temporalAddress } from '../../../tests/kit/parts.ts'
 import { installedPart, startPrivatePart } from '../../../tests/kit/private-part.ts'
@@ -46,7 +46,6 @@ import {
   type Place,
 } from './workflows.testkit.ts'
 
-const main = fileURLToPath(new URL('../../app/main.ts', import.meta.url))
 const both = ['complete', 'accept'] as const
 
 /** Our services and triggers, on a namespace or a server of a test's own. */
@@ -121,7 +120,7 @@ suiteOn('Temporal', server, 'sagas on Temporal where something fails', (address)
       const { order, user, payment, timer } = wiredUrls(place)
       const lines: string[] = []
       const child = startChild(
-        main,
+        builtMain,
         [`${saga}-order-worker`],
         {
           TEMPORAL_GRPC_ENDPOINT: temporal.address,
