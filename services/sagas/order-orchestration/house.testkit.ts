@@ -59,10 +59,12 @@ export interface House {
   readonly types: () => readonly string[]
   /** As the Stock Service answers; an error is thrown. */
   readonly prices: Map<string, number | Error>
+  /** Called when a product is asked for, before it is looked up. */
+  onAsked: (productId: string) => Promise<void>
   /** With the token of `ada`, unless told otherwise. */
   call(method: string, path: string, asked?: Asked): Promise<Answered>
   /** Orders what must be taken; gives the saga's id. */
-  place(more?: object): Promise<string>
+  place(more?: object, headers?: Readonly<Record<string, string>>): Promise<string>
   order(id: string): Promise<OrderBody>
   reaches(status: string, id: string): Promise<OrderBody>
   close(): Promise<void>
@@ -102,6 +104,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     [chair, 19.99],
   ])
   const products: ProductReader = async (id) => {
+    await house.onAsked(id)
     const price = prices.get(id)
     if (price instanceof Error) throw price
     return price === undefined ? null : { name: id, price }
@@ -132,7 +135,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     call(method, url + path, { ...asked, headers: { authorization: 'ada', ...headers } })
   const orderOf = async (id: string): Promise<OrderBody> =>
     (await ask('GET', `/orders/${id}`, { headers: { authorization: 'root' } })).body as OrderBody
-  return {
+  const house: House = {
     url,
     engine: service.engine,
     store,
@@ -142,9 +145,10 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     sent,
     types: () => sent.map(({ type }) => type),
     prices,
+    onAsked: async () => undefined,
     call: ask,
-    async place(more = {}) {
-      const { status, body, text } = await ask('POST', '/orders/create_order', { json: { ...order, ...more } })
+    async place(more = {}, headers = {}) {
+      const { status, body, text } = await ask('POST', '/orders/create_order', { json: { ...order, ...more }, headers })
       expect([status, text]).toEqual([200, expect.stringContaining('saga_id')])
       return (body as { readonly saga_id: string }).saga_id
     },
@@ -159,6 +163,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
       await transport.close()
     },
   }
+  return house
 }
 
 /** Answer with ids of their own, and refuse what they are told to refuse. */

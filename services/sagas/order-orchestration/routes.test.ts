@@ -89,6 +89,28 @@ describe('an order', () => {
     expect(await house.engine.count({})).toBe(1)
   })
 
+  test('that is sent again under its key asks nobody for prices', async () => {
+    const key = { 'idempotency-key': 'k-1' }
+    const { body } = await create({}, 'ada', key)
+    const asked: string[] = []
+    house.onAsked = async (id) => void asked.push(id)
+    expect((await create({}, 'ada', key)).body).toEqual(body)
+    expect(asked).toEqual([])
+  })
+
+  test('that is taken while it is sent again, at another price by then, is the one that was taken', async () => {
+    const key = { 'idempotency-key': 'k-1' }
+    let taken: string | null = null
+    house.onAsked = async () => {
+      house.onAsked = async () => undefined
+      taken = await house.place({}, key)
+      house.prices.set(chair, 24.5)
+    }
+    const again = await create({}, 'ada', key)
+    expect([again.status, again.body]).toEqual([200, expect.objectContaining({ saga_id: taken })])
+    expect(await house.engine.count({})).toBe(1)
+  })
+
   test('is found by the id of its saga and by its own, and followed to its end', async () => {
     const id = await house.place()
     const { order_id: orderId } = await house.reaches('COMPLETED', id)

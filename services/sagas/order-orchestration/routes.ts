@@ -84,14 +84,19 @@ function addCreate({ shell: { server, engine, ask }, callers, parts: { definitio
     },
   )
 
+  /** Asked again under its key it has been taken already, whatever its products cost by then and whoever is away. */
   async function startOnce(input: OrderOrchestrationInput, key: string | undefined): Promise<StoredSaga> {
+    const taken = async (): Promise<StoredSaga | null> =>
+      key === undefined ? null : ask(() => engine.startedUnder(key, definition, input))
+    const before = await taken()
+    if (before !== null) return before
     try {
       await checkPrices(input, products)
     } catch (error) {
-      // Asked again, it has been taken already, at the price of then.
-      const before = key === undefined ? null : await ask(() => engine.startedUnder(key, definition, input))
-      if (before === null) throw error
-      return before
+      // Taken meanwhile: the first request was still under way when this one came.
+      const meanwhile = await taken()
+      if (meanwhile === null) throw error
+      return meanwhile
     }
     return (await ask(() => engine.start(definition, input, { key }))).saga
   }
