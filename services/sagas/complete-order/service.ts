@@ -23,6 +23,7 @@ export function openCompleteOrderService(options: CompleteOrderServiceOptions): 
     portVariable: 'COMPLETE_ORDER_PORT',
     secretSteps: completeOrderPresenter.secretSteps,
     errors: errorAlone,
+    whenSilent: 'send it again, an order has one such saga',
     routes: (shell) => completeOrderRoutes(shell, { definition, orders: options.orders }),
   })
 }

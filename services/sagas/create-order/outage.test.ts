@@ -26,7 +26,12 @@ async function serverOn(engine: Partial<Engine>): Promise<HttpServer> {
     errors: failureWithError,
   })
   running.push(server)
-  const shell = { server, engine: engine as Engine, ask: askingFor(20), streams: new Streams(server) }
+  const shell = {
+    server,
+    engine: engine as Engine,
+    ask: askingFor(20, 'look at /sagas first'),
+    streams: new Streams(server),
+  }
   createOrderRoutes(shell, createOrderSaga({ timerMs: 1 }))
   return server
 }
@@ -46,8 +51,7 @@ test.each(requests)(
     const answer = await server.inject({ method, url, payload })
     expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '5'])
     expect(answer.json()).toMatchObject({
-      error:
-        'the store does not answer in time, and whether this takes effect is not known yet: send an order again under its Idempotency-Key, or look at /sagas first',
+      error: 'the store does not answer in time, and whether this takes effect is not known yet: look at /sagas first',
     })
   },
 )

@@ -18,6 +18,7 @@ export function openCreateOrderService(options: CreateOrderServiceOptions): Prom
     portVariable: 'CREATE_ORDER_PORT',
     secretSteps: createOrderPresenter.secretSteps,
     errors: failureWithError,
+    whenSilent: 'send an order again under its Idempotency-Key, or look at /sagas first',
     routes: (shell) => createOrderRoutes(shell, definition),
   })
 }

@@ -8,14 +8,17 @@ export type Ask = <T>(work: () => Promise<T>) => Promise<T>
 /** How long a request waits for a store that is away, in milliseconds. */
 export const defaultPatienceMs = 30_000
 
-const silent = new HttpError(
-  503,
-  'the store does not answer in time, and whether this takes effect is not known yet: send an order again under its Idempotency-Key, or look at /sagas first',
-  5,
-)
-
-/** Work that takes longer goes on by itself: the engine tries for as long as the store is away. */
-export function askingFor(patienceMs: number): Ask {
+/**
+ * Work that takes longer goes on by itself: the engine tries for as long as the store is away.
+ *
+ * @param whenSilent what to do then
+ */
+export function askingFor(patienceMs: number, whenSilent: string): Ask {
+  const silent = new HttpError(
+    503,
+    `the store does not answer in time, and whether this takes effect is not known yet: ${whenSilent}`,
+    5,
+  )
   return async (work) => {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {

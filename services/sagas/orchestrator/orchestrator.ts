@@ -25,6 +25,8 @@ export interface OrchestratorOptions extends Omit<ServiceOptions, 'database' | '
   /** Ended sagas are kept this long after their last move, in milliseconds; for ever where none is given. */
   readonly retainMs?: number
   readonly streams?: StreamOptions
+  /** How long a request waits for a store that is away, in milliseconds; 30 seconds where none is given. */
+  readonly patienceMs?: number
 }
 
 export interface SagaService {
@@ -41,6 +43,8 @@ export interface SagaService {
   /** Steps whose answers are for the saga alone, also where an operator looks. */
   readonly secretSteps?: readonly string[]
   readonly errors: ErrorShape
+  /** What a client does after a request of which nobody knows yet whether it takes effect. */
+  readonly whenSilent: string
   /** Paths that pages of every origin may ask for; none where none are given. */
   readonly isOpen?: OpenPath
   readonly routes: (shell: Shell) => void
@@ -86,7 +90,12 @@ export async function openOrchestrator(options: OrchestratorOptions, service: Sa
     ...(options.callers === undefined ? {} : { callers: options.callers }),
     metrics: metrics.registry,
   })
-  const shell = { server, engine, ask: askingFor(defaultPatienceMs), streams: new Streams(server, options.streams) }
+  const shell = {
+    server,
+    engine,
+    ask: askingFor(options.patienceMs ?? defaultPatienceMs, service.whenSilent),
+    streams: new Streams(server, options.streams),
+  }
   service.routes(shell)
   addOps(shell, { store, log, secretSteps: service.secretSteps ?? [] })
   if (options.receiver !== undefined) mountMessages(server, options.receiver)

@@ -117,6 +117,7 @@ export const openTableService = (options: OrchestratorOptions): Promise<OpenOrch
     group: 'table-saga',
     portVariable: 'TABLE_PORT',
     secretSteps: ['tell'],
+    whenSilent: 'look again',
     errors: failureWithError,
     routes: tableRoutes,
   })

@@ -91,10 +91,13 @@ export interface HouseOptions {
   readonly acceptUnnamed?: boolean
   readonly attemptMs?: number
   readonly foreignMs?: number
+  readonly patienceMs?: number
+  /** Between the service and its store. */
+  readonly over?: (store: Store) => Store
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
-  const { foreign = [], acceptUnnamed = false, ...timing } = options
+  const { foreign = [], acceptUnnamed = false, over = (kept) => kept, ...timing } = options
   const transport = memoryTransport()
   const refused = new Map<string, string>()
   const lost = new Set<string>()
@@ -117,7 +120,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
         seen,
       ),
     )
-  const store = memoryStore()
+  const store = over(memoryStore())
   const service = await openOrderOrchestrationService({
     store,
     transport,

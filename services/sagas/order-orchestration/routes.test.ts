@@ -357,6 +357,26 @@ describe('a cancel', () => {
     expect(await cancel(orderId ?? '')).toMatchObject({ status: 200 })
   })
 
+  test('and an order, of which the store does not tell yet, says where to look', async () => {
+    const slow = await openHouse({
+      patienceMs: 20,
+      over: (store) => ({ ...store, startedUnder: () => new Promise<never>(() => undefined) }),
+    })
+    try {
+      const headers = { 'idempotency-key': 'k-1' }
+      const { status, body } = await slow.call('POST', '/orders/create_order', { json: order, headers })
+      expect([status, body]).toEqual([
+        503,
+        {
+          detail:
+            'the store does not answer in time, and whether this takes effect is not known yet: send an order again under its Idempotency-Key, or look at /orders/{saga_id} first',
+        },
+      ])
+    } finally {
+      await slow.close()
+    }
+  })
+
   test('that who keeps the orders refuses changes nothing, and says why', async () => {
     house.refused.set('rollback_order', 'it is shipped')
     const id = await house.place()

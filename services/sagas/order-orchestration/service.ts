@@ -32,6 +32,7 @@ export async function openOrderOrchestrationService(
     group: 'order-orchestration',
     portVariable: 'ORDER_ORCHESTRATION_PORT',
     errors: detailShape,
+    whenSilent: 'send an order again under its Idempotency-Key, or look at /orders/{saga_id} first',
     isOpen,
     routes: (shell) => orderOrchestrationRoutes(shell, { ...options, definition }),
   })
