@@ -1,5 +1,6 @@
 /** What a client asks of a saga that runs: a cancel, an operator's action. */
 import type { Engine, StoredAnswer } from 'ordersaga/engine'
+import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
 import { errorAlone } from '../../shared/http/error-shapes.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
@@ -45,25 +46,47 @@ export function addCancel({ server, engine, ask }: Shell, route: CancelRoute): v
   )
 }
 
+type CancelRequest = Pick<CancelRoute, 'by' | 'reason' | 'subject'>
+
 /**
  * Cancels, and where the saga was complete already waits for the step that decides.
  *
  * @returns null where it is cancelled or being cancelled, else why not
  */
-export async function cancelAndWait(
-  engine: Engine,
-  sagaId: string,
-  { by, reason, subject }: Pick<CancelRoute, 'by' | 'reason' | 'subject'>,
-): Promise<string | null> {
-  const answer = await engine.cancel(sagaId, by, reason)
-  const { status } = answer.saga.state
-  if (!answer.accepted)
-    return status === 'COMPENSATING' ? null : `The saga cannot be cancelled in status ${status}: ${answer.reason ?? ''}`
-  return answer.saga.state.cancel?.after === true ? decisionOf(engine, answer, subject) : null
+export async function cancelAndWait(engine: Engine, sagaId: string, request: CancelRequest): Promise<string | null> {
+  return outcomeOf(engine, await engine.cancel(sagaId, request.by, request.reason), request)
 }
 
-async function decisionOf(engine: Engine, { saga }: StoredAnswer, subject: string): Promise<string | null> {
-  const after = saga.seq - 1
+/** As `cancelAndWait`; who asks again, also at the same moment, is answered as who asked first. */
+export async function cancelOnce(engine: Engine, sagaId: string, request: CancelRequest): Promise<string | null> {
+  const before = await engine.get(sagaId)
+  if (before !== null && isCancelled(before)) return outcomeOfFirst(engine, before, request.subject)
+  const answer = await engine.cancel(sagaId, request.by, request.reason)
+  if (!answer.accepted && isCancelled(answer.saga)) return outcomeOfFirst(engine, answer.saga, request.subject)
+  return outcomeOf(engine, answer, request)
+}
+
+const isCancelled = ({ state: { status } }: StoredSaga): boolean => status === 'CANCELLING' || status === 'CANCELLED'
+
+async function outcomeOf(
+  engine: Engine,
+  { accepted, reason, saga }: StoredAnswer,
+  { subject }: CancelRequest,
+): Promise<string | null> {
+  const { status, cancel } = saga.state
+  if (!accepted) return status === 'COMPENSATING' ? null : `The saga cannot be cancelled in status ${status}: ${reason ?? ''}`
+  return cancel?.after === true ? decisionOf(engine, saga, saga.seq - 1, subject) : null
+}
+
+async function outcomeOfFirst(engine: Engine, saga: StoredSaga, subject: string): Promise<string | null> {
+  if (saga.state.status !== 'CANCELLING' || saga.state.cancel?.after !== true) return null
+  const started = (await engine.history(saga.id)).findLast(({ events }) =>
+    events.some(({ type }) => type === 'CancelStarted'),
+  )
+  return decisionOf(engine, saga, (started?.seq ?? saga.seq) - 1, subject)
+}
+
+async function decisionOf(engine: Engine, saga: StoredSaga, after: number, subject: string): Promise<string | null> {
   for await (const { events, status } of engine.updates(saga.id, after, AbortSignal.timeout(decisionMs))) {
     const refused = events.find((event) => event.type === 'CancelRefused')
     if (refused !== undefined) return `The ${subject} cannot be cancelled any more (saga ${status}): ${refused.reason}`

@@ -357,6 +357,19 @@ describe('a cancel', () => {
     expect(await cancel(orderId ?? '')).toMatchObject({ status: 200 })
   })
 
+  test('of several at once answers each alike, taken or refused', async () => {
+    for (const refused of [false, true]) {
+      if (refused) house.refused.set('rollback_order', 'it is shipped')
+      const id = await house.place()
+      await house.reaches('COMPLETED', id)
+      const answers = await Promise.all(Array.from({ length: 6 }, () => cancel(id)))
+      const first = refused
+        ? [409, { detail: expect.stringContaining('it is shipped') as string }]
+        : [200, { message: 'Order cancellation started' }]
+      expect(answers.map(({ status, body }) => [status, body])).toEqual(answers.map(() => first))
+    }
+  })
+
   test('and an order, of which the store does not tell yet, says where to look', async () => {
     const slow = await openHouse({
       patienceMs: 20,

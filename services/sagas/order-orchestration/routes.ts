@@ -1,7 +1,6 @@
 /** The HTTP routes of the Order Orchestration Service (docs/wire-contract.md 5.1), and some to follow an order by. */
 import type { FastifyRequest } from 'fastify'
 import type { SagaDefinition } from 'ordersaga/definition'
-import type { SagaStatus } from 'ordersaga/state'
 import type { StoredSaga } from 'ordersaga/store'
 import { z } from 'zod'
 import type { CallerOptions } from '../../shared/auth/caller.ts'
@@ -9,7 +8,7 @@ import { exampleIds } from '../../shared/http/examples.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { IdempotencyKey, keyOf } from '../../shared/http/idempotency-key.ts'
 import type { ProductReader } from '../../stock/reader.ts'
-import { cancelAndWait } from '../orchestrator/requests.ts'
+import { cancelOnce } from '../orchestrator/requests.ts'
 import type { Shell } from '../orchestrator/shell.ts'
 import { addUpdates } from '../orchestrator/updates.ts'
 import { callers as callersBy, isFor, mustOrderForHimself, type Callers } from './caller.ts'
@@ -110,9 +109,6 @@ const anyId = z
 
 const cancelling = { message: 'Order cancellation started' } as const
 
-/** Who asks again is answered the same. */
-const alreadyAsked: ReadonlySet<SagaStatus> = new Set(['CANCELLING', 'CANCELLED'])
-
 function addCancel({ shell, callers, parts }: Routes): void {
   const { server, engine, ask } = shell
   server.post(
@@ -133,10 +129,9 @@ function addCancel({ shell, callers, parts }: Routes): void {
     async (request) => {
       const saga = await foundFor(shell, parts, callers, request, request.query.order_id)
       request.sagaId = saga.id
-      if (alreadyAsked.has(saga.state.status)) return cancelling
       const by = callers.of(request)?.isAdmin === true ? 'administrator' : 'customer'
       const reason = 'The order was cancelled by who asked for it'
-      const refused = await ask(() => cancelAndWait(engine, saga.id, { by, reason, subject: 'order' }))
+      const refused = await ask(() => cancelOnce(engine, saga.id, { by, reason, subject: 'order' }))
       if (refused !== null) throw new HttpError(409, refused)
       return cancelling
     },
