@@ -227,10 +227,7 @@ describe('a customer cancels', () => {
     const id = await reach()
     await shop.sagaIn(status, id)
     const answer = await cancel(id)
-    expect([answer.status, answer.body]).toEqual([
-      409,
-      { error: `The saga cannot be cancelled in status ${status}: ${why}` },
-    ])
+    expect([answer.status, answer.body]).toEqual([409, { error: `The order cannot be cancelled: ${why}` }])
     expect((await shop.saga(id)).status).toBe(status)
   })
 

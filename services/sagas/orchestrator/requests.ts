@@ -74,7 +74,7 @@ async function outcomeOf(
   { subject }: CancelRequest,
 ): Promise<string | null> {
   const { status, cancel } = saga.state
-  if (!accepted) return status === 'COMPENSATING' ? null : `The saga cannot be cancelled in status ${status}: ${reason ?? ''}`
+  if (!accepted) return status === 'COMPENSATING' ? null : `The ${subject} cannot be cancelled: ${reason ?? status}`
   return cancel?.after === true ? decisionOf(engine, saga, saga.seq - 1, subject) : null
 }
 

@@ -370,6 +370,14 @@ describe('a cancel', () => {
     }
   })
 
+  test('of an order that has failed says so once', async () => {
+    house.refused.set('reduce_stock', 'only 1 left')
+    const id = await house.place()
+    await house.reaches('FAILED', id)
+    const { status, body } = await cancel(id)
+    expect([status, body]).toEqual([409, { detail: 'The order cannot be cancelled: it has ended FAILED' }])
+  })
+
   test('and an order, of which the store does not tell yet, says where to look', async () => {
     const slow = await openHouse({
       patienceMs: 20,
