@@ -27,13 +27,13 @@ afterEach(() => {
 })
 
 const product = (Price: unknown): string =>
-  JSON.stringify({ status: 'success', message: '', data: { Name: 'Lamp', Price } })
+  JSON.stringify({ status: 'success', message: '', data: { Name: 'Lamp', Price, VendorId: 'v@example.com' } })
 const replies = (status: number, body: string) => {
   answer = (response) => response.writeHead(status).end(body)
 }
 
-test('reads the name and the price, whatever the id holds', async () => {
-  expect(await read('a/b?c')).toEqual({ name: 'Lamp', price: 4.5 })
+test('reads the name, the price and the vendor, whatever the id holds', async () => {
+  expect(await read('a/b?c')).toEqual({ name: 'Lamp', price: 4.5, vendor: 'v@example.com' })
   expect(paths).toEqual(['/product/a%2Fb%3Fc'])
 })
 

@@ -9,13 +9,15 @@ import { z } from 'zod'
 
 const Answer = z.looseObject({
   status: z.string(),
-  data: z.looseObject({ Name: z.string().optional(), Price: z.number() }).nullish(),
+  data: z.looseObject({ Name: z.string().optional(), Price: z.number(), VendorId: z.string().nullish() }).nullish(),
 })
 
 export interface ProductRead {
   readonly name: string
   /** As a decimal, as it stands there. */
   readonly price: number
+  /** An e-mail address, or an id; null where it does not tell. */
+  readonly vendor: string | null
 }
 
 /**
@@ -79,7 +81,7 @@ async function readProduct(address: string, productId: string): Promise<ProductR
     throw new UnavailableError(
       `the Stock Service does not tell of product ${productId}, but answers ${status}${status === 500 ? ', as one that is not ours may for an id that it does not know' : ''}`,
     )
-  return { name: product.Name ?? productId, price: product.Price }
+  return { name: product.Name ?? productId, price: product.Price, vendor: product.VendorId ?? null }
 }
 
 async function get(url: string): Promise<{ readonly status: number; readonly body: unknown }> {

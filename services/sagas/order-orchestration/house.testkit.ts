@@ -61,6 +61,8 @@ export interface House {
   readonly prices: Map<string, number | Error>
   /** Called when a product is asked for, before it is looked up. */
   onAsked: (productId: string) => Promise<void>
+  /** Whose products they are; nobody tells where none is given. */
+  vendor: string | null
   /** With the token of `ada`, unless told otherwise. */
   call(method: string, path: string, asked?: Asked): Promise<Answered>
   /** Orders what must be taken; gives the saga's id. */
@@ -110,7 +112,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     await house.onAsked(id)
     const price = prices.get(id)
     if (price instanceof Error) throw price
-    return price === undefined ? null : { name: id, price }
+    return price === undefined ? null : { name: id, price, vendor: house.vendor }
   }
   const seen = listening(transport, sent, lost)
   const attached: Subscription[] = []
@@ -149,6 +151,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     types: () => sent.map(({ type }) => type),
     prices,
     onAsked: async () => undefined,
+    vendor: null,
     call: ask,
     async place(more = {}, headers = {}) {
       const { status, body, text } = await ask('POST', '/orders/create_order', { json: { ...order, ...more }, headers })

@@ -66,7 +66,7 @@ suiteOn('RabbitMQ and Redis', both, 'orders before participants as the originals
       acceptUnnamed: false,
       foreign: parts,
       foreignMs: silenceMs,
-      products: async (id) => ({ name: id, price: id === lamp ? 4.5 : 19.99 }),
+      products: async (id) => ({ name: id, price: id === lamp ? 4.5 : 19.99, vendor: null }),
       readable: { url: redis, prefix },
     })
     service.begin()

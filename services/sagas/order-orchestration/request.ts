@@ -3,6 +3,7 @@
  * (docs/wire-contract.md 5.2, 5.4).
  */
 import { z } from 'zod'
+import { isSameAddress } from '../../shared/auth/caller.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { centsOf, decimalOf, mostCents, MoneyError, wholeCents } from '../../shared/money/money.ts'
 import { paymentMethods } from '../../shop-payment/messages.ts'
@@ -33,7 +34,11 @@ const Price = z
 export const OrderRequest = z.object({
   user_email: email('customer@example.com').meta({ description: 'That of the token' }),
   vendor_email: email('vendor@example.com'),
-  delivery_address: z.string().min(1).max(longestText).meta({ example: '12 Orchard Road' }),
+  delivery_address: z
+    .string()
+    .min(1)
+    .max(longestText)
+    .meta({ example: '12 Orchard Road' }),
   description: z.string().max(longestText).nullish().meta({ example: 'Ring twice' }),
   status: z
     .literal('Pending', 'an order begins as Pending: send that, or nothing')
@@ -90,30 +95,46 @@ const atOnce = 8
 const patienceMs = 10_000
 
 /**
- * @throws HttpError 400 for a product that is not there, 409 for one of another price, 503 where the Stock Service does not tell
+ * @throws HttpError 400 for a product that is not there, 409 for one of another price or vendor, 503 where the Stock Service
+ * does not tell
  */
-export async function checkPrices({ items }: OrderOrchestrationInput, products: ProductReader): Promise<void> {
+export async function checkProducts(
+  { items, vendor_email }: OrderOrchestrationInput,
+  products: ProductReader,
+): Promise<void> {
   const ids = [...new Set(items.map(({ product_id }) => product_id))]
-  const prices = await pricesOf(ids, products)
+  const known = await offersOf(ids, products)
   for (const { product_id: id, unit_price: sent } of items) {
-    const price = prices.get(id)
-    if (price === undefined) throw new HttpError(400, `There is no product ${id}.`)
+    const offer = known.get(id)
+    if (offer === undefined) throw new HttpError(400, `There is no product ${id}.`)
+    const { price, vendor } = offer
     if (price !== sent)
       throw new HttpError(409, `Product ${id} costs ${money(price)}, not ${money(sent)}: order it at its price.`)
+    // A foreign inventory may know its vendors by ids, of which nobody here knows whose they are.
+    if (vendor !== null && emailPattern.test(vendor) && !isSameAddress(vendor, vendor_email))
+      throw new HttpError(409, `Product ${id} is sold by ${vendor}, not by ${vendor_email}: order it from its vendor.`)
   }
+}
+
+interface Offer {
+  /** In cents. */
+  readonly price: number
+  readonly vendor: string | null
 }
 
 const money = (cents: number): string => decimalOf(cents).toFixed(2)
 
-async function pricesOf(ids: readonly string[], products: ProductReader): Promise<ReadonlyMap<string, number>> {
-  const prices = new Map<string, number>()
+async function offersOf(ids: readonly string[], products: ProductReader): Promise<ReadonlyMap<string, Offer>> {
+  const offers = new Map<string, Offer>()
   const waiting = ids.values()
   let isOver = false
   const askOn = async (): Promise<void> => {
     for (const id of waiting) {
       const product = await products(id)
       if (isOver) return
-      if (product !== null) prices.set(id, centsOf(product.price, `the price of product ${id}`))
+      if (product === null) continue
+      const price = centsOf(product.price, `the price of product ${id}`)
+      offers.set(id, { price, vendor: product.vendor })
     }
   }
   let timer: NodeJS.Timeout | undefined
@@ -130,5 +151,5 @@ async function pricesOf(ids: readonly string[], products: ProductReader): Promis
     isOver = true
     clearTimeout(timer)
   }
-  return prices
+  return offers
 }

@@ -286,6 +286,21 @@ describe('the price of a product', () => {
     expect(house.sent).toEqual([])
   })
 
+  test('of another vendor is refused with both', async () => {
+    house.vendor = 'other@example.com'
+    const { status, body } = await create()
+    expect([status, body]).toEqual([
+      409,
+      { detail: `Product ${lamp} is sold by other@example.com, not by vendor@example.com: order it from its vendor.` },
+    ])
+    expect(house.sent).toEqual([])
+  })
+
+  test.each(['Vendor@example.com', 'vendor-7', null])('of vendor %s is taken as sent', async (vendor) => {
+    house.vendor = vendor
+    expect((await create()).status).toBe(200)
+  })
+
   test('is not known while the Stock Service is away, which refuses nobody', async () => {
     house.prices.set(chair, new UnavailableError('the Stock Service does not answer'))
     const { status, headers, body } = await create()

@@ -13,7 +13,7 @@ import type { Shell } from '../orchestrator/shell.ts'
 import { addUpdates } from '../orchestrator/updates.ts'
 import { callers as callersBy, isFor, mustOrderForHimself, type Callers } from './caller.ts'
 import { orderPresenter as presenter, replyField } from './presenter.ts'
-import { checkPrices, OrderRequest, readOrder } from './request.ts'
+import { checkProducts, OrderRequest, readOrder } from './request.ts'
 import type { OrderOrchestrationInput } from './saga.ts'
 
 export interface OrderOrchestrationParts extends CallerOptions {
@@ -90,7 +90,7 @@ function addCreate({ shell: { server, engine, ask }, callers, parts: { definitio
     const before = await taken()
     if (before !== null) return before
     try {
-      await checkPrices(input, products)
+      await checkProducts(input, products)
     } catch (error) {
       // Taken meanwhile: the first request was still under way when this one came.
       const meanwhile = await taken()
