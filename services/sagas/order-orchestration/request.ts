@@ -38,6 +38,7 @@ export const OrderRequest = z.object({
     .string()
     .min(1)
     .max(longestText)
+    .refine((text) => text.trim() !== '', 'it is empty: say where the order goes')
     .meta({ example: '12 Orchard Road' }),
   description: z.string().max(longestText).nullish().meta({ example: 'Ring twice' }),
   status: z

@@ -230,6 +230,7 @@ describe('a request that cannot be', () => {
     ],
     ['a description that foreign ones cannot keep', { description: 'x'.repeat(256) }, ['body', 'description']],
     ['an address that foreign ones cannot keep', { delivery_address: 'x'.repeat(256) }, ['body', 'delivery_address']],
+    ['an address of blanks', { delivery_address: '   ' }, ['body', 'delivery_address']],
     ['a status of its own', { status: 'Delivered' }, ['body', 'status']],
     ['an e-mail address that is none', { vendor_email: 'vendor' }, ['body', 'vendor_email']],
   ] as const)('%s is refused, and nothing is begun', async (_what, more, loc) => {
