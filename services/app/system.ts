@@ -161,10 +161,13 @@ const redisOf = ({ redisPrefix: prefix }: Orchestrator, config: Config) =>
 /** Redis where it is named, else where the service's rows would be. */
 function sagaStore(service: Orchestrator, target: DatabaseTarget, config: Config, log: Logger): Store {
   const redis = redisOf(service, config)
-  if (redis !== undefined) return redisStore({ ...redis, acceptLoss: config.REDIS_ACCEPT_LOSS })
+  if (redis !== undefined) return redisStore({ ...redis, setBy: redisVariables, acceptLoss: config.REDIS_ACCEPT_LOSS })
   if (target.kind === 'sqlite') return sqliteStore({ file: target.file, onProblem: logProblems(log) })
   return postgresStore({ connectionString: target.url, createDatabase: true, onProblem: logProblems(log) })
 }
+
+/** As messages name them. */
+const redisVariables = { server: 'REDIS_HOST and REDIS_PORT', database: 'REDIS_DB' }
 
 function redisUrl(config: Config, host: string): string {
   const { REDIS_PORT, REDIS_DB, REDIS_USER, REDIS_PASSWORD } = config

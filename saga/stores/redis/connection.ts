@@ -17,6 +17,8 @@ const ioredis = driver('ioredis', 'ordersaga/stores/redis') as { readonly Redis:
 
 export interface ConnectionSettings {
   readonly url: URL
+  /** What a person changes to name another server, or another database. */
+  readonly setBy: { readonly server: string; readonly database: string }
   readonly connectTimeoutMs: number
   readonly commandTimeoutMs: number
   /** The pause before the connection is made again; it doubles with each attempt that fails, up to `mostMs`. */
@@ -76,7 +78,7 @@ export class Connection {
       if (this.#state === 'failed' && this.#problem !== null) throw this.#problem
       return this.#client
     } catch (error) {
-      throw describeError(error, this.#settings.url, 'connection')
+      throw describeError(error, this.#settings.url, startOrCheck(this.#settings))
     }
   }
 
@@ -160,13 +162,20 @@ const closed = (): StoreError => new StoreError('unavailable', 'The Redis store 
 /** Answers after which a retry does not help: wrong login, missing rights, also in the words that scripts have for them. */
 const unusable = /^(NOAUTH|WRONGPASS|NOPERM)\b|^ERR (ACL failure in script|The user executing the script)\b/
 
-const fates = {
-  connection: 'Start it, or check the URL.',
-  command: 'What was under way may or may not be stored.',
+/** What follows where the server does not answer. */
+export interface Fate {
+  readonly of: 'connection' | 'command'
+  readonly text: string
 }
 
+export const startOrCheck = ({ setBy }: ConnectionSettings): Fate => ({
+  of: 'connection',
+  text: `Start it, or check ${setBy.server}.`,
+})
+export const maybeStored: Fate = { of: 'command', text: 'What was under way may or may not be stored.' }
+
 /** Says in the store's words what Redis or the connection to it refused, and of what. */
-export function describeError(error: unknown, { host }: URL, refused: keyof typeof fates): Error {
+export function describeError(error: unknown, { host }: URL, fate: Fate): Error {
   if (error instanceof StoreError || error instanceof RangeError) return error
   const { name, message } = error instanceof Error ? error : { name: '', message: String(error) }
   // What an answer complains of may hold what was sent, and so does the error itself: neither goes on.
@@ -175,11 +184,11 @@ export function describeError(error: unknown, { host }: URL, refused: keyof type
   if (name !== 'ReplyError')
     return new StoreError(
       'unavailable',
-      `Redis at ${host} does not answer: ${connectionProblem(name, message)}. ${fates[refused]}`,
+      `Redis at ${host} does not answer: ${connectionProblem(name, message)}. ${fate.text}`,
       cause,
     )
   const isForeign = kind === 'WRONGTYPE' // a key of another program
-  if (unusable.test(message) || (isForeign && refused === 'connection'))
+  if (unusable.test(message) || (isForeign && fate.of === 'connection'))
     return new StoreError(
       'unusable',
       `Redis at ${host} cannot be used: ${cause.message}. Check the login, the user's rights (ACL) and the prefix.`,
@@ -193,7 +202,7 @@ export function describeError(error: unknown, { host }: URL, refused: keyof type
       cause,
     )
   // A connection is refused for no saga's sake: the server has too many of them.
-  if ((kind === 'ERR' || isForeign) && refused === 'command')
+  if ((kind === 'ERR' || isForeign) && fate.of === 'command')
     return new StoreError('refused', `Redis refused it: ${cause.message}`, cause)
   return new StoreError('unavailable', `Redis at ${host} cannot do it now: ${cause.message}`, cause)
 }

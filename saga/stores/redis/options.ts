@@ -9,6 +9,8 @@ export interface RedisStoreOptions {
    * together, and a cluster keeps them apart.
    */
   readonly url: string
+  /** What a person changes to name another server, or another database, as messages say it; `the URL` where none is given. */
+  readonly setBy?: { readonly server: string; readonly database: string }
   /** What every key begins with, before a colon; `ordersaga` where none is given. Letters, digits, `.`, `_` and `-`. */
   readonly prefix?: string
   /**
@@ -26,6 +28,11 @@ export interface RedisStoreOptions {
 
 const optionChecks: Parameters<typeof checkOptions>[2] = {
   url: [() => true, ''], // has a word of its own
+  setBy: [
+    (value) =>
+      [(value as SetBy | null)?.server, (value as SetBy | null)?.database].every((one) => typeof one === 'string'),
+    'two texts: { server, database }',
+  ],
   // A colon would let keys of two prefixes meet; braces and wildcards mean something to Redis.
   prefix: [(value) => typeof value === 'string' && /^[\w.-]+$/.test(value), "of letters, digits, '.', '_' and '-'"],
   acceptLoss: aFlag,
@@ -37,12 +44,13 @@ const optionChecks: Parameters<typeof checkOptions>[2] = {
   ],
 }
 
+type SetBy = NonNullable<RedisStoreOptions['setBy']>
 type RetryPauses = NonNullable<RedisStoreOptions['retry']>
 
 /** @throws StoreError where the URL is none, or says what this store does not take from it */
 export function settingsOf(options: RedisStoreOptions): ConnectionSettings {
   checkOptions('redisStore', options, optionChecks)
-  const { url: text, connectTimeoutMs, commandTimeoutMs, retry } = options
+  const { url: text, setBy, connectTimeoutMs, commandTimeoutMs, retry } = options
   const url = URL.canParse(text) ? new URL(text) : null
   // The driver takes a query for options, and a database that is no number for the first one.
   const sound = url !== null && /^rediss?:$/.test(url.protocol) && url.search === '' && /^(\/\d*)?$/.test(url.pathname)
@@ -51,6 +59,7 @@ export function settingsOf(options: RedisStoreOptions): ConnectionSettings {
     throw new StoreError('unusable', 'The URL of Redis must read like redis://user:password@host:6379/0, no more.')
   return {
     url,
+    setBy: setBy ?? { server: 'the URL', database: 'the URL' },
     connectTimeoutMs: connectTimeoutMs ?? 5_000,
     commandTimeoutMs: commandTimeoutMs ?? 10_000,
     retry: retry ?? { firstMs: 50, mostMs: 1_000 },

@@ -434,6 +434,10 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
         code: 'unavailable',
         message: 'Redis at 127.0.0.1:1 does not answer: connect ECONNREFUSED 127.0.0.1:1. Start it, or check the URL.',
       })
+      const setBy = { server: 'REDIS_HOST and REDIS_PORT', database: 'REDIS_DB' }
+      expect((await refusal({ url: 'redis://127.0.0.1:1', setBy })).message).toMatch(
+        /check REDIS_HOST and REDIS_PORT\.$/,
+      )
     })
 
     test.each([
@@ -474,6 +478,8 @@ suiteOn('Redis', await redisUrl(), 'on a real Redis', (url) => {
         code: 'unusable',
         message: expect.stringContaining('has no database 4242') as string,
       })
+      const setBy = { server: 'REDIS_HOST and REDIS_PORT', database: 'REDIS_DB' }
+      expect((await refusal({ url: far.href, setBy })).message).toMatch(/Name another in REDIS_DB\.$/)
     })
 
     test('with a login that the server does not know, and the password stays out of the message', async () => {

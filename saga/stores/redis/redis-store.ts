@@ -37,7 +37,7 @@ import type {
   StructureConflict,
 } from '../store.ts'
 import { StoreError } from '../store.ts'
-import { Connection, describeError, runScript } from './connection.ts'
+import { Connection, describeError, maybeStored, runScript, startOrCheck } from './connection.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { settingsOf } from './options.ts'
 import * as processes from './process-scripts.ts'
@@ -94,7 +94,7 @@ class RedisStore implements Store {
     if (this.#connection !== null) return
     const settings = settingsOf(this.#options)
     const connection = new Connection(settings, async (client) => {
-      await checkServer(client, settings.url, this.#options.acceptLoss ?? false)
+      await checkServer(client, settings, this.#options.acceptLoss ?? false)
       await checkVersion(client, this.#prefix)
       await checkRights(client, settings.url, this.#prefix)
     })
@@ -103,7 +103,7 @@ class RedisStore implements Store {
       this.#connection = connection
     } catch (error) {
       await connection.close()
-      throw describeError(error, settings.url, 'connection')
+      throw describeError(error, settings.url, startOrCheck(settings))
     }
   }
 
@@ -396,7 +396,7 @@ class RedisStore implements Store {
       const client = await this.#connection.ready()
       return await question(client)
     } catch (error) {
-      throw retryLater(describeError(error, new URL(this.#options.url), 'command'))
+      throw retryLater(describeError(error, new URL(this.#options.url), maybeStored))
     }
   }
 }

@@ -13,7 +13,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { StoreError } from '../store.ts'
-import { runScript } from './connection.ts'
+import { runScript, type ConnectionSettings } from './connection.ts'
 import { placeOld, probe } from './scripts.ts'
 
 /** What each setting must be, and what happens otherwise. */
@@ -29,10 +29,15 @@ const needed = [
 const acceptance = 'or set acceptLoss: true, if acknowledged sagas may be lost'
 
 /** @throws StoreError `unusable`, or `unavailable` while the server loads its data or rewrites its log */
-export async function checkServer(client: Redis, { host, pathname }: URL, acceptLoss: boolean): Promise<void> {
+export async function checkServer(
+  client: Redis,
+  { url, setBy }: Pick<ConnectionSettings, 'url' | 'setBy'>,
+  acceptLoss: boolean,
+): Promise<void> {
+  const { host, pathname } = url
   const info = await readInfo(client)
   if (info !== null) checkKind(info, host)
-  await select(client, host, pathname.slice(1))
+  await select(client, host, pathname.slice(1), setBy.database)
   if (acceptLoss) return
   const wrong: string[] = []
   for (const [name, right, otherwise] of needed) {
@@ -101,7 +106,7 @@ function checkKind(info: Info, host: string): void {
 }
 
 /** The driver has done it, and goes on with the first database where it could not. */
-async function select(client: Redis, host: string, database: string): Promise<void> {
+async function select(client: Redis, host: string, database: string, setBy: string): Promise<void> {
   try {
     if (database !== '') await client.select(database)
   } catch (error) {
@@ -109,7 +114,7 @@ async function select(client: Redis, host: string, database: string): Promise<vo
     if (!message.startsWith('ERR')) throw error
     throw new StoreError(
       'unusable',
-      `Redis at ${host} has no database ${database}: ${message}. Name another in the URL.`,
+      `Redis at ${host} has no database ${database}: ${message}. Name another in ${setBy}.`,
     )
   }
 }
