@@ -398,6 +398,15 @@ export function stockServiceContract(name: string, newPlace: NewPlace): void {
       })
 
       test.each([
+        [-1, 'price must be at least 0'],
+        [1_000_000, 'price must be at most 999999.99'],
+        [1.999, 'price: it must not have more than two decimals'],
+      ])('are not added at the price %s, which is said once', async (price, message) => {
+        const { status, body } = await stock.send('POST', '/product', { ...beans, price })
+        expect([status, body]).toEqual([400, { status: 'error', message, data: null }])
+      })
+
+      test.each([
         ['a price in parts of a cent', { price: 1.999 }],
         ['a negative price', { price: -1 }],
         ['a negative stock', { stock: -1 }],

@@ -27,7 +27,7 @@ const email = (example: string) =>
 
 const Price = z
   .number()
-  .min(0)
+  .min(0, { abort: true })
   .superRefine(wholeCents)
   .meta({ description: 'Must be the price at the Stock Service', example: 12.99 })
 

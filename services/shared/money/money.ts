@@ -33,13 +33,13 @@ export function centsOf(decimal: unknown, what = 'the amount'): number {
   return cents
 }
 
-/** For a schema of decimals: adds why one is not whole cents. */
+/** For a schema of decimals: adds why one is not whole cents, as a part of a sentence. */
 export function wholeCents(decimal: number, { addIssue }: { readonly addIssue: (message: string) => void }): void {
   try {
     centsOf(decimal, 'it')
   } catch (error) {
     if (!(error instanceof MoneyError)) throw error
-    addIssue(error.message)
+    addIssue(error.message.replace(/\.$/, ''))
   }
 }
 

@@ -39,8 +39,8 @@ const longText = (example: string) =>
 
 const price = z
   .number()
-  .min(0)
-  .max(mostCents / 100)
+  .min(0, { abort: true })
+  .max(mostCents / 100, { abort: true })
   .superRefine(wholeCents)
   .meta({ example: 12.99 })
 
