@@ -78,6 +78,14 @@ suiteOn('Redis', await redisUrl(), 'the readable keys', (url) => {
     expect(await admin.get(`order_id:${orderId}`)).toBe(id)
   })
 
+  test('say that no payment is to come where the products could not be had', async () => {
+    house.refused.set('reduce_stock', 'only 1 left')
+    const id = await house.place()
+    keys.push(...['order', 'product', 'payment'].map((of) => `${of}_saga:${id}`))
+    await expect.poll(() => saidOf(id)).toMatchObject({ status: 'failed' })
+    expect(JSON.parse((await admin.get(`payment_saga:${id}`)) ?? '')).toMatchObject({ payment_status: 'Failed' })
+  })
+
   test('are never those of an older state, whoever is slow', async () => {
     const id = await placed()
     const newer = JSON.stringify({ transaction_id: id, seq: 1_000 })

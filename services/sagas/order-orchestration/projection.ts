@@ -100,7 +100,11 @@ function orderStatus(state: SagaState): string {
 function paymentStatus(state: SagaState): string {
   const { phase } = stepOf(state, 'payment')
   if (phase === 'done') return 'success'
-  return phase === 'undone' ? 'Cancelled' : phase === 'rejected' ? 'Failed' : 'Pending'
+  if (phase === 'undone' || phase === 'rejected') return phase === 'undone' ? 'Cancelled' : 'Failed'
+  if (phase !== 'todo') return 'Pending'
+  // Not begun, and never to be where the order came to nothing.
+  const order = orderStatus(state)
+  return order === 'cancelled' ? 'Cancelled' : order === 'failed' ? 'Failed' : 'Pending'
 }
 
 /** KEYS: order, product, payment, and the one for the order's id. ARGV: seq, milliseconds, the values. */
