@@ -25,6 +25,12 @@ const email = (example: string) =>
     .refine((text) => emailPattern.test(text), 'it is not an e-mail address such as ada@example.com')
     .meta({ example })
 
+/** What is no number is told of as no whole number; the rest in the words of the schema. */
+const wholeNumber = ({ code, input }: { readonly code: string; readonly input?: unknown }): string | undefined =>
+  code === 'invalid_type' && typeof input !== 'number'
+    ? `Invalid input: expected int, received ${typeof input}`
+    : undefined
+
 const Price = z
   .number()
   .min(0, { abort: true })
@@ -49,7 +55,7 @@ export const OrderRequest = z.object({
     .array(
       z.object({
         product_id: z.string().min(1).max(longestId).meta({ example: '65f000000000000000000001' }),
-        quantity: z.int().min(1).max(mostQuantity).meta({ example: 2 }),
+        quantity: z.int({ error: wholeNumber }).min(1).max(mostQuantity).meta({ example: 2 }),
         unit_price: Price,
       }),
     )

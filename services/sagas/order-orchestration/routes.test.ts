@@ -209,10 +209,19 @@ describe('a request that cannot be', () => {
       [
         { type: 'missing', loc: ['body', 'user_email'], msg: 'Field required' },
         { type: 'string_type', loc: ['body', 'items', 0, 'product_id'], msg: 'Input should be a valid string' },
-        { type: 'float_type', loc: ['body', 'items', 0, 'quantity'], msg: 'Input should be a valid number' },
+        { type: 'int_type', loc: ['body', 'items', 0, 'quantity'], msg: 'Input should be a valid integer' },
         { type: 'missing', loc: ['body', 'items', 0, 'unit_price'], msg: 'Field required' },
       ],
     ])
+  })
+
+  test.each([
+    ['1', 'int_type', 'Input should be a valid integer'],
+    [null, 'int_type', 'Input should be a valid integer'],
+    [1.5, 'int_from_float', 'Input should be a valid integer, got a number with a fractional part'],
+    [undefined, 'missing', 'Field required'],
+  ])('for a quantity of %j is told of it as of no integer', async (quantity, type, msg) => {
+    expect(await detailOf(item({ quantity }))).toEqual([422, [{ type, loc: ['body', 'items', 0, 'quantity'], msg }]])
   })
 
   test.each([

@@ -12,6 +12,8 @@ const Found = z.object({
   msg: z.string().meta({ example: 'Field required' }),
 })
 
+const fraction = ['int_from_float', 'Input should be a valid integer, got a number with a fractional part'] as const
+
 const types: Readonly<Record<string, readonly [type: string, msg: string]>> = {
   string: ['string_type', 'Input should be a valid string'],
   int: ['int_type', 'Input should be a valid integer'],
@@ -21,11 +23,11 @@ const types: Readonly<Record<string, readonly [type: string, msg: string]>> = {
   object: ['model_attributes_type', 'Input should be a valid dictionary or object to extract fields from'],
 }
 
-function told({ at, code, expected, missing, text }: Finding): z.infer<typeof Found> {
+function told({ at, code, expected, isFraction, missing, text }: Finding): z.infer<typeof Found> {
   const loc = [...at]
   if (missing) return { type: 'missing', loc, msg: 'Field required' }
   if (code === 'json') return { type: 'json_invalid', loc, msg: `JSON decode error: ${text}` }
-  const [type, msg] = types[expected ?? ''] ?? ['value_error', `Value error, ${text}`]
+  const [type, msg] = (isFraction ? fraction : types[expected ?? '']) ?? ['value_error', `Value error, ${text}`]
   return { type, loc, msg }
 }
 

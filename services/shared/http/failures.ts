@@ -67,7 +67,7 @@ class Misshapen extends HttpError {
 function findingsIn(answer: HttpError): readonly Finding[] | null {
   if (answer instanceof Misshapen) return answer.findings
   if (!(answer instanceof BodyError)) return null
-  return [{ at: ['body'], code: 'json', expected: null, missing: false, text: answer.message }]
+  return [{ at: ['body'], code: 'json', expected: null, isFraction: false, missing: false, text: answer.message }]
 }
 
 function answerTo(error: FastifyError, request: FastifyRequest): HttpError {

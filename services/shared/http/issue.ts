@@ -20,6 +20,8 @@ export interface Finding {
   readonly code: string
   /** What was expected where the type is wrong; null else. */
   readonly expected: string | null
+  /** A number that has a fraction, where a whole one was expected. */
+  readonly isFraction: boolean
   readonly missing: boolean
   /** A sentence. */
   readonly text: string
@@ -43,7 +45,8 @@ export function findingsOf(error: FastifyError): readonly Finding[] | null {
     return {
       at: [placeNames[context] ?? context, ...steps.map((part) => (/^\d+$/.test(part) ? Number(part) : part))],
       code: keyword,
-      expected: isType ? String(params['expected']) : null,
+      expected: isType ? (expectedIn(message) ?? String(params['expected'])) : null,
+      isFraction: isType && params['expected'] === 'int',
       missing:
         isType &&
         /received (undefined|null)$/.test(message ?? '') &&
@@ -52,6 +55,10 @@ export function findingsOf(error: FastifyError): readonly Finding[] | null {
     }
   })
 }
+
+/** A schema of whole numbers knows what is no number at all as no number: its message may say what it is for. */
+const expectedIn = (message: string | undefined): string | undefined =>
+  /^Invalid input: expected (int), received/.exec(message ?? '')?.[1]
 
 const kinds: Readonly<Record<string, string>> = {
   string: 'a text',
