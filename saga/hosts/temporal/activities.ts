@@ -54,7 +54,8 @@ export const obey = <Payload, Data, Received, Given>(
     const payload = check(contract.payload, command.payload)
     if (!payload.ok) throw new Error(`the payload of ${type} does not fit its contract: ${payload.why}`)
     const obeyed = await work(payload.value, command, signal)
-    return obeyed === null ? null : toldBy(contract, obeyed)
+    // A notice is done once its function has returned, as on the engine once it is sent: there is no answer to read.
+    return obeyed === null || contract.done.type === '' ? null : toldBy(contract, obeyed)
   },
 })
 
