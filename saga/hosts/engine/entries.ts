@@ -62,8 +62,10 @@ export function resultOf<Replies>(state: SagaState, definition: ResultOptions<Re
   return { ...state, replies: repliesIn(state) as Partial<Replies> }
 }
 
+export const checkSagaId = (sagaId: string): void => text('the saga id', sagaId)
+
 export function checkRequest(sagaId: string, by: string, reason: string): void {
-  text('the saga id', sagaId)
+  checkSagaId(sagaId)
   text('by, who asks,', by)
   if (typeof reason !== 'string') refuse(`reason must be a text; it is ${shown(reason)}.`)
 }

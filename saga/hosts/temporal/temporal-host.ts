@@ -14,7 +14,15 @@ import { seedOf } from '../../core/seed.ts'
 import { isSettled, type SagaState } from '../../core/state.ts'
 import { problemReporter, type OnProblem } from '../../problem.ts'
 import { businessKeyOf } from '../engine/business-key.ts'
-import { checkAction, checkIncoming, checkKey, checkRequest, checkedInput, resultOf } from '../engine/entries.ts'
+import {
+  checkAction,
+  checkIncoming,
+  checkKey,
+  checkRequest,
+  checkSagaId,
+  checkedInput,
+  resultOf,
+} from '../engine/entries.ts'
 import { EngineError, notFound, waitEnded } from '../engine/errors.ts'
 import { fingerprintOf } from '../engine/fingerprint.ts'
 import { named, Registry } from '../engine/registry.ts'
@@ -157,11 +165,13 @@ class TemporalHost implements Host {
     return tooLate === null ? deliveryIn(events, message.type, named(state)) : { outcome: 'refused', reason: tooLate }
   }
 
-  state(sagaId: string): Promise<SagaState | null> {
+  async state(sagaId: string): Promise<SagaState | null> {
+    checkSagaId(sagaId)
     return this.#query<SagaState>(this.#handle(sagaId), queries.state)
   }
 
   async history(sagaId: string, afterSeq = 0): Promise<readonly Moved[]> {
+    checkSagaId(sagaId)
     const runs: (readonly Moved[])[] = []
     for (let run: string | null | undefined; run !== null;) {
       const moves = await this.#movesOf(this.#handle(sagaId, run), afterSeq)
@@ -176,6 +186,7 @@ class TemporalHost implements Host {
     sagaId: string,
     { definition, signal }: ResultOptions<Replies> = {},
   ): Promise<Result<Replies>> {
+    checkSagaId(sagaId)
     return resultOf(await this.#settled(sagaId, signal), definition)
   }
 
