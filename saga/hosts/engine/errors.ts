@@ -2,7 +2,7 @@
 export type EngineErrorCode =
   /** Not now: too much waits, or what held the key is just being removed. Ask again in a moment. */
   | 'busy'
-  /** The engine is stopping or stopped. */
+  /** The engine is stopping or stopped; on Temporal also: the saga's workflow was ended there, for good (not `retryable`). */
   | 'stopped'
   /** No definition of this name and version is registered. */
   | 'unknown_definition'
@@ -25,10 +25,15 @@ export class EngineError extends Error {
   readonly code: EngineErrorCode
   /** True where the same call may succeed later. */
   readonly retryable: boolean
-  constructor(code: EngineErrorCode, message: string, cause?: unknown) {
+  constructor(
+    code: EngineErrorCode,
+    message: string,
+    cause?: unknown,
+    retryable = code === 'busy' || code === 'stopped',
+  ) {
     super(message, { cause })
     this.code = code
-    this.retryable = code === 'busy' || code === 'stopped'
+    this.retryable = retryable
   }
 }
 

@@ -27,3 +27,24 @@ test.each([
   ])
     await expect(asked()).rejects.toMatchObject(refusal)
 })
+
+test('a Temporal that is away: a read has changed nothing, and only a start has a key to ask again with', async () => {
+  const host = away()
+  const busy = { code: 'busy', retryable: true }
+  for (const read of [() => host.state('x'), () => host.history('x')])
+    await expect(read()).rejects.toMatchObject({
+      ...busy,
+      message: expect.stringMatching(
+        /^Temporal, or a worker that has this saga, did not answer \(.*\)\. Ask again\.$/s,
+      ),
+    })
+  for (const request of [() => host.cancel('x', 'ann', 'x'), () => host.act('x', { kind: 'retry' }, 'ann', 'x')])
+    await expect(request()).rejects.toMatchObject({
+      ...busy,
+      message: expect.stringMatching(/may or may not have taken effect\. Read the state of the saga, or ask again\.$/),
+    })
+  await expect(host.start(patient, { item: 'milk' }, { key: 'k' })).rejects.toMatchObject({
+    ...busy,
+    message: expect.stringMatching(/may or may not have taken effect\. Ask again, with the same key\.$/),
+  })
+}, 30_000)

@@ -64,6 +64,9 @@ const mostMoves = 1_000
 /** gRPC: what was asked for can never be. */
 const invalidArgument = 3
 
+/** gRPC: what was asked for is in no state for it. */
+const failedPrecondition = 9
+
 /** @throws EngineError invalid_definition, invalid_input */
 export const temporalHost = (options: TemporalHostOptions): Host => new TemporalHost(options)
 
@@ -108,7 +111,7 @@ class TemporalHost implements Host {
     // As the workflow will decide it; only its times are of this machine's clock.
     const state = transition(known, null, begin, Date.now()).state as SagaState
     const businessKey = businessKeyOf(known, state)
-    const fresh = await this.#call(async () => {
+    const fresh = await this.#call('start', async () => {
       const searchable = await this.#index.attributesOf(known, businessKey)
       const args: [Begin] = [
         {
@@ -159,7 +162,8 @@ class TemporalHost implements Host {
     const { sagaId, ...message } = incoming
     const delivery = await this.#request<Delivery>(sagaId, requests.deliver, [message])
     if (delivery !== null) return delivery
-    const closed = await this.#closed(sagaId, { type: 'reply', reply: message })
+    const closed = await this.#closed(sagaId, { type: 'reply', reply: message }).catch(refusedForGood)
+    if (closed instanceof EngineError) return { outcome: 'refused', reason: closed.message }
     if (closed === null) return noSaga(sagaId)
     const { events, state, tooLate } = closed
     return tooLate === null ? deliveryIn(events, message.type, named(state)) : { outcome: 'refused', reason: tooLate }
@@ -201,7 +205,7 @@ class TemporalHost implements Host {
 
   /** The saga that holds a key already. */
   async #again(id: string, fingerprint: string): Promise<{ readonly state: SagaState; readonly fresh: false }> {
-    const { memo: kept } = await this.#call(() => this.#handle(id).describe())
+    const { memo: kept } = await this.#call('read', () => this.#handle(id).describe())
     if (kept?.[memo.fingerprint] !== fingerprint)
       throw new EngineError(
         'key_reused',
@@ -215,7 +219,7 @@ class TemporalHost implements Host {
 
   /** Null where the saga has no open workflow. */
   async #request<T>(sagaId: string, name: string, args: [unknown, ...unknown[]]): Promise<T | null> {
-    return this.#call(async () => {
+    return this.#call('request', async () => {
       try {
         return await this.#handle(sagaId).executeUpdate<T, [unknown, ...unknown[]]>(name, { args })
       } catch (error) {
@@ -229,11 +233,12 @@ class TemporalHost implements Host {
   }
 
   async #query<T>(handle: WorkflowHandle, name: string, ...args: unknown[]): Promise<T | null> {
-    return this.#call(async () => {
+    return this.#call('read', async () => {
       try {
         return await handle.query<T, unknown[]>(name, ...args)
       } catch (error) {
         if (isNamed(error, 'WorkflowNotFoundError')) return null
+        if (closedBeforeBegun(error)) throw endedThere(handle.workflowId, 'before any worker had begun it', error)
         throw error
       }
     })
@@ -300,11 +305,7 @@ class TemporalHost implements Host {
         const state = await this.#looked(sagaId, sawClosed)
         if (state === null) throw notFound(sagaId)
         if (state !== 'not now' && isSettled(state.status)) return state
-        if (state !== 'not now' && sawClosed)
-          throw new EngineError(
-            'stopped',
-            `The workflow of saga ${sagaId} was ended in Temporal before the saga had ended (${state.status}).`,
-          )
+        if (state !== 'not now' && sawClosed) throw endedThere(sagaId, `before the saga had ended (${state.status})`)
         const paused = pause(ms, undefined, { signal: AbortSignal.any([calledOff, over.signal]) })
         await Promise.race([closing, paused.catch(() => undefined)])
       }
@@ -339,7 +340,7 @@ class TemporalHost implements Host {
   }
 
   /** @throws EngineError stopped, busy, refused */
-  async #call<T>(work: () => Promise<T>): Promise<T> {
+  async #call<T>(kind: Kind, work: () => Promise<T>): Promise<T> {
     if (this.#stopped.signal.aborted)
       throw new EngineError('stopped', 'The host is stopped. Ask another, or this one after its restart.')
     const { client } = this.#options
@@ -347,7 +348,7 @@ class TemporalHost implements Host {
       return await client.withDeadline(Date.now() + this.#answerMs, work)
     } catch (error) {
       if (error instanceof EngineError) throw error
-      throw errorOf(error)
+      throw errorOf(error, kind)
     }
   }
 }
@@ -357,6 +358,12 @@ interface Closed {
   readonly events: readonly Event[]
   /** Why what would have moved the saga does not; null where nothing would. */
   readonly tooLate: string | null
+}
+
+/** What comes to a saga that was ended in Temporal is refused, as what comes too late is. */
+function refusedForGood(error: unknown): EngineError {
+  if (error instanceof EngineError && error.code === 'stopped' && !error.retryable) return error
+  throw error
 }
 
 /** What a saga says to an input that changes nothing. */
@@ -369,16 +376,45 @@ const isNamed = (error: unknown, name: string): error is Error => error instance
 
 const typeOf = (cause: unknown): unknown => (cause as { readonly type?: unknown } | undefined)?.type
 
-function errorOf(error: unknown): EngineError {
+/** Who had terminated it has done so for good: to ask again does not help. */
+const endedThere = (sagaId: string, when: string, cause?: unknown): EngineError =>
+  new EngineError('stopped', `The workflow of saga ${sagaId} was ended in Temporal ${when}.`, cause, false)
+
+const codeOf = (error: unknown): unknown =>
+  (error as { readonly cause?: { readonly code?: unknown } } | undefined)?.cause?.code
+
+/** The server has the same code for a queue without workers. */
+const closedBeforeBegun = (error: unknown): boolean =>
+  codeOf(error) === failedPrecondition && /closed before/i.test(whyOf(error))
+
+function whyOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined
-  const why = cause instanceof Error ? cause.message : String(error)
+  return cause instanceof Error ? cause.message : String(error)
+}
+
+/** What was asked of Temporal: a read moves nothing, and only a start has a key. */
+type Kind = 'start' | 'request' | 'read'
+
+const unanswered: Readonly<Record<Kind, string>> = {
+  start: ': this may or may not have taken effect. Ask again, with the same key.',
+  request: ': this may or may not have taken effect. Read the state of the saga, or ask again.',
+  read: '. Ask again.',
+}
+
+function errorOf(error: unknown, kind: Kind): EngineError {
+  const why = whyOf(error)
   if (isNamed(error, 'WorkflowUpdateFailedError') || isNamed(error, 'QueryNotRegisteredError'))
     return new EngineError('refused', `The workflow does not take this: ${why}`, error)
-  if ((cause as { readonly code?: unknown } | undefined)?.code === invalidArgument)
-    return new EngineError('refused', `Temporal refuses this: ${why}`, error)
+  if (isNamed(error, 'NamespaceNotFoundError'))
+    return new EngineError(
+      'refused',
+      `Temporal has no namespace ${String((error as { readonly namespace?: unknown }).namespace)}: create it, or give temporalHost a client of another.`,
+      error,
+    )
+  if (codeOf(error) === invalidArgument) return new EngineError('refused', `Temporal refuses this: ${why}`, error)
   return new EngineError(
     'busy',
-    `Temporal, or a worker that has this saga, did not answer (${why}): this may or may not have taken effect. Ask again, with the same key.`,
+    `Temporal, or a worker that has this saga, did not answer (${why})${unanswered[kind]}`,
     error,
   )
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Client } from '@temporalio/client'
 import { Worker } from '@temporalio/worker'
 import { afterAll, beforeAll, expect, test, vi, type TestContext } from 'vitest'
 import { startChild, type Child } from '../../../tests/kit/child.ts'
@@ -324,6 +325,7 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
         status: 'rejected',
         reason: {
           code: 'stopped',
+          retryable: false,
           message: `The workflow of saga ${state.id} was ended in Temporal before the saga had ended (STARTED).`,
         },
       })
@@ -333,6 +335,46 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
       })
     },
   )
+
+  test.concurrent('one that is terminated before any worker had begun it says so, too', async (context) => {
+    const { place, hostOn } = opening(context)
+    const at = await place()
+    const host = hostOn(at)
+    const { state } = await host.start(order, milk)
+    await at.client.workflow.getHandle(state.id).terminate('by hand')
+    const message = `The workflow of saga ${state.id} was ended in Temporal before any worker had begun it.`
+    for (const asked of [
+      () => host.state(state.id),
+      () => host.history(state.id),
+      () => host.result(state.id),
+      () => host.cancel(state.id, 'ann', 'x'),
+      () => host.act(state.id, { kind: 'retry' }, 'ann', 'x'),
+    ])
+      await expect(asked()).rejects.toMatchObject({ code: 'stopped', retryable: false, message })
+    const { id: sagaId } = state
+    expect(await host.deliver({ sagaId, id: 'e', type: 'told', payload: {} })).toEqual({
+      outcome: 'refused',
+      reason: message,
+    })
+  })
+
+  test.concurrent('a namespace that is not there is named, and is no reason to ask again', async (context) => {
+    const { place, hostOn } = opening(context)
+    const at = await place()
+    const { connection } = at.client
+    const host = hostOn({ ...at, client: new Client({ connection, namespace: 'no-such' }) })
+    for (const asked of [
+      () => host.start(order, milk),
+      () => host.state('x'),
+      () => host.result('x'),
+      () => host.cancel('x', 'ann', 'x'),
+    ])
+      await expect(asked()).rejects.toMatchObject({
+        code: 'refused',
+        retryable: false,
+        message: 'Temporal has no namespace no-such: create it, or give temporalHost a client of another.',
+      })
+  })
 
   test.concurrent('a saga whose version no worker has waits, and is not undone for it', async (context) => {
     const { place, hostOn, worked } = opening(context)
