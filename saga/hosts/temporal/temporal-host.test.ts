@@ -8,8 +8,8 @@ import { temporalHost } from './temporal-host.ts'
 const connection = Connection.lazy({ address: '127.0.0.1:1' })
 afterAll(() => connection.close())
 
-const away = () =>
-  temporalHost({ client: new Client({ connection }), taskQueue: 'none', definitions: [patient], answerMs: 1_000 })
+const away = (answerMs = 1_000) =>
+  temporalHost({ client: new Client({ connection }), taskQueue: 'none', definitions: [patient], answerMs })
 
 test.each([
   ['', 'it is "".'],
@@ -48,3 +48,15 @@ test('a Temporal that is away: a read has changed nothing, and only a start has 
     message: expect.stringMatching(/may or may not have taken effect\. Ask again, with the same key\.$/),
   })
 }, 30_000)
+
+test('a wait that is called off ends at once, although nobody answers', async () => {
+  const waitEnded = { code: 'stopped', message: expect.stringContaining('The wait for saga x was ended') }
+  const host = away(600_000)
+  const calledOff = new AbortController()
+  const waits = [host.result('x', { signal: calledOff.signal }), host.result('x')]
+  const [byCaller, byHost] = waits.map((wait) => expect(wait).rejects.toMatchObject(waitEnded))
+  calledOff.abort()
+  await byCaller
+  await host.stop()
+  await byHost
+}, 20_000)

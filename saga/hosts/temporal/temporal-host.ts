@@ -295,6 +295,11 @@ class TemporalHost implements Host {
   async #settled(sagaId: string, signal?: AbortSignal): Promise<SagaState> {
     const over = new AbortController()
     const calledOff = AbortSignal.any([this.#stopped.signal, ...(signal === undefined ? [] : [signal])])
+    // Where no worker answers, a look lasts as long as it may: a wait that is called off does not.
+    const off = new Promise<'not now'>((resolve) =>
+      calledOff.addEventListener('abort', () => resolve('not now'), { signal: over.signal }),
+    )
+    const { client } = this.#options
     let isClosed = false
     // Most sagas' workflows close with them, which the server says at once; some stay open, and parked ones do.
     const closing = this.#closes(sagaId, over.signal).then(() => (isClosed = true))
@@ -302,7 +307,8 @@ class TemporalHost implements Host {
       for (let ms = firstLookMs; ; ms = Math.min(2 * ms, longestLookMs)) {
         if (calledOff.aborted) throw waitEnded(sagaId)
         const sawClosed = isClosed
-        const state = await this.#looked(sagaId, sawClosed)
+        const looked = client.withAbortSignal(over.signal, () => this.#looked(sagaId, sawClosed))
+        const state = await Promise.race([off, looked])
         if (state === null) throw notFound(sagaId)
         if (state !== 'not now' && isSettled(state.status)) return state
         if (state !== 'not now' && sawClosed) throw endedThere(sagaId, `before the saga had ended (${state.status})`)
