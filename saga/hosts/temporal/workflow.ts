@@ -55,6 +55,7 @@ export function sagaWorkflow(
   const known = listOf(definitions)
   const checked = checkedOptions(options)
   return async function run(begin: Begin): Promise<Ended> {
+    checkBegin(begin)
     const end = await runSaga(definitionOf(known, begin), begin, checked)
     return end.kind === 'ended' ? end.ended : makeContinueAsNewFunc<typeof run>()(end.begin)
   }
@@ -172,12 +173,7 @@ const patchOf = ({ name, version }: SagaDefinition): string => `${name} version 
 function beginOf(definition: SagaDefinition, given: unknown): Begin {
   const { workflowId, firstExecutionRunId, typedSearchAttributes } = workflowInfo()
   const input = readInput(definition, given)
-  if (!input.ok)
-    throw ApplicationFailure.create({
-      type: 'invalid_input',
-      nonRetryable: true,
-      message: `The workflow's arguments do not fit ${definition.name}: ${input.why}`,
-    })
+  if (!input.ok) throw invalidInput(`The workflow's arguments do not fit ${definition.name}: ${input.why}`)
   const id = `${workflowId}/${firstExecutionRunId}`
   const seed = seedOf(id)
   const { state } = transition(definition, null, { type: 'start', id, input: input.value, seed }, 0)
@@ -192,6 +188,24 @@ function beginOf(definition: SagaDefinition, given: unknown): Begin {
     businessKey: state === null ? null : businessKeyOf(definition, state),
   }
 }
+
+/**
+ * Who starts a saga's workflow without our host may give anything. What can never be begun fails it at once. The input is as the
+ * schema has read it, which a schema that transforms could not read again.
+ */
+function checkBegin(begin: unknown): void {
+  const { id, definition, version, structure, seed } = Object(begin) as Partial<Begin>
+  const fits =
+    [id, definition, structure].every((each) => typeof each === 'string') &&
+    [version, seed].every((each) => typeof each === 'number')
+  if (!fits)
+    throw invalidInput(
+      'A workflow of sagaWorkflow is started by temporalHost, with one argument: { id, definition, version, structure, seed, input, indexed, businessKey }. For a workflow that is started with arguments of its own, use foreignSagaWorkflow.',
+    )
+}
+
+const invalidInput = (message: string): ApplicationFailure =>
+  ApplicationFailure.create({ type: 'invalid_input', nonRetryable: true, message })
 
 /** Thrown as it is, so that the workflow's task fails and is tried again: the saga waits, and is not undone for it. */
 function definitionOf(known: readonly SagaDefinition[], { id, definition, version, structure }: Begin): SagaDefinition {
