@@ -40,3 +40,20 @@ test('a notice whose function throws is not known to be done', async () => {
   const { tell: activity } = sagaActivities({ definitions: [note], functions: [failing] })
   await expect(activity?.(command, 1000)).rejects.toThrow('the mail server is away')
 })
+
+test('two functions for one contract are refused', () => {
+  const functions = [obey(tell, async () => null), obey(tell, async () => null)]
+  expect(() => sagaActivities({ definitions: [note], functions })).toThrow(
+    new TypeError('sagaActivities was given two functions for tell: leave one of them out.'),
+  )
+})
+
+test('a function is for a contract, and a contract needs a function', () => {
+  const nothing = undefined as unknown
+  expect(() => obey(nothing as typeof tell, async () => null)).toThrow(
+    new TypeError("obey needs a command's contract, as participantContract makes it; it was given undefined."),
+  )
+  expect(() => obey(tell, nothing as () => Promise<null>)).toThrow(
+    new TypeError('obey needs the function that obeys tell.'),
+  )
+})

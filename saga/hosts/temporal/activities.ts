@@ -48,7 +48,7 @@ export const obey = <Payload, Data, Received, Given>(
   contract: CommandContract<Payload, Data, Received, Given>,
   work: (payload: Received, command: Command, signal: AbortSignal) => Promise<Obeyed<Given>>,
 ): Obeying => ({
-  contract,
+  contract: checkedContract(contract, work),
   async obey(command, signal) {
     const { type } = contract
     const payload = check(contract.payload, command.payload)
@@ -59,9 +59,25 @@ export const obey = <Payload, Data, Received, Given>(
   },
 })
 
+/** @throws TypeError */
+function checkedContract<Contract extends Pick<CommandContract, 'type' | 'commandChannel'>>(
+  contract: Contract,
+  work: unknown,
+): Contract {
+  if (typeof (contract as Contract | null | undefined)?.commandChannel !== 'string')
+    throw new TypeError(
+      `obey needs a command's contract, as participantContract makes it; it was given ${typeof contract}.`,
+    )
+  if (typeof work !== 'function') throw new TypeError(`obey needs the function that obeys ${contract.type}.`)
+  return contract
+}
+
 /** @throws EngineError invalid_definition where nobody would obey a command */
 export function sagaActivities({ definitions, functions = [], transport }: SagaActivitiesOptions): SagaActivities {
   const contracts = new Registry(definitions, 'sagaActivities').contracts
+  const twice = functions.find(({ contract }, at) => functions.findIndex((each) => each.contract === contract) !== at)
+  if (twice !== undefined)
+    throw new TypeError(`sagaActivities was given two functions for ${twice.contract.type}: leave one of them out.`)
   const obeyed = (contract: CommandContract): boolean =>
     functions.some((each) => each.contract.type === contract.type && sameChannel(each.contract, contract))
   const left = transport === undefined ? contracts.filter((contract) => !obeyed(contract)) : []

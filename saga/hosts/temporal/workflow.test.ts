@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { order } from '../host-sagas.testkit.ts'
 import type { Begin } from './protocol.ts'
-import { sagaWorkflow } from './workflow.ts'
+import { foreignSagaWorkflow, sagaWorkflow } from './workflow.ts'
 
 test.each([undefined, null, [], 'milk', { item: 'milk' }, { id: 'x', definition: 'order', version: 1 }])(
   'a workflow that is started with %j fails finally, and says what it is started with',
@@ -17,3 +17,15 @@ test.each([undefined, null, [], 'milk', { item: 'milk' }, { id: 'x', definition:
     })
   },
 )
+
+test.each<[string, unknown, string]>([
+  ['nothing', undefined, 'takes what defineSaga(...).end() has made; it was given undefined.'],
+  ['an empty list', [], 'needs at least one definition; its list is empty.'],
+  ['one version twice', [order, { ...order }], 'was given order version 1 twice: give one of them another version.'],
+])('%s is refused where the workflow is declared', (_, given, why) => {
+  expect(() => sagaWorkflow(given as typeof order)).toThrow(new TypeError(`sagaWorkflow ${why}`))
+  const input = (all: unknown) => all
+  expect(() => foreignSagaWorkflow(given as typeof order, { input })).toThrow(
+    new TypeError(`foreignSagaWorkflow ${why}`),
+  )
+})

@@ -52,7 +52,7 @@ export function sagaWorkflow(
   definitions: SagaDefinition | readonly SagaDefinition[],
   options: SagaWorkflowOptions = {},
 ): (begin: Begin) => Promise<Ended> {
-  const known = listOf(definitions)
+  const known = listOf(definitions, 'sagaWorkflow')
   const checked = checkedOptions(options)
   return async function run(begin: Begin): Promise<Ended> {
     checkBegin(begin)
@@ -81,7 +81,7 @@ export function foreignSagaWorkflow(
   definitions: SagaDefinition | readonly SagaDefinition[],
   { input, result = (ended) => ended, ...options }: ForeignWorkflowOptions,
 ): (...args: readonly unknown[]) => Promise<unknown> {
-  const known = listOf(definitions)
+  const known = listOf(definitions, 'foreignSagaWorkflow')
   const checked = checkedOptions(options)
   return async function run(...args: readonly unknown[]): Promise<unknown> {
     const { executionExpirationTime, parent } = workflowInfo()
@@ -92,8 +92,22 @@ export function foreignSagaWorkflow(
   }
 }
 
-const listOf = (definitions: SagaDefinition | readonly SagaDefinition[]): readonly SagaDefinition[] =>
-  'name' in definitions ? [definitions] : definitions
+/** @throws TypeError */
+function listOf(given: SagaDefinition | readonly SagaDefinition[], by: string): readonly SagaDefinition[] {
+  const known = (Array.isArray(given) ? given : [given]) as readonly SagaDefinition[]
+  if (known.length === 0) throw new TypeError(`${by} needs at least one definition; its list is empty.`)
+  const versions = new Set<string>()
+  for (const each of known) {
+    const { name, version, structureKey } =
+      (each as SagaDefinition | null | undefined) ?? ({} as Partial<SagaDefinition>)
+    if (typeof name !== 'string' || typeof version !== 'number' || typeof structureKey !== 'string')
+      throw new TypeError(`${by} takes what defineSaga(...).end() has made; it was given ${typeof each}.`)
+    if (versions.has(`${name}@${version}`))
+      throw new TypeError(`${by} was given ${name} version ${version} twice: give one of them another version.`)
+    versions.add(`${name}@${version}`)
+  }
+  return known
+}
 
 /** @throws RangeError */
 function checkedOptions({ call = () => null, ...times }: SagaWorkflowOptions) {
