@@ -57,3 +57,8 @@ test('a function is for a contract, and a contract needs a function', () => {
     new TypeError('obey needs the function that obeys tell.'),
   )
 })
+
+test('a command that nobody obeys is refused, but where a workflow calls it as an activity of others', () => {
+  expect(() => sagaActivities({ definitions: [note] })).toThrow(/^nobody obeys tell: .* in foreign\.$/)
+  expect(sagaActivities({ definitions: [note], foreign: [tell] })).toEqual({})
+})

@@ -30,6 +30,8 @@ export interface SagaActivitiesOptions {
   /** Every definition whose commands this worker carries out. */
   readonly definitions: readonly SagaDefinition[]
   readonly functions?: readonly Obeying[]
+  /** Commands that workflows call as activities of others (`call`): nobody obeys them here. */
+  readonly foreign?: readonly CommandContract[]
   /** Takes what no function obeys. Answers come by its channels: `takeAnswers` brings them to the sagas. */
   readonly transport?: Transport
 }
@@ -73,8 +75,13 @@ function checkedContract<Contract extends Pick<CommandContract, 'type' | 'comman
 }
 
 /** @throws EngineError invalid_definition where nobody would obey a command */
-export function sagaActivities({ definitions, functions = [], transport }: SagaActivitiesOptions): SagaActivities {
-  const contracts = new Registry(definitions, 'sagaActivities').contracts
+export function sagaActivities({
+  definitions,
+  functions = [],
+  foreign = [],
+  transport,
+}: SagaActivitiesOptions): SagaActivities {
+  const contracts = new Registry(definitions, 'sagaActivities').contracts.filter((each) => !foreign.includes(each))
   const twice = functions.find(({ contract }, at) => functions.findIndex((each) => each.contract === contract) !== at)
   if (twice !== undefined)
     throw new TypeError(`sagaActivities was given two functions for ${twice.contract.type}: leave one of them out.`)
@@ -84,7 +91,7 @@ export function sagaActivities({ definitions, functions = [], transport }: SagaA
   if (left.length > 0)
     throw new EngineError(
       'invalid_definition',
-      `nobody obeys ${[...new Set(left.map(({ type }) => type))].join(', ')}: pass functions for them (obey), or a transport.`,
+      `nobody obeys ${[...new Set(left.map(({ type }) => type))].join(', ')}: pass functions for them (obey), or a transport; name those that a workflow calls as activities of others in foreign.`,
     )
 
   async function carryOut(command: Command, forMs: number): Promise<Told | null> {

@@ -37,14 +37,12 @@ function activitiesOf(says: Readonly<Record<string, Says>>, asked: Asked[]): obj
     asked.push({ activity: 'ship', args: [], command: { id, undoes } })
     return (says['ship'] ?? (() => true))() === true ? { done: {} } : { rejected: 'no ship' }
   })
-  const others = [parcel, insuredParcel].flatMap(({ steps }) => steps.flatMap((step) => [step.do, step.undo]))
-  const unasked = others.flatMap((contract) =>
-    contract == null || contract.type === 'ship'
-      ? []
-      : [obey(contract, async () => Promise.reject(new Error('nobody asks for it')))],
-  )
+  const definitions = [parcel, insuredParcel]
+  const foreign = definitions
+    .flatMap(({ steps }) => steps.flatMap((step) => [step.do ?? [], step.undo ?? []].flat()))
+    .filter(({ type }) => type !== 'ship')
   return {
-    ...sagaActivities({ definitions: [parcel, insuredParcel], functions: [shipping, ...unasked] }),
+    ...sagaActivities({ definitions, functions: [shipping], foreign }),
     ...theirs,
   }
 }
