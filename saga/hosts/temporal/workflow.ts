@@ -137,7 +137,6 @@ function runSaga(
   })
 }
 
-/** What whoever starts a workflow gives is never taken for what a run before has left. */
 /**
  * Whoever started it has set a time after which Temporal ends it, in the middle of whatever it does: the saga runs in a workflow of
  * its own, which ends as it ends.
@@ -165,6 +164,7 @@ function completed(ended: Ended): Ended {
   throw ApplicationFailure.create({ type: ended.status, nonRetryable: true, message, details: [ended] })
 }
 
+/** What whoever starts a workflow gives is never taken for what a run before has left. */
 const isContinued = (argument: unknown): argument is Begin =>
   workflowInfo().continuedFromExecutionRunId !== undefined &&
   typeof argument === 'object' &&
