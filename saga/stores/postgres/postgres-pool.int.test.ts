@@ -279,7 +279,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL, with a pool of
     const schema = newSchema()
     const pool = newPool()
     const store = await open({ pool, schema })
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 100; round++) {
       const starts = Array.from({ length: 50 }, () => startOf({ status: 'COMPLETED' }, false))
       await store.commit({ starts, moves: [] })
       const inputs = starts.map(({ saga }) => ({ sagaId: saga.id, inputId: 'a', input: { type: 'time' } as const }))

@@ -277,7 +277,11 @@ class SchemaStore implements PostgresStore {
   }
 
   async prune(retainMs: number, limit: number): Promise<number> {
-    return (await this.#query<{ count: number }>('prune', [retainMs, limit]))[0]?.count ?? 0
+    return this.#transaction(async (session) => {
+      const old = await this.#run<{ id: string }>(session, 'old', [retainMs, limit])
+      if (old.length > 0) await this.#run(session, 'remove', [old.map(({ id }) => id)])
+      return old.length
+    })
   }
 
   watch(watcher: StoreWatcher): Promise<{ close(): Promise<void> }> {

@@ -227,20 +227,25 @@ select definition, version, count(*)::int as count from (
 const latest = `((extract(epoch from now()) * 1000)::bigint - $1::bigint)`
 
 /** How long they are kept, limit. A saga is never moved before it was made: its age in the index says where to look. */
-export const prune = `
+export const old = `
+select id from S.saga
+where status in ${endedStatuses} and not live and created_at <= ${latest} and updated_at <= ${latest}
+  and coalesce(stored_at, 0) <= ${latest}
+limit $2 for update skip locked`
+
+/**
+ * Sagas that the transaction has locked, with all that is of them. What was handed over or recorded just before the lock is not seen
+ * by the statement that takes it, but by this one.
+ */
+export const remove = `
 with old as (
-  select id from S.saga
-  where status in ${endedStatuses} and not live and created_at <= ${latest} and updated_at <= ${latest}
-    and coalesce(stored_at, 0) <= ${latest}
-  limit $2 for update skip locked
+  select id from unnest($1::text[]) as id
 ), forgotten as (
   delete from S.saga_history h using old where h.saga_id = old.id
 ), handed as (
   delete from S.saga_handed h using old where h.saga_id = old.id
-), gone as (
-  delete from S.saga s using old where s.id = old.id returning s.id
 )
-select count(*)::int as count from gone`
+delete from S.saga s using old where s.id = old.id`
 
 export const list = (where: string): string => `select ${columns} from S.saga where ${where}`
 
