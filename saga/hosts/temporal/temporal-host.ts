@@ -23,7 +23,7 @@ import {
   checkedInput,
   resultOf,
 } from '../engine/entries.ts'
-import { EngineError, notFound, waitEnded } from '../engine/errors.ts'
+import { EngineError, keyReused, notFound, waitEnded } from '../engine/errors.ts'
 import { fingerprintOf } from '../engine/fingerprint.ts'
 import { named, Registry } from '../engine/registry.ts'
 import type { Answer, Delivery, Host, Incoming, Moved, Result, ResultOptions, StartOptions } from '../host.ts'
@@ -206,11 +206,7 @@ class TemporalHost implements Host {
   /** The saga that holds a key already. */
   async #again(id: string, fingerprint: string): Promise<{ readonly state: SagaState; readonly fresh: false }> {
     const { memo: kept } = await this.#call('read', () => this.#handle(id).describe())
-    if (kept?.[memo.fingerprint] !== fingerprint)
-      throw new EngineError(
-        'key_reused',
-        'The idempotency key was used for another request. Use a new key, or send the same body again.',
-      )
+    if (kept?.[memo.fingerprint] !== fingerprint) throw keyReused()
     const state = await this.state(id)
     if (state === null)
       throw new EngineError('busy', `Saga ${id}, which held the idempotency key, is just being removed. Ask again.`)
