@@ -6,11 +6,11 @@ import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from 'jose'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { passwordCost } from '../services/auth/domain.ts'
 import { firstLookUsers } from '../services/auth/first-look.ts'
 import { scryptPasswords } from '../services/auth/passwords.ts'
 import { authVerifier } from '../services/shared/auth/verifier.ts'
+import { builtMain } from '../tests/kit/built.ts'
 import { startChild } from '../tests/kit/child.ts'
 import { startPrivatePart } from '../tests/kit/private-part.ts'
 import { freePorts } from '../tests/kit/system.ts'
@@ -18,7 +18,6 @@ import { until } from '../tests/kit/until.ts'
 import { ask } from './buyer.ts'
 import { head, print, row, whole } from './table.ts'
 
-const main = fileURLToPath(import.meta.resolve('../services/app/main.ts'))
 /** Of one account no more are looked at. */
 const logInsAtOnce = 4
 const checksAtOnce = 64
@@ -83,7 +82,7 @@ async function measureOn(name: string, database: Readonly<Record<string, string>
   const [port = 0] = await freePorts(1)
   const url = `http://127.0.0.1:${port}`
   const variables = { ORDERSAGA_DIR: folder, AUTH_PORT: String(port), AUTH_FIRST_LOOK: 'true', LOG_LEVEL: 'warn' }
-  const child = startChild(main, ['auth'], { ...variables, ...database }, () => undefined)
+  const child = startChild(builtMain, ['auth'], { ...variables, ...database }, () => undefined)
   try {
     await until('the Auth Service is ready', 60_000, () =>
       ask('GET', `${url}/health/ready`, 200).then(

@@ -30,7 +30,7 @@ export function cpuTimes(): CpuTimes {
 
 function nameOf(pid: string): string | null {
   if (pid === String(process.pid)) return 'the client'
-  const service = /services\/app\/main\.ts\0([\w-]+)/.exec(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.[1]
+  const service = /services\/dist\/app\/main\.js\0([\w-]+)/.exec(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.[1]
   return service ?? servers[readFileSync(`/proc/${pid}/comm`, 'utf8').trim()] ?? null
 }
 
