@@ -10,7 +10,7 @@ const told = (lines: readonly string[]): readonly string[] =>
     .map((line) => line.replace(/^ +\d+ ms {2}/, '   ').replace(/[\da-f-]{36}/, 'ID'))
     .filter((line) => line !== '' && !/^ {3}STARTED /.test(line))
 
-test('one order is taken, one is more than there is, and the next run finds as many lamps again', async () => {
+test('one order is taken, one is more than there is; the next run finds as many lamps again, at their new price', async () => {
   const shop = await startShop()
   try {
     for (let time = 0; time < 2; time++) {
@@ -31,6 +31,10 @@ test('one order is taken, one is more than there is, and the next run finds as m
       expect((await call('POST', `${shop.urls.shop}/orders/create_order`, { body: body ?? '', headers })).status).toBe(
         200,
       )
+      const [, product = ''] = /"product_id":"(\w+)"/.exec(body ?? '') ?? []
+      const asVendor = { authorization: await shop.token('vendor') }
+      const price = { json: { price: 13.49 }, headers: asVendor }
+      expect((await call('PUT', `${shop.urls.stock}/product/price/${product}`, price)).status).toBe(200)
     }
   } finally {
     await shop.close()

@@ -17,6 +17,8 @@ const lamp = { name: 'First-look lamp', price: 12.99, stock: 5, vendor_id: 'vend
 interface Product {
   readonly Id: string
   readonly Name: string
+  /** Its vendor may have changed it since an earlier run. */
+  readonly Price: number
   readonly Stock: number
 }
 
@@ -45,10 +47,10 @@ export async function shopRun(urls: ShopUrls, print: Print, followMs = patienceM
   const { email, token } = customer
   const product = await inStock(stock, vendor.token)
   print(`5. An order from stock: ${email} logs in, and orders 1 of ${product.Stock} lamps.`)
-  await order(urls, { email, token, product: product.Id, quantity: 1 }, print, followMs)
+  await order(urls, { email, token, product, quantity: 1 }, print, followMs)
   print('')
   print('6. An order of more than there is: nothing is taken, neither stock nor money.')
-  await order(urls, { email, token, product: product.Id, quantity: 1_000 }, print, followMs)
+  await order(urls, { email, token, product, quantity: 1_000 }, print, followMs)
   const { data: left } = await json<{ readonly data: number }>(`${stock}/product/stock/${product.Id}`)
   print(`   ${left} lamps are left`)
   print('')
@@ -63,7 +65,7 @@ export async function shopRun(urls: ShopUrls, print: Print, followMs = patienceM
   print('Order from stock yourself, with the access_token of the first answer:')
   print(logInAs(customer))
   print(`  curl -X POST ${urls.shop}/orders/create_order -H 'Authorization: eyJ…' ${isJson} \\`)
-  print(`    -d '${JSON.stringify(request(email, product.Id, 1))}'`)
+  print(`    -d '${JSON.stringify(request(email, product, 1))}'`)
 }
 
 type FirstLookUser = (typeof firstLookUsers)[number]
@@ -86,11 +88,11 @@ async function logIn(
   return null
 }
 
-const request = (user_email: string, product_id: string, quantity: number) => ({
+const request = (user_email: string, product: Product, quantity: number) => ({
   user_email,
   vendor_email: lamp.vendor_id,
   delivery_address: '12 Orchard Road',
-  items: [{ product_id, quantity, unit_price: lamp.price }],
+  items: [{ product_id: product.Id, quantity, unit_price: product.Price }],
   payment_method: 'Credit Card',
 })
 
@@ -113,7 +115,7 @@ async function lampOf(stock: string): Promise<Product | undefined> {
 interface Wanted {
   readonly email: string
   readonly token: string
-  readonly product: string
+  readonly product: Product
   readonly quantity: number
 }
 
