@@ -1,7 +1,7 @@
 /**
  * Every process and every server of a whole system killed in turn while orders come in and are delivered: PostgreSQL and
  * Kafka, one process for each service, two of each orchestrator. `FAULT_ROUNDS=20 FAULT_OUTAGE_S=60` is the long run; without
- * them it is short, and each is killed once, processes two at a time.
+ * them it is short, and each is killed once, processes four at a time.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
@@ -209,13 +209,13 @@ suiteOn('PostgreSQL and Kafka', parts, 'a whole system on PostgreSQL and Kafka, 
     return ((await response.json()) as { readonly waits: readonly string[] }).waits.join()
   }
 
-  test('each process is killed, two at a time, and each server', { timeout: 40 * minute }, async () => {
-    const half = Math.ceil(system.processes.length / 2)
-    const pairs = Array.from({ length: half }, (_none, nth) =>
-      system.processes.filter((_name, index) => index % half === nth),
+  test('each process is killed, four at a time, and each server', { timeout: 40 * minute }, async () => {
+    const quarter = Math.ceil(system.processes.length / 4)
+    const fours = Array.from({ length: quarter }, (_none, nth) =>
+      system.processes.filter((_name, index) => index % quarter === nth),
     )
     const targets = [
-      ...pairs.map((pair) => () => Promise.all(pair.map(killProcess))),
+      ...fours.map((four) => () => Promise.all(four.map(killProcess))),
       () => killServer('postgresql'),
       () => killServer('kafka'),
     ]
