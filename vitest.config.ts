@@ -37,6 +37,7 @@ export default defineConfig({
           exclude: [...nothing, ...servers, ...wholeSystems],
           // To load the same modules again for every file would cost a third of the time.
           isolate: false,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
