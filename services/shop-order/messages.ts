@@ -2,7 +2,7 @@
  * What the orders of the Order Orchestration can be asked over messages, and how they answer (docs/wire-contract.md 5.4).
  */
 import { z } from 'zod'
-import { storableText } from '../shared/database/text.ts'
+import { emailText, storableText } from '../shared/database/text.ts'
 import { wholeCents } from '../shared/money/money.ts'
 import {
   asEither,
@@ -31,8 +31,8 @@ const Price = z.number().superRefine(wholeCents)
 
 export const createOrder = order.command('create_order', {
   payload: z.object({
-    user_email: storableText,
-    vendor_email: storableText,
+    user_email: emailText,
+    vendor_email: emailText,
     delivery_address: storableText,
     description: storableText.nullish(),
     /** `Pending` where nothing is said. */

@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { roles } from '../shared/auth/access-token.ts'
 import { administrators, callerOf, isFor, isForVendor, mustBeFor, vendors, type Caller } from '../shared/auth/access.ts'
-import { storableText } from '../shared/database/text.ts'
+import { emailText, storableText } from '../shared/database/text.ts'
 import { exampleIds } from '../shared/http/examples.ts'
 import { HttpError } from '../shared/http/http-error.ts'
 import { allowOrigins, knownPages } from '../shared/http/origins.ts'
@@ -69,7 +69,7 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
         operationId: 'list_orders_of_user',
         tags,
         summary: 'Orders of a user, newest first',
-        params: z.object({ email: storableText.meta({ example: exampleUser }) }),
+        params: z.object({ email: emailText.meta({ example: exampleUser }) }),
         querystring: paging,
         response: { 200: Several },
       },
@@ -89,7 +89,7 @@ export function shopOrderRoutes(server: HttpServer, db: Kysely<ShopOrderTables>,
         operationId: 'list_orders_of_vendor',
         tags,
         summary: 'Orders from a vendor, newest first',
-        params: z.object({ email: storableText.meta({ example: exampleVendor }) }),
+        params: z.object({ email: emailText.meta({ example: exampleVendor }) }),
         querystring: paging,
         response: { 200: Several },
       },

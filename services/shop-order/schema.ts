@@ -1,5 +1,5 @@
 /** The tables of the orders of the Order Orchestration. Money is whole cents, times are Unix milliseconds. */
-import type { Migration, Selectable } from 'kysely'
+import { sql, type Migration, type Selectable } from 'kysely'
 import { claimMigration, type ClaimTables } from '../shared/database/claims.ts'
 import type { Database } from '../shared/database/database.ts'
 import { inboxAgeMigration, inboxMigration, type InboxTables } from '../shared/database/inbox.ts'
@@ -49,11 +49,22 @@ const orders: Migration = {
   },
 }
 
+/** From before addresses were kept in lower case. */
+const addresses: Migration = {
+  async up(db) {
+    await db
+      .updateTable('orders')
+      .set({ user_email: sql`lower(user_email)`, vendor_email: sql`lower(vendor_email)` })
+      .execute()
+  },
+}
+
 export function shopOrderMigrations(dialect: Database<never>['dialect']): Record<string, Migration> {
   return {
     '001_inbox': inboxMigration,
     '002_inbox_age': inboxAgeMigration(dialect),
     '003_claims': claimMigration,
     '004_orders': orders,
+    '005_addresses': addresses,
   }
 }

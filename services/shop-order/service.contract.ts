@@ -153,6 +153,19 @@ export function shopOrderServiceContract(name: string, newPlace: NewPlace): void
       expect(await listed('/orders')).toHaveLength(4)
     })
 
+    test('one user in several writings is one, and so is a vendor', async () => {
+      await create('t1', { user_email: 'Ada@Example.com', vendor_email: 'V@example.com' })
+      await create('t2')
+      for (const path of [
+        'user/ada@example.com',
+        'user/ADA@example.com',
+        'vendor/v@example.com',
+        'vendor/V@Example.com',
+      ])
+        expect((await orders.get(`/orders/${path}`)).body).toHaveLength(2)
+      expect(await create('t2', { user_email: 'ADA@example.com' }, { id: 'again' })).toMatchObject({ kind: 'done' })
+    })
+
     test('an order does not become Refund where nothing goes back: it says where that is done', async () => {
       const id = await created('t1')
       await orders.ask(updateOrderPaymentId, { order_id: id, payment_id: 'pay-1' })

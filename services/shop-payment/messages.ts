@@ -2,7 +2,7 @@
  * What the payments of the Order Orchestration can be asked over messages, and how they answer (docs/wire-contract.md 5.4).
  */
 import { z } from 'zod'
-import { storableText } from '../shared/database/text.ts'
+import { emailText, storableText } from '../shared/database/text.ts'
 import { wholeCents } from '../shared/money/money.ts'
 import {
   asEither,
@@ -27,7 +27,7 @@ const Amount = z
 
 export const takePayment = payment.command('take_payment', {
   payload: z.object({
-    user_email: storableText,
+    user_email: emailText,
     /** Not known yet; `update_payment_order_id` tells it. */
     order_id: storableText.nullish(),
     amount: Amount,

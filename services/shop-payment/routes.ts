@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { roles } from '../shared/auth/access-token.ts'
 import { administrators, callerOf, isFor, mustBeFor } from '../shared/auth/access.ts'
-import { storableText } from '../shared/database/text.ts'
+import { emailText, storableText } from '../shared/database/text.ts'
 import { exampleIds } from '../shared/http/examples.ts'
 import { HttpError } from '../shared/http/http-error.ts'
 import { allowOrigins, knownPages } from '../shared/http/origins.ts'
@@ -78,7 +78,7 @@ export function shopPaymentRoutes(server: HttpServer, { db, gateway, now }: Paym
         operationId: 'list_payments_of_user',
         tags,
         summary: 'Payments of a user, newest first',
-        params: z.object({ email: storableText.meta({ example: 'ada@example.com' }) }),
+        params: z.object({ email: emailText.meta({ example: 'ada@example.com' }) }),
         querystring: paging,
         response: { 200: Several },
       },

@@ -1,5 +1,5 @@
 /** The tables of the payments of the Order Orchestration. Money is whole cents, times are Unix milliseconds. */
-import type { Migration, Selectable } from 'kysely'
+import { sql, type Migration, type Selectable } from 'kysely'
 import { claimMigration, type ClaimTables } from '../shared/database/claims.ts'
 import type { Database } from '../shared/database/database.ts'
 import { inboxAgeMigration, inboxMigration, type InboxTables } from '../shared/database/inbox.ts'
@@ -48,6 +48,16 @@ const payments: Migration = {
   },
 }
 
+/** From before addresses were kept in lower case. */
+const addresses: Migration = {
+  async up(db) {
+    await db
+      .updateTable('payments')
+      .set({ user_email: sql`lower(user_email)` })
+      .execute()
+  },
+}
+
 export function shopPaymentMigrations(dialect: Database<never>['dialect']): Record<string, Migration> {
   return {
     '001_inbox': inboxMigration,
@@ -55,5 +65,6 @@ export function shopPaymentMigrations(dialect: Database<never>['dialect']): Reco
     '003_claims': claimMigration,
     '004_payments': payments,
     '005_sandbox': sandboxMigration,
+    '006_addresses': addresses,
   }
 }

@@ -198,6 +198,13 @@ export function shopPaymentServiceContract(name: string, newPlace: NewPlace): vo
       expect(await listed('/payments')).toHaveLength(4)
     })
 
+    test('one user in several writings is one', async () => {
+      await taken('t1', { user_email: 'Ada@Example.com' })
+      await taken('t2')
+      for (const email of ['ada@example.com', 'ADA@Example.com'])
+        expect((await payments.get(`/payments/user/${email}`)).body).toHaveLength(2)
+    })
+
     test.each<readonly [string, string, RegExp]>([
       ['money that is not there', 'delete from card_charges', /is Success, and the gateway has nothing of it/],
       ['money of nobody', 'delete from payments', /the gateway has 1999 of transaction t1, which has no payment/],

@@ -11,3 +11,6 @@ export const storableText = z
   .min(1)
   .max(longest)
   .refine((value) => !/[\0\p{Surrogate}]/u.test(value), 'must not contain NUL or half a surrogate pair')
+
+/** An e-mail address, whether of a user or a vendor: in several writings it is one, as in a token. */
+export const emailText = storableText.toLowerCase()
