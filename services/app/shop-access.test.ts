@@ -144,6 +144,19 @@ describe('stock', () => {
     expect(shown).toMatchObject({ data: { Price: 12.99 } })
   })
 
+  test('a key of a delivery is its vendor’s alone', async () => {
+    const his = idIn(
+      await as('other vendor', 'POST', 'stock', '/product', { ...lamp, vendor_id: 'other-vendor@example.com' }),
+    )
+    const delivered = async (asker: Asker, of: string): Promise<number> => {
+      const headers = { authorization: tokens[asker] ?? '', 'idempotency-key': 'monday' }
+      return (await call('POST', `${shop.urls.stock}/product/stock/${of}`, { json: { quantity: 1 }, headers })).status
+    }
+    expect(await delivered('vendor', product)).toBe(200)
+    expect(await delivered('other vendor', his)).toBe(200)
+    expect(await delivered('vendor', his)).toBe(403)
+  })
+
   test('a category is added by a vendor, renamed and removed by an administrator', async () => {
     const id = idIn(await as('vendor', 'POST', 'stock', '/category', { name: 'Lights' }))
     expect((await as('customer', 'POST', 'stock', '/category', { name: 'Mine' })).status).toBe(403)

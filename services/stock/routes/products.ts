@@ -183,9 +183,11 @@ export function productRoutes(server: HttpServer, db: Kysely<StockTables>, now: 
       const { params, headers, body } = request
       const { id } = params
       const { quantity } = body
-      await mustSellProduct(callerOf(request), id)
+      const caller = callerOf(request)
+      await mustSellProduct(caller, id)
       const key = headers['idempotency-key']
-      const asked = { restockId: key === undefined ? randomUUID() : keyOf(key), productId: id, quantity }
+      const restockId = key === undefined ? randomUUID() : keyOf(...(caller === null ? [] : [caller.email]), key)
+      const asked = { restockId, productId: id, quantity }
       const outcome = await retryContention(() => db.transaction().execute((tx) => restock(tx, asked, now())))
       if (outcome === 'known')
         throw new HttpError(422, 'The Idempotency-Key was used for another delivery: send each under a key of its own.')
