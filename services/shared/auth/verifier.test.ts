@@ -313,6 +313,16 @@ describe('before a foreign auth server', () => {
     }
   })
 
+  test('one that has no policies there, as one that is no auth server, has refused nobody', async () => {
+    for (const status of [404, 405]) {
+      const server = await policies({ customer: status, vendor: status, admin: status })
+      expect(await authVerifier({ url: () => server.url })(token)).toEqual({
+        kind: 'unknown',
+        why: expect.stringContaining(`answers ${status}`) as string,
+      })
+    }
+  })
+
   test('that it has no keys is asked once a minute', async () => {
     const clock = handClock()
     const server = await policies({ customer: 200 })

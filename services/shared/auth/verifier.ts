@@ -83,6 +83,9 @@ function verdictOf(reading: Awaited<ReturnType<typeof readAccessToken>>): Verdic
   }
 }
 
+/** With these a policy says no. */
+const refusals: ReadonlySet<number> = new Set([400, 401, 403])
+
 /**
  * As clients of foreign auth servers ask: one policy after the other, and the first yes counts. A foreign server cannot
  * read a token with `Bearer ` before it, so it goes without.
@@ -93,8 +96,8 @@ async function askPolicies(url: string, policies: readonly Role[], token: string
     try {
       const { status } = await askAuthServer(url, `/Authentication/${role}-policy`, { token })
       if (status < 300) return { kind: 'somebody', role }
-      // It sends us elsewhere, and has not said no.
-      if (status < 400) throw answersWith(status)
+      // It sends us elsewhere, or has no such policy: it has not said no.
+      if (!refusals.has(status)) throw answersWith(status)
     } catch (error) {
       if (!(error instanceof AuthServerAway)) throw error
       away = error
