@@ -1,0 +1,3 @@
+import { systemOnServers } from './on-servers.ts'
+
+await systemOnServers('Redis and RabbitMQ')
