@@ -18,7 +18,7 @@ import { order, patient, risky, slow, trip } from '../host-sagas.testkit.ts'
 import type { Host } from '../host.ts'
 import { sagaActivities } from './activities.ts'
 import { takeAnswers } from './answers.ts'
-import { attributes, memo, requests } from './protocol.ts'
+import { attributes, memo, queries, requests, type Moves } from './protocol.ts'
 import { temporalHost, type TemporalHostOptions } from './temporal-host.ts'
 import { activitiesSaying, bundled, placeOn, startWorker, workflowTypeOf, type Place } from './temporal.testkit.ts'
 
@@ -199,6 +199,25 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     await host.cancel(state.id, 'ann', 'changed my mind')
     await until(async () => expect((await host.state(state.id))?.status).toBe('CANCELLED'))
     expect(heard.slice(4)).toEqual([`${state.id}:stock:undo`, `${state.id}:money:undo`])
+  })
+
+  test.concurrent('one that continues as new while it is parked is still marked', async (context) => {
+    const { place, hostOn, worked } = opening(context)
+    const at = await place()
+    const host = hostOn(at, { workflowType: () => 'shortRuns' })
+    await worked(
+      at,
+      activitiesSaying(definitions, () => null),
+    )
+    const { state } = await host.start(risky, milk)
+    expect((await host.result(state.id)).status).toBe('PARKED')
+    const handle = at.client.workflow.getHandle(state.id)
+    const { moves, before } = await handle.query<Moves>(queries.moves)
+    expect([moves, before]).toEqual([[], expect.any(String)])
+    expect((await handle.describe()).memo?.[memo.parked]).toBe('charge: no answer in time')
+    await host.act(state.id, { kind: 'giveUp' }, 'ann', 'no bank answers')
+    await until(async () => expect((await handle.describe()).status.name).toBe('FAILED'))
+    expect((await handle.describe()).memo?.[memo.parked]).toBeUndefined()
   })
 
   /** The runs of a workflow, the newest first. */

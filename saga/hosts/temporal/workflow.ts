@@ -57,7 +57,7 @@ export function sagaWorkflow(
   return async function run(begin: Begin): Promise<Ended> {
     checkBegin(begin)
     const end = await runSaga(definitionOf(known, begin), begin, checked)
-    return end.kind === 'ended' ? end.ended : makeContinueAsNewFunc<typeof run>()(end.begin)
+    return end.kind === 'ended' ? end.ended : continued(end.begin)
   }
 }
 
@@ -88,7 +88,7 @@ export function foreignSagaWorkflow(
     if (executionExpirationTime !== undefined && parent === undefined) return withoutEnd(args)
     const begin = isContinued(args[0]) ? args[0] : beginOf(newestOf(known), input(...args))
     const end = await runSaga(definitionOf(known, begin), begin, checked)
-    return end.kind === 'ended' ? result(completed(end.ended)) : makeContinueAsNewFunc<typeof run>()(end.begin)
+    return end.kind === 'ended' ? result(completed(end.ended)) : continued(end.begin)
   }
 }
 
@@ -135,6 +135,12 @@ function runSaga(
     if (!saga.isOver) return { kind: 'continues', begin: { ...begin, carried: saga.carried } }
     return { kind: 'ended', ended: endOf(definition, saga.state, root.consideredCancelled) }
   })
+}
+
+/** Left to itself the next run has the memo of the start, which does not say that the saga is parked. */
+function continued(begin: Begin): Promise<never> {
+  const { memo } = workflowInfo()
+  return makeContinueAsNewFunc<(begin: Begin) => Promise<unknown>>(memo === undefined ? {} : { memo })(begin)
 }
 
 /**

@@ -9,4 +9,4 @@ export const slowWorkflow = sagaWorkflow(slow)
 export const patientWorkflow = sagaWorkflow(patient)
 
 /** Continues as new after every few moves. */
-export const shortRuns = sagaWorkflow([order, trip], { continueAfterEvents: 12 })
+export const shortRuns = sagaWorkflow([order, trip, risky], { continueAfterEvents: 12 })
