@@ -1,6 +1,7 @@
 /** The host without a server: what it refuses before it asks. */
+import { getEventListeners } from 'node:events'
 import { Client, Connection } from '@temporalio/client'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { patient } from '../host-sagas.testkit.ts'
 import { temporalHost } from './temporal-host.ts'
 
@@ -27,6 +28,18 @@ test.each([
   ])
     await expect(asked()).rejects.toMatchObject(refusal)
 })
+
+test('a wait gathers nothing with each look, however often it looks', async () => {
+  const client = new Client({ connection })
+  const asked = vi.spyOn(client, 'withAbortSignal')
+  const host = temporalHost({ client, taskQueue: 'none', definitions: [patient], answerMs: 10 })
+  const wait = host.result('x').catch((error: unknown) => error)
+  await vi.waitFor(() => expect(asked.mock.calls.length).toBeGreaterThan(6), { timeout: 20_000 })
+  const signals = new Set(asked.mock.calls.map(([signal]) => signal))
+  for (const signal of signals) expect(getEventListeners(signal, 'abort').length).toBeLessThan(6)
+  await host.stop()
+  expect(await wait).toMatchObject({ code: 'stopped' })
+}, 30_000)
 
 test('a Temporal that is away: a read has changed nothing, and only a start has a key to ask again with', async () => {
   const host = away()

@@ -2,6 +2,7 @@
  * Sagas on Temporal, as any other host offers them: each is a workflow whose id is the saga's. This is the client's side, and
  * holds nothing: starts, requests and reads go to Temporal's server, and from there to whichever worker has the workflow.
  */
+import { setMaxListeners } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Client, WorkflowHandle } from '@temporalio/client'
 import { v5 as uuidv5 } from 'uuid'
@@ -297,14 +298,18 @@ class TemporalHost implements Host {
     )
     const { client } = this.#options
     let isClosed = false
+    // To hear of the workflow's end the client asks anew every few seconds, each time with one more listener.
+    setMaxListeners(0, over.signal)
     // Most sagas' workflows close with them, which the server says at once; some stay open, and parked ones do.
     const closing = this.#closes(sagaId, over.signal).then(() => (isClosed = true))
     try {
       for (let ms = firstLookMs; ; ms = Math.min(2 * ms, longestLookMs)) {
         if (calledOff.aborted) throw waitEnded(sagaId)
         const sawClosed = isClosed
-        const looked = client.withAbortSignal(over.signal, () => this.#looked(sagaId, sawClosed))
-        const state = await Promise.race([off, looked])
+        // A call leaves its listener on the signal, and a wait may last for days: each look has its own.
+        const look = new AbortController()
+        const looked = client.withAbortSignal(look.signal, () => this.#looked(sagaId, sawClosed))
+        const state = await Promise.race([off, looked]).finally(() => look.abort())
         if (state === null) throw notFound(sagaId)
         if (state !== 'not now' && isSettled(state.status)) return state
         if (state !== 'not now' && sawClosed) throw endedThere(sagaId, `before the saga had ended (${state.status})`)
