@@ -114,6 +114,7 @@ describe('a batch of commands', () => {
       message('', 'book'),
       message('c3', 'book', { correlationId: undefined as unknown as string }),
       null as unknown as Message,
+      message('c4', 'book', { correlationId: 'x'.repeat(1_001) }), // its answer could not be sent
     ])
     expect([failed, transport.published]).toEqual([[], []])
     const because = (why: string) =>
@@ -122,6 +123,12 @@ describe('a batch of commands', () => {
       { what: because('it has no id'), needsPerson: true, sagaId: 'saga-1' },
       { what: because('it has no correlationId'), needsPerson: true, messageId: 'c3' },
       { what: because('it is not an object'), needsPerson: true },
+      {
+        what: because('its correlationId has more than 1000 characters'),
+        needsPerson: true,
+        messageId: 'c4',
+        sagaId: 'x'.repeat(1_000),
+      },
     ])
   })
 

@@ -118,13 +118,18 @@ function refusable<Tx>(work: Work<Tx>): Work<Tx> {
   throw new ParticipantError('no_refusal', `${badPayload(message, payload.why)}, and its contract has no refusal`)
 }
 
+/** Longer ones no transport carries back for sure: those of RabbitMQ and HTTP go in headers. Ours have less than half of it. */
+const longestId = 1_000
+
 /** Null for a command; otherwise what it lacks. Transports carry what foreign producers send, so types promise nothing. */
 function whatIsWrong(message: Message | null | undefined): string | null {
   if (typeof message !== 'object' || message === null) return 'it is not an object'
   for (const field of ['id', 'type', 'correlationId'] as const) {
     if (typeof message[field] !== 'string' || message[field] === '') return `it has no ${field}`
+    if (message[field].length > longestId) return `its ${field} has more than ${longestId} characters`
   }
   return null
 }
 
-const textOr = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined)
+const textOr = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value.slice(0, longestId) : undefined
