@@ -2,7 +2,6 @@
  * Sagas on Temporal, as any other host offers them: each is a workflow whose id is the saga's. This is the client's side, and
  * holds nothing: starts, requests and reads go to Temporal's server, and from there to whichever worker has the workflow.
  */
-import { setMaxListeners } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Client, WorkflowHandle } from '@temporalio/client'
 import { v5 as uuidv5 } from 'uuid'
@@ -59,6 +58,7 @@ const keySpace = '6f1d3c52-0e6b-5a59-9d0b-1f8c8f6a2b47'
 /** A wait for a saga's end hears of most ends at once, and looks for the others after pauses that grow, in milliseconds. */
 const firstLookMs = 50
 const longestLookMs = 2_000
+const looksInTurn = 20
 
 const mostMoves = 1_000
 
@@ -290,23 +290,32 @@ class TemporalHost implements Host {
   }
 
   async #settled(sagaId: string, signal?: AbortSignal): Promise<SagaState> {
-    const over = new AbortController()
     const calledOff = AbortSignal.any([this.#stopped.signal, ...(signal === undefined ? [] : [signal])])
+    for (let ms = firstLookMs; ; ms = longestLookMs) {
+      const state = await this.#watched(sagaId, calledOff, ms)
+      if (state !== null) return state
+    }
+  }
+
+  /**
+   * One turn of a wait, which may last for days: what each look leaves with promises and signals goes with the turn.
+   *
+   * @returns null where it has not ended by then
+   */
+  async #watched(sagaId: string, calledOff: AbortSignal, firstMs: number): Promise<SagaState | null> {
+    const over = new AbortController()
     // Where no worker answers, a look lasts as long as it may: a wait that is called off does not.
     const off = new Promise<'not now'>((resolve) =>
       calledOff.addEventListener('abort', () => resolve('not now'), { signal: over.signal }),
     )
     const { client } = this.#options
     let isClosed = false
-    // To hear of the workflow's end the client asks anew every few seconds, each time with one more listener.
-    setMaxListeners(0, over.signal)
     // Most sagas' workflows close with them, which the server says at once; some stay open, and parked ones do.
     const closing = this.#closes(sagaId, over.signal).then(() => (isClosed = true))
     try {
-      for (let ms = firstLookMs; ; ms = Math.min(2 * ms, longestLookMs)) {
+      for (let looks = 0, ms = firstMs; looks < looksInTurn; looks += 1, ms = Math.min(2 * ms, longestLookMs)) {
         if (calledOff.aborted) throw waitEnded(sagaId)
         const sawClosed = isClosed
-        // A call leaves its listener on the signal, and a wait may last for days: each look has its own.
         const look = new AbortController()
         const looked = client.withAbortSignal(look.signal, () => this.#looked(sagaId, sawClosed))
         const state = await Promise.race([off, looked]).finally(() => look.abort())
@@ -316,6 +325,7 @@ class TemporalHost implements Host {
         const paused = pause(ms, undefined, { signal: AbortSignal.any([calledOff, over.signal]) })
         await Promise.race([closing, paused.catch(() => undefined)])
       }
+      return null
     } finally {
       over.abort()
     }
