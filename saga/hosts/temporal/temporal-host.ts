@@ -58,7 +58,6 @@ const keySpace = '6f1d3c52-0e6b-5a59-9d0b-1f8c8f6a2b47'
 /** A wait for a saga's end hears of most ends at once, and looks for the others after pauses that grow, in milliseconds. */
 const firstLookMs = 50
 const longestLookMs = 2_000
-const looksInTurn = 20
 
 const mostMoves = 1_000
 
@@ -77,6 +76,7 @@ class TemporalHost implements Host {
   readonly #report: OnProblem
   readonly #chance: Chance
   readonly #answerMs: number
+  readonly #asked = new Set<Promise<unknown>>()
   readonly #stopped = new AbortController()
   readonly #index: SagaIndex
 
@@ -195,9 +195,13 @@ class TemporalHost implements Host {
     return resultOf(await this.#settled(sagaId, signal), definition)
   }
 
-  /** Ends the waits of this process. Sagas go on wherever workers are. */
+  /**
+   * Ends the waits of this process, and what is asked, within `answerMs`: then the connection may be closed. Sagas go on wherever
+   * workers are.
+   */
   async stop(): Promise<void> {
     this.#stopped.abort()
+    await Promise.allSettled(this.#asked)
   }
 
   #handle(sagaId: string, runId?: string): WorkflowHandle {
@@ -313,7 +317,8 @@ class TemporalHost implements Host {
     // Most sagas' workflows close with them, which the server says at once; some stay open, and parked ones do.
     const closing = this.#closes(sagaId, over.signal).then(() => (isClosed = true))
     try {
-      for (let looks = 0, ms = firstMs; looks < looksInTurn; looks += 1, ms = Math.min(2 * ms, longestLookMs)) {
+      const end = performance.now() + this.#answerMs
+      for (let ms = firstMs; performance.now() < end; ms = Math.min(2 * ms, longestLookMs)) {
         if (calledOff.aborted) throw waitEnded(sagaId)
         const sawClosed = isClosed
         const look = new AbortController()
@@ -335,14 +340,12 @@ class TemporalHost implements Host {
   #closes(sagaId: string, signal: AbortSignal): Promise<void> {
     const { client } = this.#options
     return new Promise((resolve) => {
-      client
-        .withAbortSignal(signal, () => this.#handle(sagaId).result())
-        .then(
-          () => resolve(),
-          (error: unknown) => {
-            if (isNamed(error, 'WorkflowFailedError')) resolve()
-          },
-        )
+      this.#ask(() => client.withAbortSignal(signal, () => this.#handle(sagaId).result())).then(
+        () => resolve(),
+        (error: unknown) => {
+          if (isNamed(error, 'WorkflowFailedError')) resolve()
+        },
+      )
     })
   }
 
@@ -360,13 +363,19 @@ class TemporalHost implements Host {
   async #call<T>(kind: Kind, work: () => Promise<T>): Promise<T> {
     if (this.#stopped.signal.aborted)
       throw new EngineError('stopped', 'The host is stopped. Ask another, or this one after its restart.')
-    const { client } = this.#options
     try {
-      return await client.withDeadline(Date.now() + this.#answerMs, work)
+      return await this.#ask(work)
     } catch (error) {
       if (error instanceof EngineError) throw error
       throw errorOf(error, kind)
     }
+  }
+
+  /** What is tried again on a connection that was closed meanwhile would end the process: whoever stops waits for it. */
+  async #ask<T>(work: () => Promise<T>): Promise<T> {
+    const asked = this.#options.client.withDeadline(Date.now() + this.#answerMs, work)
+    this.#asked.add(asked)
+    return asked.finally(() => this.#asked.delete(asked))
   }
 }
 
