@@ -7,16 +7,16 @@ const report = process.env['TEST_REPORT']
 /** What needs a server, or the registry, or has the machine for itself for long: `npm run test:long`. */
 const failingServers = ['**/*-faults.int.test.ts']
 const wholeSystems = ['tests/e2e/**/*.test.ts', 'tests/faults/**/*.test.ts']
-/** One of them looks at what runs on the machine, the others are under load. */
-const aloneSystems = ['tests/e2e/apart.test.ts', 'tests/faults/**/*.test.ts']
+/** One looks at what runs on the machine; the others have so many seconds to take over. */
+const undisturbed = ['tests/e2e/apart.test.ts', 'tests/faults/{engines,outages,upgrade}.int.test.ts']
 const servers = ['**/*.int.test.ts', 'tests/package/**/*.test.ts', 'tests/container/image.test.ts']
 /** What `npm test` says that it leaves to them. */
 const longer = {
   servers:
     'suites on PostgreSQL, Redis, RabbitMQ, Kafka, Temporal and a mock of Stripe; the package and the image, as built',
   'failing servers': 'the same servers, cut off, frozen and killed',
-  'whole systems': 'all services as processes on six combinations of servers',
-  'failing systems': 'all services as processes, under load: twenty rounds of kill -9, upgrades, outages',
+  'whole systems': 'all services as processes on six combinations of servers, twenty rounds of kill -9',
+  'undisturbed systems': 'the same through upgrades and outages, one after the other',
 }
 /** One short round of a whole system, and of killing it, on the embedded default. */
 const short = ['tests/e2e/systems.test.ts', 'tests/faults/kill.test.ts']
@@ -28,7 +28,7 @@ export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source'], externalConditions: ['source'] } },
   test: {
-    // Servers that fail are mostly waited for: such suites go side by side, with nothing else. Systems under load need the
+    // Servers that fail are mostly waited for: such suites go side by side, with nothing else. Some whole systems need the
     // machine for themselves: they come last, one after the other.
     projects: [
       {
@@ -73,7 +73,7 @@ export default defineConfig({
           name: 'whole systems',
           globalSetup,
           include: wholeSystems,
-          exclude: [...nothing, ...short, ...aloneSystems],
+          exclude: [...nothing, ...short, ...undisturbed],
           maxWorkers: 2,
           sequence: { groupOrder: 4 },
         },
@@ -81,9 +81,9 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'failing systems',
+          name: 'undisturbed systems',
           globalSetup,
-          include: aloneSystems,
+          include: undisturbed,
           exclude: [...nothing, ...short],
           maxWorkers: 1,
           sequence: { groupOrder: 5 },
