@@ -74,7 +74,7 @@ function load(transport: Transport) {
       } catch (error) {
         errors.push(error)
       }
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await new Promise((resolve) => setTimeout(resolve, 5)) // its pace: nothing is waited for
     }
   })()
   return {

@@ -79,7 +79,7 @@ test('processes that start at once on one file all come up, and each migration h
     const slow = { async up(db) {
       await sql\`create table log (at text)\`.execute(db)
       await sql\`insert into log values ('once')\`.execute(db)
-      await new Promise((r) => setTimeout(r, 50))
+      await new Promise((r) => setTimeout(r, 50)) // the others come meanwhile
     } }
     const database = await openDatabase({ kind: 'sqlite', file: ${JSON.stringify(file)} }, { '001': inboxMigration, '002': slow })
     const { rows } = await sql\`select * from log\`.execute(database.db)

@@ -163,7 +163,7 @@ export function outboxContract(name: string, newPlace: NewPlace): void {
       await expect(failing).rejects.toThrow('changed its mind')
       await outbox.transaction(async (_tx, tell) => {
         await tell('thing_events', event('late'))
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await new Promise((resolve) => setTimeout(resolve, 20)) // time for one that would publish too early
         expect(broker.tries).toBe(0)
       })
       await settled(1)
