@@ -24,34 +24,49 @@ const undo = (type: string, safeOnNothing = true) =>
   })
 const sure = (type: string) => shop.command(type, { payload: z.looseObject({}), done: [`${type}.done`, Answer] })
 
+interface Timing {
+  readonly retry: RetryPolicy
+  readonly attemptMs: number
+}
+
 const retry: RetryPolicy = { tries: 2, firstMs: 100, factor: 1, maxMs: 100, jitter: 0 }
-const timing = { retry, attemptMs: 1000 }
+/** For what is answered: a busy machine is never too slow for it, where the clock goes by itself. */
+const timing: Timing = { retry, attemptMs: 600_000 }
+/** For what a test leaves without an answer until its time has passed. */
+const brief: Timing = { retry, attemptMs: 1000 }
 const arrived = { type: 'arrived', data: z.object({ by: z.string() }) }
 const expired = { type: 'expired', data: z.object({}) }
 
-export const order = defineSaga('order', { version: 1, input: Input, deadlineMs: 3_600_000 })
-  .step('stock', {
-    do: ask('reserve'),
-    with: ({ input }) => ({ item: input.item }),
-    undo: undo('release'),
-    undoWith: ({ reply, reason }) => ({ ref: reply?.ref, reason }),
-    ...timing,
-  })
-  .step('money', {
-    do: ask('charge'),
-    with: ({ replies }) => ({ for: replies.stock.ref }),
-    undo: undo('refund'),
-    undoWith: () => ({}),
-    ...timing,
-  })
-  .step('confirm', { do: ask('confirm'), with: () => ({}), ...timing })
-  .pivot()
-  .step('tell', { do: sure('tell'), with: () => ({}), ...timing, retry: { ...retry, tries: Infinity } })
-  .end({
-    cancelDecidedBy: 'stock',
-    businessKey: ({ input }) => input.item,
-    follows: [{ event: expired, reaction: 'cancel', by: 'timer', reason: 'nobody came' }],
-  })
+const orderSaga = (name: string, money: Timing) =>
+  defineSaga(name, { version: 1, input: Input, deadlineMs: 3_600_000 })
+    .step('stock', {
+      do: ask('reserve'),
+      with: ({ input }) => ({ item: input.item }),
+      undo: undo('release'),
+      undoWith: ({ reply, reason }) => ({ ref: reply?.ref, reason }),
+      ...timing,
+    })
+    .step('money', {
+      do: ask('charge'),
+      with: ({ replies }) => ({ for: replies.stock.ref }),
+      undo: undo('refund'),
+      undoWith: () => ({}),
+      ...money,
+    })
+    .step('confirm', { do: ask('confirm'), with: () => ({}), ...timing })
+    .pivot()
+    .step('tell', { do: sure('tell'), with: () => ({}), ...timing, retry: { ...retry, tries: Infinity } })
+    .end({
+      cancelDecidedBy: 'stock',
+      businessKey: ({ input }) => input.item,
+      follows: [{ event: expired, reaction: 'cancel', by: 'timer', reason: 'nobody came' }],
+    })
+
+export const order = orderSaga('order', timing)
+/** One whose charge is settled blind after two short tries without an answer. */
+export const doubtful = orderSaga('doubtful', brief)
+/** One whose charge is not asked again for ten minutes. */
+export const unhurried = orderSaga('unhurried', { ...brief, retry: { ...retry, firstMs: 600_000, maxMs: 600_000 } })
 
 export const trip = defineSaga('trip', { version: 1, input: Input })
   .parallel((group) =>
@@ -75,7 +90,7 @@ export const risky = defineSaga('risky', { version: 1, input: Input })
     with: () => ({}),
     undo: undo('refund', false),
     undoWith: ({ reply }) => ({ ref: reply?.ref }),
-    ...timing,
+    ...brief,
   })
   .end()
 
@@ -86,7 +101,6 @@ export const slow = defineSaga('slow', { version: 1, input: Input, deadlineMs: 2
     undo: undo('refund', false),
     undoWith: () => ({}),
     ...timing,
-    attemptMs: 600_000,
   })
   .end()
 

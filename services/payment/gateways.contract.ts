@@ -1,6 +1,6 @@
 /** What a payment's row names decides who is asked about its money, whatever is configured by then; on either database. */
 import { pino } from 'pino'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openDatabase, type Database } from '../shared/database/database.ts'
 import { running, type NewPlace, type Place } from '../shared/testing/running.ts'
 import { auditPayments } from './audit.ts'
@@ -193,7 +193,7 @@ export function gatewaysContract(name: string, newPlace: NewPlace): void {
             }),
           () => now,
         )
-        if (!configured) await vi.waitUntil(() => lines.length > 0)
+        if (!configured) await expect.poll(() => lines).not.toEqual([])
         await service.close()
         return lines
       }

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { openWorker, type Bounded, type Sleep, type Worker } from './worker.ts'
 
 /** Waits that end only when they are told to. */
@@ -12,7 +12,7 @@ class Waits {
     return [...this.#open.values()]
   }
   async end(ms: number): Promise<void> {
-    await vi.waitFor(() => expect(this.ms).toContain(ms), { interval: 1 })
+    await expect.poll(() => this.ms, { interval: 1 }).toContain(ms)
     for (const [wake, length] of this.#open) {
       if (length !== ms) continue
       this.#open.delete(wake)
@@ -35,7 +35,7 @@ function watched(over: { readonly firstRetryMs?: number } = {}) {
     ...over,
   })
   const look = async (count: number) => {
-    await vi.waitFor(() => expect(looks).toHaveLength(count), { interval: 1 })
+    await expect.poll(() => looks, { interval: 1 }).toHaveLength(count)
     return looks[count - 1]!
   }
   return { worker, waits, problems, looks, look }
@@ -89,7 +89,7 @@ describe('a worker', () => {
     worker.begin()
     for (const [index, pauseMs] of [100, 200, 400, 800, 1_000, 1_000].entries()) {
       ;(await look(index + 1)).failed(`failure ${index + 1}`)
-      await vi.waitFor(() => expect(waits.ms).toEqual([pauseMs]), { interval: 1 })
+      await expect.poll(() => waits.ms, { interval: 1 }).toEqual([pauseMs])
       worker.nudge()
       expect(looks).toHaveLength(index + 1)
       if (index < 5) await waits.end(pauseMs)

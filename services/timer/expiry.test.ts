@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Message, Transport } from 'ordersaga/transport'
 import { openDatabase, type Database } from '../shared/database/database.ts'
 import { newFile } from '../shared/testing/ask.ts'
@@ -26,7 +26,7 @@ class Clock {
   /** Goes on to `until`, ringing the alarm on the way as often as it is set. */
   async advance(until: number): Promise<void> {
     for (;;) {
-      await vi.waitFor(() => expect(this.alarm).not.toBeNull(), { interval: 1 })
+      await expect.poll(() => this.alarm, { interval: 1 }).not.toBeNull()
       const { alarm } = this
       if (alarm === null || alarm.at > until) break
       this.alarm = null
@@ -218,7 +218,7 @@ test('a stop does not wait for ever for a transport that keeps a publish waiting
   const onProblem = (error: unknown): unknown => problems.push(error)
   const expiry = openExpiry({ db: database.db, transport: hanging, source: 'timer-service', now, sleep, onProblem })
   expiry.begin()
-  await vi.waitFor(() => expect(asked).toBe(1), { interval: 1 })
+  await expect.poll(() => asked, { interval: 1 }).toBe(1)
   const stopping = expiry.stop()
   clock.alarm?.wake()
   await stopping
@@ -245,7 +245,7 @@ test('a timer that nobody takes the event of holds up no other, and is told of w
   const expiry = openExpiry({ db: database.db, transport: picky, source: 'timer-service', now, sleep, onProblem })
   expiries.push(expiry)
   expiry.begin()
-  await vi.waitFor(() => expect(said).toHaveLength(249))
+  await expect.poll(() => said).toHaveLength(249)
   await expiry.look()
   expect((await findTimerOfOrder(database.db, 'o3'))?.state).toBe('RUNNING')
   expect(new Set(problems.map(String))).toEqual(new Set(['Error: not this one']))

@@ -7,7 +7,7 @@ import { memoryStore } from '../../stores/memory/memory-store.ts'
 import type { Store } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { Engine } from './engine.ts'
-import { away, milk, shared, started, taken, until } from './engine.testkit.ts'
+import { away, milk, passing, shared, started, taken, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
 const statusOf = async (engine: Engine, id: string): Promise<SagaStatus | undefined> =>
@@ -51,10 +51,7 @@ describe('a saga', () => {
     const shop = await shopkeeper(transport, { pay: 'nothing' })
     const engine = await started({ transport, clock })
     const { saga } = await engine.start(shopSaga, milk)
-    await until(async () => {
-      clock.advance(1000)
-      expect(await statusOf(engine, saga.id)).toBe('COMPENSATED')
-    })
+    await passing(clock, 1000, async () => expect(await statusOf(engine, saga.id)).toBe('COMPENSATED'))
     const pays = shop.seen.filter((message) => message.type === 'pay')
     expect(pays).toHaveLength(3)
     expect(new Set(pays.map((message) => message.id)).size).toBe(1)
@@ -67,10 +64,7 @@ describe('a saga', () => {
     const shop = await shopkeeper(transport, { ship: 'refused', refund: 'refused' })
     const engine = await started({ transport, clock })
     const { saga } = await engine.start(shopSaga, milk)
-    await until(async () => {
-      clock.advance(1000)
-      expect(await statusOf(engine, saga.id)).toBe('PARKED')
-    })
+    await passing(clock, 1000, async () => expect(await statusOf(engine, saga.id)).toBe('PARKED'))
     expect(await engine.result(saga.id)).toMatchObject({ parked: { step: 'pay', from: 'COMPENSATING' } })
     shop.say.refund = 'done'
     const answer = await engine.act(saga.id, { kind: 'retry' }, 'ann', 'the bank is back')
@@ -145,8 +139,7 @@ describe('starting', () => {
     await expect(engine.start(shopSaga, milk)).rejects.toMatchObject({ code: 'busy', retryable: true })
     expect(engine.figures()).toMatchObject({ running: 2 })
     shop.say.ship = 'done'
-    await until(async () => {
-      clock.advance(1000)
+    await passing(clock, 1000, async () => {
       for (const { saga } of sagas) expect(await statusOf(engine, saga.id)).toBe('COMPLETED')
     })
     expect(engine.figures()).toMatchObject({ running: 0 })
@@ -171,10 +164,7 @@ describe('starting', () => {
     expect(await other.deliver(reserved)).toEqual(taken)
     expect((await other.result(saga.id)).status).toBe('COMPLETED')
     await expect(mute.start(shopSaga, milk)).rejects.toMatchObject({ code: 'busy' })
-    await until(async () => {
-      clock.advance(1000)
-      expect((await mute.start(shopSaga, milk)).fresh).toBe(true)
-    })
+    await passing(clock, 1000, async () => expect((await mute.start(shopSaga, milk)).fresh).toBe(true))
   })
 
   test('is refused by an engine that stops', async () => {
@@ -194,10 +184,7 @@ describe('a cancel', () => {
     expect(await engine.cancel(saga.id, 'customer', 'changed my mind')).toMatchObject({ accepted: true })
     expect(await statusOf(engine, saga.id)).toBe('CANCELLING')
     shop.say.reserve = 'done'
-    await until(async () => {
-      clock.advance(1000)
-      expect(await statusOf(engine, saga.id)).toBe('CANCELLED')
-    })
+    await passing(clock, 1000, async () => expect(await statusOf(engine, saga.id)).toBe('CANCELLED'))
     expect(shop.types()).toEqual(['reserve', 'reserve', 'unreserve'])
   })
 
@@ -298,10 +285,7 @@ describe('several processes on one store', () => {
     const name = second.owner
     const { saga } = await first.start(shopSaga, milk)
     await first.stop()
-    await until(async () => {
-      clock.advance(2000)
-      expect(await statusOf(second, saga.id)).toBe('COMPLETED')
-    })
+    await passing(clock, 2000, async () => expect(await statusOf(second, saga.id)).toBe('COMPLETED'))
     expect(lost).toBeGreaterThan(1)
     expect(second.owner).not.toBe(name)
   })
@@ -318,10 +302,7 @@ describe('several processes on one store', () => {
     await working.result(saga.id)
     let ended: SagaStatus | null = null
     void result.then(({ status }) => (ended = status))
-    await until(() => {
-      clock.advance(2000)
-      expect(ended).toBe('COMPLETED')
-    })
+    await passing(clock, 2000, () => expect(ended).toBe('COMPLETED'))
   })
 
   test('two that both believe they own a saga do no harm', async () => {
@@ -360,10 +341,7 @@ test('ended sagas are removed when their time is up; live ones stay', async () =
   shop.say.reserve = 'nothing'
   const live = await engine.start(shopSaga, milk)
   expect(await engine.count({})).toBe(2)
-  await until(async () => {
-    clock.advance(2000)
-    expect(await engine.get(ended.saga.id)).toBeNull()
-  })
+  await passing(clock, 2000, async () => expect(await engine.get(ended.saga.id)).toBeNull())
   expect(await engine.get(live.saga.id)).not.toBeNull()
   expect((await engine.start(shopSaga, milk, { key: 'k' })).fresh).toBe(true)
 })

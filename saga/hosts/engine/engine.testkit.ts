@@ -9,7 +9,7 @@ import type { Message } from '../../transports/transport.ts'
 import type { Delivery, Incoming } from '../host.ts'
 import type { Engine, EngineOptions } from './engine.ts'
 import { startEngine } from './engine.ts'
-import { shopSaga } from './shop.testkit.ts'
+import { shopSaga, type HandClock } from './shop.testkit.ts'
 
 export const milk = { item: 'milk' }
 
@@ -31,6 +31,14 @@ export const until = (check: () => void | Promise<void>): Promise<void> =>
 export async function turns(): Promise<void> {
   for (let count = 0; count < 20; count += 1) await turn()
 }
+
+/** Moves the clock on until it holds: what a move starts has ended before the next, however slow the machine is. */
+export const passing = (clock: HandClock, ms: number, check: () => void | Promise<void>): Promise<void> =>
+  until(async () => {
+    clock.advance(ms)
+    await turns()
+    await check()
+  })
 
 /** As a store that several processes share; none of them hears hints. */
 export function shared(store: Store): Store {

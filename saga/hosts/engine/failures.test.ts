@@ -4,7 +4,7 @@ import { memoryStore } from '../../stores/memory/memory-store.ts'
 import type { HistoryEntry, Store } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import { arrived, failing, milk, started, taken, turns, until } from './engine.testkit.ts'
+import { arrived, failing, milk, passing, started, taken, turns, until } from './engine.testkit.ts'
 import type { Problem } from '../../problem.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
@@ -65,10 +65,7 @@ describe('a store that can store nothing now', () => {
     expect(problems).toEqual([expect.objectContaining({ needsPerson: true, cause: full })])
 
     broken.plan.before = 0
-    await until(async () => {
-      clock.advance(1000)
-      expect(engine.figures().queued).toBe(0)
-    })
+    await passing(clock, 1000, () => expect(engine.figures().queued).toBe(0))
     expect(await delivered).toEqual(taken)
     expect(await engine.ready()).toBe(true)
     expect((await engine.result(saga.id)).status).toBe('COMPLETED')
@@ -84,8 +81,7 @@ describe('a store that can store nothing now', () => {
     const starting = engine.start(shopSaga, milk, { key: 'a' })
     await until(() => expect(broken.plan.after).toBe(0))
     Object.assign(broken.plan, { before: 1, error: full })
-    await until(() => {
-      clock.advance(1000)
+    await passing(clock, 1000, () => {
       expect(broken.plan.before).toBeLessThan(0) // refused once, and tried again
     })
     expect([(await starting).fresh, await engine.count({})]).toEqual([true, 1])
@@ -112,10 +108,7 @@ describe('a wake-up', () => {
     clock.advance(9999)
     await turns()
     expect(shop.types()).toEqual(['reserve', 'pay'])
-    await until(async () => {
-      clock.advance(100)
-      expect((await engine.get(saga.id))?.state.status).toBe('COMPLETED')
-    })
+    await passing(clock, 100, async () => expect((await engine.get(saga.id))?.state.status).toBe('COMPLETED'))
     expect(engine.figures()).toMatchObject({ running: 0, waking: 0 })
   })
 
@@ -261,10 +254,7 @@ describe('a row that the store refuses', () => {
     expect(refused).toBe(2)
     broken.plan.refuse = () => false
     shop.say.reserve = 'done'
-    await until(async () => {
-      clock.advance(100)
-      expect((await engine.get(saga.id))?.state.status).toBe('COMPLETED')
-    })
+    await passing(clock, 100, async () => expect((await engine.get(saga.id))?.state.status).toBe('COMPLETED'))
   })
 
   test('of a start is refused alone; the other starts of its batch go on', async () => {

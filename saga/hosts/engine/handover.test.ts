@@ -7,7 +7,7 @@ import type { Problem } from '../../problem.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { StoreError, type HandedInput, type Store } from '../../stores/store.ts'
 import type { Engine } from './engine.ts'
-import { milk, shared, started, turns, until } from './engine.testkit.ts'
+import { milk, passing, shared, started, turns, until } from './engine.testkit.ts'
 import { handClock, shopSaga } from './shop.testkit.ts'
 
 const answer = (sagaId: string, inputId: string): HandedInput => ({
@@ -98,11 +98,7 @@ test('one that the store refuses parks its saga alone, is tried once more, and i
   const mine = [{ definition: 'shop', version: 1 }]
   await until(async () => expect((await engine.state(ids[0]!))?.status).toBe('PARKED'))
   expect((await store.handed(mine, 10)).map(({ inputId }) => inputId)).toEqual(['bad'])
-  await until(async () => {
-    clock.advance(2_000)
-    await turns()
-    expect(await store.handed(mine, 10)).toEqual([])
-  })
+  await passing(clock, 2_000, async () => expect(await store.handed(mine, 10)).toEqual([]))
   expect(told).toContainEqual(
     expect.objectContaining({
       needsPerson: true,
@@ -119,11 +115,9 @@ test('a good one beside one that the store refuses takes its effect', async () =
   refused.add('bad')
   await store.hand([answer(ids[0]!, 'bad'), answer(ids[0]!, 'good')])
   const engine = await run()
-  await until(async () => {
-    clock.advance(1_000)
-    await turns()
-    expect((await engine.history(ids[0]!)).map(({ inputId }) => inputId)).toContain('good')
-  })
+  await passing(clock, 1_000, async () =>
+    expect((await engine.history(ids[0]!)).map(({ inputId }) => inputId)).toContain('good'),
+  )
   expect(await phaseOf(engine, ids[0]!)).toBe('done')
 })
 

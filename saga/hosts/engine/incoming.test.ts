@@ -6,7 +6,7 @@ import { defineSaga } from '../../declare/define.ts'
 import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { Message } from '../../transports/transport.ts'
-import { failing, milk, started, taken, until } from './engine.testkit.ts'
+import { failing, milk, passing, started, taken, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
 const confirmed = { type: 'confirmed', data: z.object({ mail: z.string() }), channel: 'web_events' }
@@ -104,10 +104,7 @@ test('an event under the id of another, whose commit fails at first, is not take
   expect(await engine.deliver({ ...event, type: 'paid' })).toEqual(taken)
   plan.before = 1
   const delivered = engine.deliver({ ...event, type: 'sent' })
-  await until(async () => {
-    clock.advance(50)
-    expect((await engine.state(sagaId))?.stage).toBe(2)
-  })
+  await passing(clock, 50, async () => expect((await engine.state(sagaId))?.stage).toBe(2))
   expect(await delivered).toEqual(taken)
 })
 
@@ -181,10 +178,7 @@ describe('a command that nobody answers', () => {
     }
     const engine = await started({ transport, clock, definitions: [mailing] })
     const { saga } = await engine.start(mailing, { to: 'ann' })
-    await until(async () => {
-      clock.advance(500)
-      expect((await engine.state(saga.id))?.status).toBe('COMPLETED')
-    })
+    await passing(clock, 500, async () => expect((await engine.state(saga.id))?.status).toBe('COMPLETED'))
     expect(tried).toEqual(Array.from({ length: 3 }, () => `${saga.id}:mail:do`))
   })
 })

@@ -1,7 +1,7 @@
 /** What is said to remain of a saga, and what a request is said to do, against what then happens. */
 import { expect, test } from 'vitest'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import { milk, started, until } from './engine.testkit.ts'
+import { milk, passing, started, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
 type Says = NonNullable<Parameters<typeof shopkeeper>[1]>
@@ -68,10 +68,7 @@ test('a preview of a cancel is what the cancel then does, and does nothing itsel
 test('a preview of an action tells what is sent, or why it is refused', async () => {
   const { engine, clock, id, types } = await shopping({ ship: 'refused', refund: 'refused' })
   await until(() => expect(types()).toContain('refund'))
-  await until(async () => {
-    clock.advance(1000)
-    expect((await engine.state(id))?.status).toBe('PARKED')
-  })
+  await passing(clock, 1000, async () => expect((await engine.state(id))?.status).toBe('PARKED'))
   const retry = await engine.preview(id, { kind: 'retry' }, 'ops', 'mended')
   expect(retry).toMatchObject({
     accepted: true,

@@ -6,7 +6,7 @@ import { defineSaga } from '../../declare/define.ts'
 import { problemReporter, type OnProblem, type Problem } from '../../problem.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { SagaMoved } from './engine.ts'
-import { milk, started, turns, until } from './engine.testkit.ts'
+import { milk, passing, started, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
 /** What is written to stderr until the test ends. */
@@ -151,9 +151,7 @@ test('an answer that is no JSON after its schema is told of, and is why the saga
   expect(told).toMatchObject([
     { sagaId: saga.id, what: expect.stringMatching(/waits at step pay.*is a Date/) as string },
   ])
-  await until(async () => {
-    clock.advance(1000)
-    await turns()
-    expect((await engine.state(saga.id))?.error?.reason).toMatch(/keeps.at is a Date/)
-  })
+  await passing(clock, 1000, async () =>
+    expect((await engine.state(saga.id))?.error?.reason).toMatch(/keeps.at is a Date/),
+  )
 })

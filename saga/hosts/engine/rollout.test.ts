@@ -7,7 +7,7 @@ import { memoryStore } from '../../stores/memory/memory-store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
 import type { EngineOptions } from './engine.ts'
 import { startEngine } from './engine.ts'
-import { arrived, milk, shared, started, until } from './engine.testkit.ts'
+import { arrived, milk, passing, shared, started, until } from './engine.testkit.ts'
 import { checkRollout } from './rollout.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 
@@ -153,10 +153,7 @@ describe('another structure under a known version', () => {
     )
     let said: string | null = null
     void outcome.then((text) => (said = text))
-    await until(() => {
-      clock.advance(500)
-      expect(said).toMatch(/another process runs it as it was/)
-    })
+    await passing(clock, 500, () => expect(said).toMatch(/another process runs it as it was/))
   })
 
   test('that differs only in timings passes', async () => {
@@ -183,10 +180,7 @@ describe('of a saga that has ended, and whose version has other steps by now,', 
     await shopkeeper(transport, { reserve: say })
     const engine = await started({ store, clock, transport, definitions: [one] })
     const { saga } = await engine.start(one, milk)
-    await until(async () => {
-      clock.advance(60_000)
-      expect((await engine.get(saga.id))?.state.endedAt).not.toBeNull()
-    })
+    await passing(clock, 60_000, async () => expect((await engine.get(saga.id))?.state.endedAt).not.toBeNull())
     await engine.stop()
     const told: Problem[] = []
     const definitions = [shop(1, ['reserve', 'ship'])]
@@ -289,10 +283,7 @@ describe('in a rolling upgrade', () => {
     const asked = next.cancel(saga.id, 'ann', 'no').catch((error: unknown) => error)
     let answer: unknown
     void asked.then((error) => (answer = error))
-    await until(() => {
-      clock.advance(1000)
-      expect(answer).toMatchObject({ code: 'handed_over', retryable: false })
-    })
+    await passing(clock, 1000, () => expect(answer).toMatchObject({ code: 'handed_over', retryable: false }))
     await next.stop()
     const both = await started({ store, definitions: [one, two] })
     await until(async () => expect((await both.get(saga.id))?.state.cancel?.by).toBe('ann'))

@@ -12,6 +12,7 @@ import {
   failing,
   holding,
   milk,
+  passing,
   reserved,
   shared,
   started,
@@ -94,10 +95,7 @@ describe('an engine that stops', () => {
     broken.plan.before = 0
     expect((await engine.get(saga.id))?.seq).toBe(1)
     const next = await started({ transport, clock, store: broken.store })
-    await until(async () => {
-      clock.advance(50)
-      expect((await next.get(saga.id))?.state.status).toBe('COMPLETED')
-    })
+    await passing(clock, 50, async () => expect((await next.get(saga.id))?.state.status).toBe('COMPLETED'))
     expect(inner.deadLetters()).toEqual([])
   })
 

@@ -6,7 +6,7 @@ import { startOf, testVersions } from '../../stores/sagas.testkit.ts'
 import type { DamagedSaga, Store } from '../../stores/store.ts'
 import { StoreError } from '../../stores/store.ts'
 import { memoryTransport } from '../../transports/memory/memory-transport.ts'
-import { away, milk, shared, started, turns, until } from './engine.testkit.ts'
+import { away, milk, passing, shared, started, turns, until } from './engine.testkit.ts'
 import { handClock, shopkeeper, shopSaga } from './shop.testkit.ts'
 import { Takeover } from './takeover.ts'
 
@@ -87,10 +87,7 @@ test('what is to be asked once is not asked again by whoever takes its saga over
   const transport = memoryTransport()
   const shop = await shopkeeper(transport)
   const second = await started({ store, clock, transport, definitions: [once] })
-  await until(async () => {
-    clock.advance(500)
-    expect((await second.get(saga.id))?.state.status).toBe('COMPENSATED')
-  })
+  await passing(clock, 500, async () => expect((await second.get(saga.id))?.state.status).toBe('COMPENSATED'))
   expect(shop.types()).toEqual(['unreserve'])
 })
 

@@ -88,7 +88,8 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
       await killed.kill()
       process(at, [], second)
       expect((await host.result(state.id)).status).toBe('COMPLETED')
-      expect(second.filter((line) => line.startsWith('did'))).toEqual([
+      // Asked every five seconds: a slow worker is asked more often.
+      expect([...new Set(second.filter((line) => line.startsWith('did')))]).toEqual([
         `did ${state.id}:charge:do`,
         `did ${state.id}:tell:do`,
       ])
@@ -146,7 +147,8 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
       )
       const { state } = await host.start(patient, milk)
       expect((await host.result(state.id)).status).toBe('COMPLETED')
-      expect(heard).toEqual([`${state.id}:charge:do`, `${state.id}:charge:do`, `${state.id}:tell:do`])
+      expect(heard.slice(0, 2)).toEqual([`${state.id}:charge:do`, `${state.id}:charge:do`])
+      expect([...new Set(heard)]).toEqual([`${state.id}:charge:do`, `${state.id}:tell:do`])
     },
   )
 
@@ -297,6 +299,8 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
       await until(() => expect(heard).toContain('charge'))
       const handle = at.client.workflow.getHandle(state.id)
       await handle.cancel()
+      const causationId = `${state.id}:money:do`
+      await host.deliver({ sagaId: state.id, id: 'late', type: 'charge.done', payload: {}, causationId })
       expect(await host.result(state.id)).toMatchObject({ status: 'CANCELLED', cancel: { by: 'temporal' } })
       await until(async () => expect((await handle.describe()).status.name).toBe('CANCELLED'))
       expect(heard.slice(-2)).toEqual(['refund', 'release'])

@@ -160,8 +160,8 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL, with a pool of
         message: expect.stringContaining('no answer within 200 ms') as string,
       })
       for (const client of held) client.release()
-      expect(await store.load([])).toEqual({ sagas: [], damaged: [] })
-      await vi.waitFor(() => expect(pool.idleCount).toBe(pool.totalCount)) // the late one was given back, too
+      await vi.waitFor(async () => expect(await store.load([])).toEqual({ sagas: [], damaged: [] }), 20_000)
+      await expect.poll(() => pool.idleCount).toBe(pool.totalCount) // the late one was given back, too
     })
   })
 

@@ -311,7 +311,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
         const lost = await transport.publish(channel, [message('lost')]).catch((error: unknown) => error)
         expect(lost).toMatchObject({ name: 'PublishError', code: 'outcome_unknown' })
         expect(String(lost)).toContain('were sent but not confirmed (no answer within 3000 ms): publish again')
-        expect(performance.now() - began).toBeLessThan(5_000)
+        expect(performance.now() - began).toBeLessThan(15_000)
         expect(await transport.ready()).toBe(false)
         const other = own.open({ timeoutMs: 3_000 })
         await other.subscribe(channel, 'other', async () => undefined)
@@ -356,7 +356,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
           /^1 message to .+order_commands were not sent \(.+\): publish again later$/,
         ) as string,
       })
-      expect(performance.now() - began).toBeLessThan(5_000)
+      expect(performance.now() - began).toBeLessThan(15_000)
       expect(await transport.ready()).toBe(false)
     })
 

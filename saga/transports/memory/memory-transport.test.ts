@@ -34,11 +34,11 @@ describe('memory transport', () => {
     await transport.publish('c', [message('m')])
     const pauses: number[] = []
     for (let i = 1; i < 5; i++) {
-      await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
+      await expect.poll(() => clock.delays()).toHaveLength(1)
       pauses.push(clock.delays()[0] ?? 0)
       clock.ring()
     }
-    await vi.waitFor(() => expect(transport.deadLetters()).toHaveLength(1))
+    await expect.poll(() => transport.deadLetters()).toHaveLength(1)
     expect(pauses).toEqual([100, 400, 1_600, 6_400])
     expect(transport.deadLetters()).toEqual([{ channel: 'c', reason: 'no 5', message: message('m') }])
     expect(clock.delays()).toHaveLength(0)
@@ -56,12 +56,12 @@ describe('memory transport', () => {
     await transport.publish('c', [message('a'), message('b')])
     const pauses: number[] = []
     for (let outage = 1; outage <= 30; outage++) {
-      await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
+      await expect.poll(() => clock.delays()).toHaveLength(1)
       pauses.push(clock.delays()[0] ?? 0)
       if (outage === 30) await transport.publish('c', [message('c')])
       clock.ring()
     }
-    await vi.waitFor(() => expect(batches).toEqual([['a', 'b', 'c']]))
+    await expect.poll(() => batches).toEqual([['a', 'b', 'c']])
     expect(pauses.slice(0, 3)).toEqual([100, 400, 1_600])
     expect(transport.deadLetters()).toEqual([])
   })
@@ -75,9 +75,9 @@ describe('memory transport', () => {
       handled.push(first?.id ?? '')
     })
     await transport.publish('c', [message('bad')])
-    await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
+    await expect.poll(() => clock.delays()).toHaveLength(1)
     await transport.publish('c', [message('good')])
-    await vi.waitFor(() => expect(handled).toEqual(['good']))
+    await expect.poll(() => handled).toEqual(['good'])
   })
 
   test('a batch has at most maxBatch messages', async () => {
@@ -88,7 +88,7 @@ describe('memory transport', () => {
       'c',
       Array.from({ length: 20 }, (_, n) => message(`m${n}`)),
     )
-    await vi.waitFor(() => expect(sizes).toEqual([7, 7, 6]))
+    await expect.poll(() => sizes).toEqual([7, 7, 6])
   })
 
   test('a full queue rejects the publisher and takes nothing of it for any group', async () => {
@@ -97,14 +97,14 @@ describe('memory transport', () => {
     await transport.subscribe('c', 'fast', async (batch) => void got.push(...batch.map(({ id }) => id)))
     await transport.subscribe('c', 'stuck', () => new Promise(() => undefined))
     await transport.publish('c', [message('in hand')])
-    await vi.waitFor(() => expect(got).toEqual(['in hand']))
+    await expect.poll(() => got).toEqual(['in hand'])
     await transport.publish('c', [message('m0'), message('m1')])
-    await vi.waitFor(() => expect(got).toHaveLength(3))
+    await expect.poll(() => got).toHaveLength(3)
     await expect(transport.publish('c', [message('m2'), message('m3')])).rejects.toThrow(
       '3 messages wait for group stuck on c, which is the most allowed: publish again later, or raise maxQueued',
     )
     await transport.publish('c', [message('m4')])
-    await vi.waitFor(() => expect(got).toEqual(['in hand', 'm0', 'm1', 'm4']))
+    await expect.poll(() => got).toEqual(['in hand', 'm0', 'm1', 'm4'])
   })
 
   test('what came before anybody read the channel waits for the first groups; a later one gets the newest', async () => {
@@ -117,11 +117,11 @@ describe('memory transport', () => {
     await transport.publish('c', [message('m0'), message('m1'), message('m2')])
     for (const group of ['first', 'second']) {
       const got = await read(group)
-      await vi.waitFor(() => expect(got).toEqual(['m0', 'm1', 'm2']))
+      await expect.poll(() => got).toEqual(['m0', 'm1', 'm2'])
     }
     await transport.publish('c', [message('m3'), message('m4')])
     const late = await read('late')
-    await vi.waitFor(() => expect(late).toEqual(['m3', 'm4']))
+    await expect.poll(() => late).toEqual(['m3', 'm4'])
   })
 
   test('a group that nobody reads any more does not hold up the publisher; what it misses is a dead letter', async () => {
@@ -152,7 +152,7 @@ describe('memory transport', () => {
       throw new Error('no')
     })
     await transport.publish('c', [message('m')])
-    await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
+    await expect.poll(() => clock.delays()).toHaveLength(1)
     await transport.close()
     expect(clock.delays()).toHaveLength(0)
   })
@@ -168,7 +168,7 @@ describe('memory transport', () => {
       return inHand
     })
     await transport.publish('c', [message('m')])
-    await vi.waitFor(() => expect(taken).toBe(1))
+    await expect.poll(() => taken).toBe(1)
     const closing = transport.close()
     fail(new UnavailableError('asleep'))
     await closing
@@ -183,12 +183,12 @@ describe('memory transport', () => {
       throw new UnavailableError('asleep')
     })
     await transport.publish('c', [message('m')])
-    await vi.waitFor(() => expect(clock.delays()).toHaveLength(1))
+    await expect.poll(() => clock.delays()).toHaveLength(1)
     await first.close()
     clock.ring()
     const seen: string[] = []
     await transport.subscribe('c', 'g', async (batch) => void seen.push(...batch.map(({ id }) => id)))
-    await vi.waitFor(() => expect(seen).toEqual(['m']))
+    await expect.poll(() => seen).toEqual(['m'])
     expect(transport.deadLetters()).toEqual([])
   })
 
@@ -201,7 +201,7 @@ describe('memory transport', () => {
     )
     const got: string[] = []
     await transport.subscribe('c', 'late', async (batch) => void got.push(...batch.map(({ id }) => id)))
-    await vi.waitFor(() => expect(got).toEqual(['m3', 'm4', 'm0']))
+    await expect.poll(() => got).toEqual(['m3', 'm4', 'm0'])
   })
 
   describe('reports', () => {
@@ -218,7 +218,7 @@ describe('memory transport', () => {
         throw new Error('a bitter pill')
       })
       await transport.publish('c', [message('m')])
-      await vi.waitFor(() => expect(problems).toHaveLength(1))
+      await expect.poll(() => problems).toHaveLength(1)
       expect(problems).toEqual([
         {
           what: 'create_order on c is given up: it is a dead letter of this process',
@@ -273,9 +273,9 @@ describe('memory transport', () => {
         handled.push(first?.id ?? '')
       })
       await transport.publish('c', [message('bad')])
-      await vi.waitFor(() => expect(transport.deadLetters()).toHaveLength(1))
+      await expect.poll(() => transport.deadLetters()).toHaveLength(1)
       await transport.publish('c', [message('good')])
-      await vi.waitFor(() => expect(handled).toEqual(['good']))
+      await expect.poll(() => handled).toEqual(['good'])
       expect(stderr).toHaveBeenCalledWith(expect.stringContaining('the pager is away'))
       stderr.mockRestore()
     })

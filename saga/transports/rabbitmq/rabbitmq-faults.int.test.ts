@@ -468,7 +468,7 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
           /^1 message to order_commands were not sent \(.+\): publish again later$/,
         ) as string,
       })
-      expect(performance.now() - began).toBeLessThan(2_000)
+      expect(performance.now() - began).toBeLessThan(10_000)
       expect(await transport.ready()).toBe(false)
     })
 
@@ -497,7 +497,7 @@ suiteOn('RabbitMQ', await installedPart('rabbitmq'), 'the RabbitMQ transport amo
       const began = performance.now()
       await subscription.close()
       await transport.close()
-      expect(performance.now() - began).toBeLessThan(2_000)
+      expect(performance.now() - began).toBeLessThan(10_000)
       await expect(transport.publish(channel, [message('m')])).rejects.toThrow('closed')
     })
   })

@@ -46,6 +46,6 @@ test('closing does not wait for a server that takes the connection and says noth
   const began = performance.now()
   await subscription.close()
   await transport.close()
-  expect(performance.now() - began).toBeLessThan(3_000)
+  expect(performance.now() - began).toBeLessThan(10_000)
   await new Promise((resolve) => mute.close(resolve))
 })

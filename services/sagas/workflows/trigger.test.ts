@@ -44,6 +44,6 @@ test.concurrent.for([
       { error: expect.stringMatching(/Temporal does not answer now\. Send the request again in a moment/) as unknown },
     ])
     // Two waits would be twice as long.
-    expect(tookMs).toBeLessThan(1.8 * patienceMs)
+    expect(tookMs).toBeLessThan(1.95 * patienceMs)
   },
 )
