@@ -51,6 +51,7 @@ export const findProduct = (db: Db, productId: string): Promise<ProductRow | und
     .executeTakeFirst()
 
 export interface ProductFilter {
+  /** In any letter case, since it is mostly an address. */
   readonly vendorId?: string
   readonly categoryId?: string
   /** A part of the name, in any letter case. */
@@ -69,7 +70,7 @@ export function listProducts(
     .selectAll()
     .where('removed_at', 'is', null)
     .where('product_id', '>', after)
-    .$if(vendorId !== undefined, (query) => query.where('vendor_id', '=', vendorId ?? ''))
+    .$if(vendorId !== undefined, (query) => query.where(sql<boolean>`lower(vendor_id) = lower(${vendorId ?? ''})`))
     .$if(categoryId !== undefined, (query) => query.where('category_id', '=', categoryId ?? ''))
     .$if(named !== undefined, (query) =>
       query.where(sql<boolean>`lower(name) like lower(${`%${escaped(named ?? '')}%`}) escape '!'`),

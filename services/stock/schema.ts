@@ -116,6 +116,18 @@ const holders: Migration = {
   },
 }
 
+/** A vendor's address is one in several writings. */
+const vendors: Migration = {
+  async up(db) {
+    await db.schema.dropIndex('products_of_vendor').execute()
+    await db.schema
+      .createIndex('products_of_vendor')
+      .on('products')
+      .expression(sql`lower(vendor_id), product_id`)
+      .execute()
+  },
+}
+
 /** What the embedded system has to sell at its first look; the last one is nearly sold out. */
 const wares = [
   ['65f000000000000000000001', 'Coffee beans', 1299, 100, 'Dark roast, 500 g'],
@@ -164,5 +176,6 @@ export function stockMigrations(dialect: Database<never>['dialect']): Record<str
     '003_stock': tables,
     ...(dialect === 'sqlite' ? { '004_first_look': firstLook } : {}),
     '005_holders': holders,
+    '006_vendors': vendors,
   }
 }
