@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
 import { bareToken, longestToken, roles } from '../shared/auth/access-token.ts'
+import { addressPattern } from '../shared/auth/caller.ts'
 import { HttpError } from '../shared/http/http-error.ts'
 import { allowOrigins, knownPages } from '../shared/http/origins.ts'
 import type { HttpServer } from '../shared/http/server.ts'
@@ -31,6 +32,11 @@ const Email = z
   .regex(emailPattern, 'must be an e-mail address in plain letters, such as ada@example.com')
   .toLowerCase()
   .meta({ example: exampleEmail })
+/** One that could order nothing is told so before it has a password. */
+const NewEmail = Email.refine(
+  (email) => addressPattern.test(email),
+  'must be an e-mail address with a host name, such as ada@example.com',
+)
 const examplePassword = 'a long pass phrase'
 const Password = z.string().min(1).max(1_000).meta({ example: examplePassword })
 const NewPassword = z.string().min(shortestPassword).max(longestPassword).meta({ example: examplePassword })
@@ -77,7 +83,7 @@ function accountRoutes(server: HttpServer, parts: AuthParts): void {
         tags: accounts,
         summary: 'Adds a customer',
         description: 'The e-mail address is not confirmed: who comes first has it.',
-        body: z.object({ email: Email, password: NewPassword }),
+        body: z.object({ email: NewEmail, password: NewPassword }),
         response: { 201: Shown },
       },
       config: { refuses: [409] },
@@ -196,7 +202,7 @@ function adminRoutes(server: HttpServer, parts: AuthParts): void {
         tags: accounts,
         summary: 'Adds a user with roles; for administrators',
         security,
-        body: z.object({ email: Email, password: NewPassword, roles: Roles }),
+        body: z.object({ email: NewEmail, password: NewPassword, roles: Roles }),
         response: { 201: Shown },
       },
       config: { refuses: [401, 409] },

@@ -95,6 +95,7 @@ export function authServiceContract(kind: string, newPlace: NewPlace): void {
 
     test.each([
       ['no e-mail address', { email: 'ada', password: ada.password }, 'e-mail address'],
+      ['an address that could not order', { email: 'ada@localhost', password: ada.password }, 'with a host name'],
       ['a short password', { email: 'x@example.com', password: 'short' }, 'password must have at least 12 characters'],
       ['no password', { email: 'x@example.com' }, 'password is missing'],
       ['a role of his choice', null, ''],

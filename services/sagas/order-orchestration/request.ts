@@ -3,7 +3,7 @@
  * (docs/wire-contract.md 5.2, 5.4).
  */
 import { z } from 'zod'
-import { isSameAddress } from '../../shared/auth/caller.ts'
+import { addressPattern, isSameAddress } from '../../shared/auth/caller.ts'
 import { HttpError } from '../../shared/http/http-error.ts'
 import { centsOf, decimalOf, mostCents, MoneyError, wholeCents } from '../../shared/money/money.ts'
 import { paymentMethods } from '../../shop-payment/messages.ts'
@@ -15,14 +15,11 @@ import type { OrderOrchestrationInput } from './saga.ts'
 const longestText = 255
 const longestId = 36
 
-/** Those that people have: what is before the `@` is anybody's, what follows is a name of a host. */
-const emailPattern = /^[^\s@"(),:;<>[\\\]]{1,64}@([a-z\d]([a-z\d-]{0,61}[a-z\d])?\.)+[a-z]{2,63}$/i
-
 const email = (example: string) =>
   z
     .string()
     .max(longestText)
-    .refine((text) => emailPattern.test(text), 'it is not an e-mail address such as ada@example.com')
+    .refine((text) => addressPattern.test(text), 'it is not an e-mail address such as ada@example.com')
     .meta({ example })
 
 /** What is no number is told of as no whole number; the rest in the words of the schema. */
@@ -118,7 +115,7 @@ export async function checkProducts(
     if (price !== sent)
       throw new HttpError(409, `Product ${id} costs ${money(price)}, not ${money(sent)}: order it at its price.`)
     // A foreign inventory may know its vendors by ids, of which nobody here knows whose they are.
-    if (vendor !== null && emailPattern.test(vendor) && !isSameAddress(vendor, vendor_email))
+    if (vendor !== null && addressPattern.test(vendor) && !isSameAddress(vendor, vendor_email))
       throw new HttpError(409, `Product ${id} is sold by ${vendor}, not by ${vendor_email}: order it from its vendor.`)
   }
 }

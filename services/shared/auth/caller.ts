@@ -48,5 +48,8 @@ export async function callerBy(options: CallerOptions, authorization: string | u
   return accepted.kind === 'user' ? accepted.user : null
 }
 
+/** The addresses that people have: what is before the `@` is anybody's, what follows is a name of a host. */
+export const addressPattern = /^[^\s@"(),:;<>[\\\]]{1,64}@([a-z\d]([a-z\d-]{0,61}[a-z\d])?\.)+[a-z]{2,63}$/i
+
 /** Whether two addresses are one user's: a token has them in lower case. */
 export const isSameAddress = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase()
