@@ -5,6 +5,7 @@
  * it to its end. Where the service dies under them, an order without an answer is placed again under its key later, and a
  * delivery taken up where it was left.
  */
+import { insist } from '../../services/shared/testing/insist.ts'
 import type { System } from '../kit/system.ts'
 import { follow } from './follow.ts'
 import type { Random } from './random.ts'
@@ -48,10 +49,11 @@ export class Customers {
 
   constructor(random: Random, system: System) {
     this.#random = random
-    this.#ask = async (service, path, asked) => {
-      const response = await fetch(`${system.url(service)}${path}`, requestOf(asked))
-      return { status: response.status, text: await response.text() }
-    }
+    this.#ask = (service, path, asked) =>
+      insist(async () => {
+        const response = await fetch(`${system.url(service)}${path}`, requestOf(asked))
+        return { status: response.status, text: await response.text() }
+      })
     this.runners = new Runners(random, this.#ask)
   }
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ServiceName } from '../../services/app/registry.ts'
 import { auditServices } from '../kit/auditor.ts'
 import type { Host } from '../kit/hosts.ts'
+import { insist } from '../../services/shared/testing/insist.ts'
 import { layOut, type System } from '../kit/system.ts'
 import { until } from '../kit/until.ts'
 import { Customers } from './customers.ts'
@@ -109,7 +110,7 @@ interface Page {
 }
 
 async function page(system: System, orchestrator: ServiceName, query: string): Promise<Page> {
-  const response = await fetch(`${system.url(orchestrator)}/ops/sagas?${query}`)
+  const response = await insist(() => fetch(`${system.url(orchestrator)}/ops/sagas?${query}`))
   expect(response.status).toBe(200)
   return (await response.json()) as Page
 }

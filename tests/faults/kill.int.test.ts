@@ -3,7 +3,7 @@ import { suiteOn } from '../kit/parts.ts'
 import { installedPart, startPrivatePart } from '../kit/private-part.ts'
 import { killContract } from './kill.contract.ts'
 
-const rounds = 20
+const rounds = 10
 
 killContract('SQLite', rounds, () => openHost('embedded'))
 

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { ServiceName } from '../../services/app/registry.ts'
 import type { System } from '../kit/system.ts'
 import type { Random } from './random.ts'
+import { isLater } from '../../services/shared/testing/insist.ts'
 import { requestOf, Runners, type Asked } from './runners.ts'
 
 const customers = [
@@ -22,9 +23,6 @@ const shares = customers.flatMap(([id, share]) => Array.from({ length: share }, 
 
 /** Runners at a time: each asks again and again how far his order is, which must not become a load of its own. */
 const mostRunners = 20
-
-/** Answers that mean "not now". */
-const later = new Set([502, 503, 504])
 
 export class Load {
   /** Sagas whose start was acknowledged. */
@@ -117,7 +115,7 @@ export class Load {
         const url = urls[turn % urls.length] ?? ''
         const response = await fetch(`${url}${path}`, { ...request, signal: AbortSignal.timeout(15_000) })
         const text = await response.text()
-        if (!later.has(response.status)) return { status: response.status, text }
+        if (!isLater(response.status)) return { status: response.status, text }
       } catch {
         // Nobody there, or no answer in time: what became of it is unknown, so it is asked again under its key.
       }

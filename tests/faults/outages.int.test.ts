@@ -23,7 +23,8 @@ import { urlsOf } from '../kit/urls.ts'
 const minute = 60_000
 const mostRounds = process.env['FAULT_ROUNDS']
 const outageMs = Number(process.env['FAULT_OUTAGE_S'] ?? 12) * 1000
-const perSecond = 50
+/** So many that each process has some at hand when it is killed; more would only make its start take longer. */
+const perSecond = mostRounds === undefined ? 20 : 50
 const takeoverMs = 10_000
 const sagaServices = orchestrators.map(({ name }) => name)
 const parts = (await Promise.all([installedPart('postgresql'), installedPart('kafka')])).includes(null) ? null : true

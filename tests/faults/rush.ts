@@ -9,6 +9,7 @@ import { randomUUID } from 'node:crypto'
 import { expect, vi } from 'vitest'
 import { firstLookUsers } from '../../services/auth/first-look.ts'
 import { call, type Answered } from '../../services/shared/testing/call.ts'
+import { insist } from '../../services/shared/testing/insist.ts'
 import type { Random } from './random.ts'
 
 export type ShopUrls = Readonly<Record<'shop' | 'stock' | 'order' | 'payment' | 'auth', string>>
@@ -39,6 +40,9 @@ const portion = 250
 const shares = { customer: 83, declined: 12, 'lost-answer': 5 } as const
 const cancelled = 0.1
 
+/** A busy service that says so is asked again. */
+const asked = (...how: Parameters<typeof call>): Promise<Answered> => insist(() => call(...how))
+
 const patience = { timeout: 300_000, interval: 50 }
 
 export class Rush {
@@ -66,7 +70,7 @@ export class Rush {
     const waves = Math.ceil(orders / wave) + 1
     this.#products = await inPortions(waves, async (n) => {
       const json = { name: `Lamp ${n}`, price, stock, vendor_id: 'v@example.com', description: 'A lamp' }
-      const { body } = await call('POST', `${this.#urls.stock}/product`, { json, headers })
+      const { body } = await asked('POST', `${this.#urls.stock}/product`, { json, headers })
       return (body as { readonly data: { readonly Id: string } }).data.Id
     })
   }
@@ -86,7 +90,7 @@ export class Rush {
   async settle(): Promise<Readonly<Record<string, number>>> {
     const url = `${this.#urls.shop}/ops/counts?definition=order-orchestration`
     const counts = async () =>
-      ((await call('GET', url)).body as { readonly counts: Readonly<Record<string, number>> }).counts
+      ((await asked('GET', url)).body as { readonly counts: Readonly<Record<string, number>> }).counts
     const none = { STARTED: 0, COMPENSATING: 0, CANCELLING: 0, PARKED: 0 }
     await expect.poll(counts, { ...patience, interval: 200 }).toMatchObject(none)
     const ended = Object.entries(await counts()).filter(([, count]) => count > 0)
@@ -109,12 +113,12 @@ export class Rush {
     for (const { product_id: id, quantity } of lines) sold.set(id, (sold.get(id) ?? 0) + quantity)
     const wrong = await inPortions(this.#products.length, async (n) => {
       const id = this.#products[n] ?? ''
-      const { body } = await call('GET', `${this.#urls.stock}/product/stock/${id}`)
+      const { body } = await asked('GET', `${this.#urls.stock}/product/stock/${id}`)
       const { data: left } = body as { readonly data: number }
       return left >= 0 && left + (sold.get(id) ?? 0) === stock ? [] : [{ id, left, sold: sold.get(id) }]
     })
     expect(wrong.flat()).toEqual([])
-    expect((await call('GET', `${this.#urls.stock}/stock/audit`, { headers })).body).toMatchObject({
+    expect((await asked('GET', `${this.#urls.stock}/stock/audit`, { headers })).body).toMatchObject({
       ok: true,
       problems: [],
       totals: { sold: lines.reduce((sum, { quantity }) => sum + quantity, 0), held: 0 },
@@ -134,7 +138,7 @@ export class Rush {
     )
     expect(new Set(paid.map(({ order_id: order }) => order)).size).toBe(completed)
     expect(paid.reduce((sum, { amount }) => sum + Math.round(amount * 100), 0)).toBe(charged)
-    expect((await call('GET', `${this.#urls.payment}/payments/audit`, { headers })).body).toMatchObject({
+    expect((await asked('GET', `${this.#urls.payment}/payments/audit`, { headers })).body).toMatchObject({
       ok: true,
       problems: [],
       withoutOrder: [],
@@ -146,7 +150,7 @@ export class Rush {
     const found: string[] = []
     const url = `${this.#urls.shop}/ops/sagas?definition=order-orchestration&status=COMPLETED&limit=1000`
     for (let after: string | null = ''; after !== null;) {
-      const { body }: Answered = await call('GET', after === '' ? url : `${url}&after=${after}`)
+      const { body }: Answered = await asked('GET', after === '' ? url : `${url}&after=${after}`)
       const page = body as { readonly items: readonly { readonly id: string }[]; readonly next: string | null }
       found.push(...page.items.map(({ id }) => id))
       after = page.next
@@ -158,7 +162,7 @@ export class Rush {
   async #all<Item extends { readonly id: string }>(url: string, headers: Headers): Promise<readonly Item[]> {
     const found: Item[] = []
     for (;;) {
-      const { body } = await call('GET', `${url}?before=${found.at(-1)?.id ?? ''}`, { headers })
+      const { body } = await asked('GET', `${url}?before=${found.at(-1)?.id ?? ''}`, { headers })
       const page = body as readonly Item[]
       if (page.length === 0) return found
       found.push(...page)
@@ -166,7 +170,7 @@ export class Rush {
   }
 
   async #underWay(): Promise<number> {
-    const { text } = await call('GET', `${this.#urls.shop}/metrics`)
+    const { text } = await asked('GET', `${this.#urls.shop}/metrics`)
     const [, running] = /^ordersaga_running_sagas (\d+)$/m.exec(text) ?? expect.fail('no figure of running sagas')
     return Number(running)
   }
@@ -198,7 +202,7 @@ export class Rush {
     }
     const headers = { authorization: token, 'idempotency-key': `${this.#run}-${n}` }
     return vi.waitFor(async () => {
-      const { status, body, text } = await call('POST', `${this.#urls.shop}/orders/create_order`, { json, headers })
+      const { status, body, text } = await asked('POST', `${this.#urls.shop}/orders/create_order`, { json, headers })
       expect([status, text]).toEqual([200, expect.stringContaining('saga_id')])
       return (body as { readonly saga_id: string }).saga_id
     }, patience)
@@ -207,7 +211,7 @@ export class Rush {
   /** Too late for one that came to nothing. */
   async #cancel(saga: string, { token }: Customer): Promise<void> {
     const url = `${this.#urls.shop}/orders/cancel_order?order_id=${saga}`
-    const { status, text } = await call('POST', url, { headers: { authorization: token } })
+    const { status, text } = await asked('POST', url, { headers: { authorization: token } })
     if (status !== 200 && status !== 409) throw new Error(`a cancel was answered ${status}: ${text}`)
   }
 
@@ -221,8 +225,8 @@ export class Rush {
     const known = firstLookUsers.find((user) => user.email === email)
     const password = known?.password ?? 'a long pass phrase'
     if (known === undefined)
-      expect((await call('POST', `${this.#urls.auth}/register`, { json: { email, password } })).status).toBe(201)
-    const { body } = await call('POST', `${this.#urls.auth}/login`, { json: { email, password } })
+      expect((await asked('POST', `${this.#urls.auth}/register`, { json: { email, password } })).status).toBe(201)
+    const { body } = await asked('POST', `${this.#urls.auth}/login`, { json: { email, password } })
     return { email, token: (body as { readonly access_token: string }).access_token }
   }
 }

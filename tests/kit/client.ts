@@ -1,4 +1,6 @@
 /** What a client of the system does, over HTTP alone. */
+import { randomUUID } from 'node:crypto'
+import { insist } from '../../services/shared/testing/insist.ts'
 import { until } from './until.ts'
 import type { System } from './system.ts'
 
@@ -17,7 +19,7 @@ export interface Saga {
   readonly error: string | null
 }
 
-const endMs = 90_000
+const endMs = 150_000
 const ended = ['COMPLETED', 'FAILED', 'COMPENSATED', 'CANCELLED', 'PARKED']
 
 /** The documented order. */
@@ -37,19 +39,23 @@ export class Client {
   }
 
   async send(method: string, url: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
-    const response = await fetch(url, {
-      method,
-      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(60_000),
-    })
+    const response = await insist(() =>
+      fetch(url, {
+        method,
+        headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(60_000),
+      }),
+    )
     const text = await response.text()
     return { status: response.status, text, body: JSON.parse(text) as Answer['body'] }
   }
 
   /** Starts an order; gives the saga's id. */
   async order(customer: string, headers: Record<string, string> = {}): Promise<string> {
-    const answer = await this.send('POST', `${this.#system.url('create-order')}/api/orders`, burger(customer), headers)
+    const url = `${this.#system.url('create-order')}/api/orders`
+    const keyed = { 'idempotency-key': randomUUID(), ...headers }
+    const answer = await this.send('POST', url, burger(customer), keyed)
     if (answer.status !== 202) throw new Error(`an order was answered ${answer.status}: ${answer.text}`)
     return String(answer.body['saga_id'])
   }

@@ -87,7 +87,8 @@ export async function startPrivatePart(
 async function freePorts(): Promise<number> {
   for (;;) {
     // Below the range that outgoing connections take theirs from, which could take one between two runs of a server.
-    const port = 20_000 + Math.floor(Math.random() * 10_000)
+    const worker = Number(process.env['VITEST_POOL_ID'] ?? 1)
+    const port = 20_000 + ((worker - 1) % 4) * 2_500 + Math.floor(Math.random() * 2_500)
     if ((await isFree(port)) && (await isFree(port + 1))) return port
   }
 }

@@ -142,10 +142,7 @@ function running(
       system.launch(name)
       await untilReady(name, find(name))
     },
-    launch(name) {
-      const process = find(name)
-      process.child ??= startChild(builtMain, [process.command], process.variables, () => undefined)
-    },
+    launch: (name) => launch(find(name)),
     async ready() {
       for (const [name, process] of processes) if (process.child !== null) await untilReady(name, process)
     },
@@ -165,15 +162,27 @@ function running(
   return system
 }
 
-async function untilReady(name: string, { child, urls }: Process): Promise<void> {
+function launch(process: Process): void {
+  process.child ??= startChild(builtMain, [process.command], process.variables, () => undefined)
+}
+
+/** One that cannot reach its server in time ends, and whoever supervises it starts it again. */
+const startsAgain = /cannot be reached/
+
+async function untilReady(name: string, process: Process): Promise<void> {
+  const tail = (): string => process.child?.tail() ?? ''
   await until(
     `${name} is ready`,
     startMs,
     async () => {
-      if (child?.ended() != null) throw new Error(`${name} ended at its start:\n${child.tail()}`)
-      return (await Promise.all(urls.map((url) => isReady(url)))).every(Boolean)
+      if (process.child?.ended() != null) {
+        if (!startsAgain.test(tail())) throw new Error(`${name} ended at its start:\n${tail()}`)
+        process.child = null
+        launch(process)
+      }
+      return (await Promise.all(process.urls.map((url) => isReady(url)))).every(Boolean)
     },
-    () => child?.tail() ?? '',
+    tail,
   )
 }
 
@@ -190,8 +199,10 @@ async function isReady(url: string): Promise<boolean> {
 /** Below the range that outgoing connections take theirs from: a process that is killed finds its port free again. */
 export async function freePorts(count: number): Promise<readonly number[]> {
   const ports = new Set<number>()
+  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1)
   while (ports.size < count) {
-    const port = 10_000 + Math.floor(Math.random() * 10_000)
+    // What another worker finds free may be one of ours that is not bound yet.
+    const port = 10_000 + ((worker - 1) % 4) * 2_500 + Math.floor(Math.random() * 2_500)
     if (await isFree(port)) ports.add(port)
   }
   return [...ports]

@@ -2,6 +2,7 @@
 import { expect } from 'vitest'
 import { call, type Answered } from '../../shared/testing/call.ts'
 import type { Embedded } from '../../shared/testing/embedded.ts'
+import { insist } from '../../shared/testing/insist.ts'
 import { shopOf, type Shop } from '../create-order/shop.testkit.ts'
 
 /** What the stream tells of, and an answer of the start has in part. */
@@ -37,7 +38,7 @@ export function deliveriesOf(at: Pick<Embedded, 'urls'>): Deliveries {
     call('POST', `${urls.deliveries}/saga/complete/completeOrder`, { json: { orderId, ...more } })
   const streamUrl = (sagaId: string): string => `${urls.deliveries}/saga/complete/orderUpdateStream/${sagaId}`
   const must = async (path: string, json: object): Promise<void> => {
-    const { status, text } = await call('POST', `${urls.order}${path}`, { json })
+    const { status, text } = await insist(() => call('POST', `${urls.order}${path}`, { json }))
     expect([path, status, text]).toEqual([path, 200, text])
   }
   return {
@@ -50,13 +51,13 @@ export function deliveriesOf(at: Pick<Embedded, 'urls'>): Deliveries {
     },
     complete,
     async begin(orderId) {
-      const answer = await complete(orderId)
+      const answer = await insist(() => complete(orderId))
       expect([answer.status, answer.text]).toEqual([200, expect.stringContaining('"sagaId":"')])
       return (answer.body as { readonly sagaId: string }).sagaId
     },
     async follow(sagaId, lastEventId) {
       const headers = lastEventId === undefined ? {} : { 'last-event-id': String(lastEventId) }
-      return eventsIn((await call('GET', streamUrl(sagaId), { headers })).text)
+      return eventsIn((await insist(() => call('GET', streamUrl(sagaId), { headers }))).text)
     },
     streamUrl,
   }

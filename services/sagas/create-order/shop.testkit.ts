@@ -1,7 +1,9 @@
 /** For tests of the Create Order saga: a customer's view of the running services. */
+import { randomUUID } from 'node:crypto'
 import { expect, vi } from 'vitest'
 import { call, type Answered } from '../../shared/testing/call.ts'
 import type { Embedded } from '../../shared/testing/embedded.ts'
+import { insist } from '../../shared/testing/insist.ts'
 
 /** The documented `order_details`. */
 export const burger = {
@@ -51,15 +53,19 @@ export function shopOf({ urls }: Pick<Embedded, 'urls'>): Shop {
   return {
     place,
     async start(customer, details) {
-      const answer = await place(customer, details)
+      const key = { 'idempotency-key': randomUUID() }
+      const answer = await insist(() => place(customer, details, key))
       expect([answer.status, answer.text]).toEqual([202, expect.stringContaining('"saga_id":"')])
       return (answer.body as { readonly saga_id: string }).saga_id
     },
     saga,
-    async sagaIn(status, id) {
-      await vi.waitFor(async () => expect((await saga(id)).status).toBe(status), patience) // also where no test runs yet
-      return saga(id)
-    },
+    // Not by `expect.poll`: it is called where no test runs yet, too.
+    sagaIn: (status, id) =>
+      vi.waitFor(async () => {
+        const found = await saga(id)
+        expect(found.status).toBe(status)
+        return found
+      }, patience),
     async orderStatus(orderId) {
       const { body } = await call('GET', `${urls.order}/getOrderDetails?orderId=${orderId}`)
       return (body as { readonly orderStatus: string }).orderStatus
