@@ -75,13 +75,18 @@ export function isAway(error: unknown): boolean {
   return awayCodes.has(code) || awayClasses.test(code) || awayFiles.test(code) || isContention(error)
 }
 
-/** Why, in a client's words, and whether what was under way is known not to be stored. */
-export function whyAway(error: unknown): string {
+/**
+ * Why, in a client's words, and whether what was under way is known not to be stored.
+ *
+ * @param isRead where nothing was to be stored
+ */
+export function whyAway(error: unknown, isRead: boolean): string {
   const code = driverCode(error)
   // A saga store has said so in its own words, for operators.
   if (code === 'unwritable')
     return refusal(causeOf(error)) ?? 'the database can store nothing now, and nothing was changed'
-  return refusal(error) ?? 'the database does not answer, and whether this took effect is not known'
+  const silent = 'the database does not answer'
+  return refusal(error) ?? (isRead ? silent : `${silent}, and whether this took effect is not known`)
 }
 
 function refusal(error: unknown): string | null {

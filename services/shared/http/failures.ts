@@ -82,7 +82,7 @@ function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
   // The client hung up in the middle of its body, or was too slow with it: nobody reads this, and nobody here is to blame.
   if (request.raw.destroyed && !request.raw.complete)
     return new HttpError(400, 'the request was cut off before its end: send it again')
-  if (isAway(error)) return new Away(503, `${whyAway(error)}: send it again in a moment`, 2)
+  if (isAway(error)) return new Away(503, `${whyAway(error, changesNothing(request))}: send it again in a moment`, 2)
   const status = error.statusCode ?? 500
   // The framework's own complaints about a request (a length that is wrong, a path that cannot be decoded).
   if (status < 500 && error.code?.startsWith('FST_')) return new HttpError(status, error.message)
@@ -91,6 +91,8 @@ function answerTo(error: FastifyError, request: FastifyRequest): HttpError {
     `something failed here that should not; the request may be sent again. Name request ${request.id} when you report it`,
   )
 }
+
+const changesNothing = ({ method }: FastifyRequest): boolean => method === 'GET' || method === 'HEAD'
 
 /** Answers an address that cannot be taken apart, before there is a route. */
 export function answerUnroutable(errors: ErrorShape) {

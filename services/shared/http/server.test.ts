@@ -221,23 +221,33 @@ test('an error that claims a status below 500 but is not ours stays unexpected',
   expect(answer.body).not.toContain('inside')
 })
 
-test('while the database is away a request is answered 503 with when to come back, and one warning', async () => {
-  const { server, lines } = await serverWith({}, (own) => {
-    own.get('/away', async () => {
-      throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' })
+test.each([
+  ['GET', 'the database does not answer: send it again in a moment'],
+  ['POST', 'the database does not answer, and whether this took effect is not known: send it again in a moment'],
+] as const)(
+  'while the database is away a %s is answered 503 with when to come back, and one warning',
+  async (method, told) => {
+    const { server, lines } = await serverWith({}, (own) => {
+      own.route({
+        method,
+        url: '/away',
+        handler: async () => {
+          throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' })
+        },
+      })
     })
-  })
-  const answer = await server.inject('/away')
-  expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '2'])
-  expect(errorOf(answer)).toMatch(/^the database does not answer, .+: send it again in a moment$/)
-  expect(lines.filter((line) => Number(line['level']) > 30)).toEqual([
-    expect.objectContaining({
-      level: 40,
-      msg: 'the database cannot be used; a request was turned away',
-      err: expect.objectContaining({ code: 'ECONNREFUSED' }),
-    }),
-  ])
-})
+    const answer = await server.inject({ method, url: '/away' })
+    expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '2'])
+    expect(errorOf(answer)).toBe(told)
+    expect(lines.filter((line) => Number(line['level']) > 30)).toEqual([
+      expect.objectContaining({
+        level: 40,
+        msg: 'the database cannot be used; a request was turned away',
+        err: expect.objectContaining({ code: 'ECONNREFUSED' }),
+      }),
+    ])
+  },
+)
 
 test('a route answers by throwing, in a shape of its own where it has one', async () => {
   const { server } = await serverWith({}, (own) => {
