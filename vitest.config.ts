@@ -92,8 +92,8 @@ export default defineConfig({
     ],
     // A busy machine is slow: what is waited for comes, or the test has found something.
     expect: { poll: { timeout: 30_000 } },
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     pool: 'forks',
     restoreMocks: true,
     reporters: ['default', skippedReporter(longer), ...(report === undefined ? [] : ['json'])],

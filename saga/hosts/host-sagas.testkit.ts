@@ -32,8 +32,9 @@ interface Timing {
 const retry: RetryPolicy = { tries: 2, firstMs: 100, factor: 1, maxMs: 100, jitter: 0 }
 /** For what is answered: a busy machine is never too slow for it, where the clock goes by itself. */
 const timing: Timing = { retry, attemptMs: 600_000 }
-/** For what a test leaves without an answer until its time has passed. */
-const brief: Timing = { retry, attemptMs: 1000 }
+/** For what a test leaves without an answer until its time has passed; long enough to be asked, and to be undone. */
+export const briefMs = 3000
+const brief: Timing = { retry, attemptMs: briefMs }
 const arrived = { type: 'arrived', data: z.object({ by: z.string() }) }
 const expired = { type: 'expired', data: z.object({}) }
 

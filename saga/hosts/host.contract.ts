@@ -5,7 +5,7 @@ import type { Event } from '../core/events.ts'
 import type { Command } from '../core/pending.ts'
 import type { SagaStatus } from '../core/state.ts'
 import type { Host } from './host.ts'
-import { doubtful, order, risky, slow, trip, unhurried } from './host-sagas.testkit.ts'
+import { briefMs, doubtful, order, risky, slow, trip, unhurried } from './host-sagas.testkit.ts'
 
 /** What a participant says to a command; null for no answer. */
 export type Says = (command: Command) => { readonly type: string; readonly payload: unknown } | null
@@ -147,10 +147,10 @@ export function hostContract(name: string, open: OpenHost, { days = true } = {})
     test('repeats what is not answered under the same id, then undoes it blind, since nobody knows', async () => {
       const saga = await run(doubtful, { charge: 'nothing' })
       await saga.hears('charge')
-      await saga.pass(1000)
+      await saga.pass(briefMs)
       await saga.pass(100)
       await saga.hears('charge', 2)
-      await saga.pass(1000)
+      await saga.pass(briefMs)
       await saga.until('COMPENSATED')
       expect(new Set(saga.ids('charge')).size).toBe(1)
       expect((await saga.history()).slice(4)).toEqual([
@@ -170,7 +170,7 @@ export function hostContract(name: string, open: OpenHost, { days = true } = {})
     test('takes an answer that comes after its time and before the repeat', async () => {
       const saga = await run(unhurried, { charge: 'nothing' })
       await saga.hears('charge')
-      await saga.pass(1000)
+      await saga.pass(briefMs)
       await saga.moves('StepUnknown money')
       await saga.answer({ id: `${saga.id}:money:do`, sagaId: saga.id }, 'charge.done', { ref: 'late' })
       expect((await saga.host.result(saga.id)).status).toBe('COMPLETED')
@@ -180,10 +180,10 @@ export function hostContract(name: string, open: OpenHost, { days = true } = {})
     test('parks what nobody can settle, and goes on as an operator decides', async () => {
       const saga = await run(risky, { charge: 'nothing' })
       await saga.hears('charge')
-      await saga.pass(1000)
+      await saga.pass(briefMs)
       await saga.pass(100)
       await saga.hears('charge', 2)
-      await saga.pass(1000)
+      await saga.pass(briefMs)
       await saga.until('PARKED')
       expect(
         await saga.host.act(saga.id, { kind: 'resolve', reply: { ref: 'c-9' } }, 'ann', 'asked the bank'),

@@ -273,7 +273,8 @@ export function documentsContract(
     const [type = ''] = (answer.headers.get('content-type') ?? '').split(';')
     const found = type === 'text/event-stream' ? await firstEvents(answer) : await answer.text()
     const told = `${method} ${path} ${JSON.stringify(headers)} ${body ?? ''}\nis answered ${answer.status} ${type} ${found.slice(0, 500)}`
-    expect(answer.status, told).toBeLessThan(500)
+    const isBusy = answer.status === 503 && /\/health(\/ready)?$/.test(operation.path) // a check may be late
+    if (!isBusy) expect(answer.status, told).toBeLessThan(500)
     const described = responses[String(answer.status)]
     expect(described, `${told}\nwhich ${operation.path} does not name`).toBeDefined()
     answered.set(operation, (answered.get(operation) ?? new Set()).add(answer.status))

@@ -279,7 +279,7 @@ describe('an event stream', () => {
 
   test('begins at once, comes as it goes, and ends as it ends', async () => {
     const { open, handler } = silent()
-    const { url } = await doorTo(handler, { answerMs: 50 })
+    const { url } = await doorTo(handler, { answerMs: 1_000 })
     const stream = await follow(`${url}/shop/x`)
     expect([stream.answer.statusCode, stream.answer.headers['cache-control'], stream.text()]).toEqual([
       200,

@@ -298,7 +298,7 @@ export function orderServiceContract(name: string, newPlace: NewPlace): void {
     })
 
     test('it is healthy with its parts', async () => {
-      expect(await order.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
+      await expect.poll(() => order.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
     })
   })
 }

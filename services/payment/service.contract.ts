@@ -330,7 +330,7 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
     })
 
     test('it is healthy with its parts', async () => {
-      expect(await payment.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
+      await expect.poll(() => payment.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
     })
 
     describe('over HTTP, under a key and waited for', () => {

@@ -215,7 +215,7 @@ export function timerServiceContract(name: string, newPlace: NewPlace): void {
     })
 
     test('it is healthy with its parts', async () => {
-      expect(await timer.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
+      await expect.poll(() => timer.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
     })
   })
 }

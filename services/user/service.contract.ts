@@ -279,8 +279,8 @@ export function userServiceContract(name: string, newPlace: NewPlace): void {
     })
 
     test('it is healthy under both addresses', async () => {
-      expect(await user.get('/health')).toEqual({ status: 200, body: { status: 'healthy' } })
-      expect(await user.get('/api/health')).toEqual({ status: 200, body: { status: 'healthy' } })
+      for (const address of ['/health', '/api/health'])
+        await expect.poll(() => user.get(address)).toEqual({ status: 200, body: { status: 'healthy' } })
     })
   })
 }

@@ -5,11 +5,11 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { publint } from 'publint'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freshDatabase, kafkaBrokers, postgresUrl, rabbitmqUrl, suiteOn, temporalAddress } from '../kit/parts.ts'
+import { freePorts } from '../kit/system.ts'
 import { unreachableTypes } from './declarations.ts'
 import { compile, nodes, pack, printed, project, registryAnswers, workshop } from './project.ts'
 import { blocks, programs, toInstall } from './readme.ts'
@@ -158,7 +158,7 @@ function strangers(): void {
     })
 
     test('a participant of plain JavaScript takes part by HTTP, and answers the request that is printed', async () => {
-      const [port, own] = [await freePort(), await freePort()]
+      const [port, own] = await freePorts(2)
       const participant = spawn(by(), [join(place, 'shop.mjs'), String(port)], { stdio: 'ignore' })
       try {
         expect(await runs('http.js', by(), [`http://127.0.0.1:${port}`, String(own)])).toBe('COMPENSATED')
@@ -245,11 +245,3 @@ function strangers(): void {
 /** Its own declarations do not hold where everything is checked: users of them need skipLibCheck. What is ours does. */
 const exceptTemporals = (mistakes: string): string =>
   mistakes.replaceAll(/^node_modules\/@temporalio\/.*\n(?:[ ].*\n)*/gm, '')
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}

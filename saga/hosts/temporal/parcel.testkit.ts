@@ -18,8 +18,8 @@ const insure = shop.command('insure', { payload, ...answers('insure') })
 export const ship = shop.command('ship', { payload, ...answers('ship') })
 
 const ofItem = ({ input: { item } }: { readonly input: { readonly item: string } }) => ({ item })
-/** An attempt of an activity that nobody takes, or that says nothing, ends soon. */
-const attemptMs = 3_000
+/** An attempt of an activity that nobody takes, or that says nothing, ends soon; not while a busy machine is at it. */
+const attemptMs = 8_000
 
 const begun = (version: number) =>
   defineSaga('parcel', { version, input: payload })

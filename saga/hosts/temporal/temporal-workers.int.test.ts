@@ -407,12 +407,14 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
     const next = defineSaga('order', { version: 2, input: z.object({ item: z.string() }) })
       .step('look', { do: look, with: () => ({}), effect: 'none' })
       .end()
-    const host = hostOn(at, { definitions: [next], answerMs: 3000 })
     await worked(at, activitiesSaying(definitions, yes))
-    const { state } = await host.start(next, milk)
-    await expect(host.state(state.id)).rejects.toMatchObject({ code: 'busy', retryable: true })
-    const { status, raw } = await at.client.workflow.getHandle(state.id).describe()
-    expect([status.name, Number(raw.pendingWorkflowTask?.attempt ?? 0) > 1]).toEqual(['RUNNING', true])
+    const { state } = await hostOn(at, { definitions: [next] }).start(next, milk)
+    const hasty = hostOn(at, { definitions: [next], answerMs: 3000 })
+    await expect(hasty.state(state.id)).rejects.toMatchObject({ code: 'busy', retryable: true })
+    await until(async () => {
+      const { status, raw } = await at.client.workflow.getHandle(state.id).describe()
+      expect([status.name, Number(raw.pendingWorkflowTask?.attempt ?? 0) > 1]).toEqual(['RUNNING', true])
+    })
   })
 
   test.concurrent('participants behind a transport are asked by it, and answer by it', async (context) => {

@@ -225,5 +225,6 @@ test('how a runner is paid is shown to nobody, an operator included', async () =
 })
 
 test('it is healthy where clients look', async () => {
-  expect((await call('GET', `${system.urls.deliveries}/health`)).body).toEqual({ status: 'healthy' })
+  const health = `${system.urls.deliveries}/health`
+  await expect.poll(async () => (await call('GET', health)).body).toEqual({ status: 'healthy' })
 })

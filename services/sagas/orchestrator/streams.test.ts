@@ -95,7 +95,7 @@ test('where many do not read, those who have not for longest are dropped at once
     return same
   }
   await expect.poll(stands, { interval: 500 }).toBe(true)
-  expect(streams.open).toBeLessThanOrEqual(8)
+  await expect.poll(() => streams.open).toBeLessThanOrEqual(8)
   const reader = (await fetch(url)).body?.getReader()
   for (let read = 0; read < 20 * block.length;) {
     const { done, value } = (await reader?.read()) ?? { done: true }
