@@ -1,5 +1,5 @@
 /** What the Payment Service does with the sandbox gateway, on either database, seen from outside. */
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
 import { authorizePayment, releaseFunds, releasePayment, revertPayment } from './messages.ts'
 import { openPaymentService } from './service.ts'
@@ -288,9 +288,9 @@ export function paymentServiceContract(name: string, newPlace: NewPlace): void {
         status: 202,
         body: { success: true, message: expect.any(String), correlation_id: expect.any(String) },
       })
-      await vi.waitUntil(async () => ((await shown('o1')) as { status: string }).status === 'SUCCEEDED')
+      await expect.poll(() => shown('o1')).toMatchObject({ status: 'SUCCEEDED' })
       expect(await payment.send('POST', `/payment/${payment_id}/revert`)).toMatchObject({ status: 202 })
-      await vi.waitUntil(async () => ((await shown('o1')) as { status: string }).status === 'REVERTED')
+      await expect.poll(() => shown('o1')).toMatchObject({ status: 'REVERTED' })
       expect(await totals()).toMatchObject({ customer: 0 })
     })
 

@@ -1,5 +1,5 @@
 /** What the Stock Service does, on either database, seen from outside. Time stands still unless a test moves it. */
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
 import { reduceStock, rollbackStock } from './messages.ts'
 import { openStockService } from './service.ts'
@@ -231,10 +231,12 @@ export function stockServiceContract(name: string, newPlace: NewPlace): void {
         wake()
         expect(await left(id)).toBe(6)
         now += 1
-        await vi.waitFor(async () => {
-          wake()
-          expect(await left(id)).toBe(10)
-        })
+        await expect
+          .poll(() => {
+            wake()
+            return left(id)
+          })
+          .toBe(10)
         expect(await stateOf(idOf(held))).toMatchObject({ data: { State: 'RETURNED' } })
         expect(await books()).toMatchObject({ ok: true })
       })
@@ -245,7 +247,7 @@ export function stockServiceContract(name: string, newPlace: NewPlace): void {
         await stock.close()
         now += 120_000
         await start()
-        await vi.waitFor(async () => expect(await left(id)).toBe(10))
+        await expect.poll(() => left(id)).toBe(10)
       })
 
       test('that are kept stay taken, and those that are given back do not', async () => {

@@ -1,5 +1,5 @@
 /** What the Timer Service does, on either database, seen from outside. Time stands still unless a test moves it. */
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { running, type NewPlace, type Place, type Running } from '../shared/testing/running.ts'
 import { cancelOrderTimer, startOrderTimer } from './messages.ts'
 import { openTimerService } from './service.ts'
@@ -67,7 +67,7 @@ export function timerServiceContract(name: string, newPlace: NewPlace): void {
       expect(timeouts()).toEqual([])
       now += 1
       wake()
-      await vi.waitFor(() => expect(timeouts()).toHaveLength(1))
+      await expect.poll(timeouts).toHaveLength(1)
       expect(timeouts()[0]).toMatchObject({
         correlationId: 's1',
         payload: {
@@ -87,12 +87,12 @@ export function timerServiceContract(name: string, newPlace: NewPlace): void {
       await timer.close()
       now = noon + 60 * minute
       await start()
-      await vi.waitFor(() => expect(timeouts()).toHaveLength(1))
+      await expect.poll(timeouts).toHaveLength(1)
     })
 
     test('a time in the past is told of at once, without anybody asking', async () => {
       await startTimer('o1', '2026-01-01T11:00:00Z')
-      await vi.waitFor(() => expect(timeouts()).toHaveLength(1))
+      await expect.poll(timeouts).toHaveLength(1)
     })
 
     test('a command that comes again under another id is answered with the same timer', async () => {
@@ -170,7 +170,7 @@ export function timerServiceContract(name: string, newPlace: NewPlace): void {
       expect(await timerOf('o1')).toEqual(shown)
       now = noon + 30 * minute
       await check()
-      await vi.waitFor(() => expect(timeouts()).toMatchObject([{ correlationId: 'o1', payload: { sagaId: null } }]))
+      await expect.poll(timeouts).toMatchObject([{ correlationId: 'o1', payload: { sagaId: null } }])
     })
 
     test('the quick timer runs for a minute', async () => {
