@@ -115,7 +115,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL, with a pool of
       '%s that fall silent are given up in time, and the store goes on',
       async (whose) => {
         const source = whose === 'of its own' ? { connectionString: url } : { pool: newPool({ connectionString: url }) }
-        const store = await open({ ...source, schema: newSchema(), commandTimeoutMs: 500 })
+        const store = await open({ ...source, schema: newSchema(), commandTimeoutMs: 5_000 })
         const { saga, ...rest } = startOf({ key: 'k' })
         await store.commit({ starts: [{ saga, ...rest }], moves: [] })
         silence()
@@ -126,7 +126,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL, with a pool of
         await vi.waitFor(async () => {
           const seq = (await store.load([saga.id])).sagas[0]?.seq ?? 0
           expect((await store.commit({ starts: [], moves: [moveOf({ ...saga, seq })] })).moves).toEqual(['moved'])
-        }, 10_000)
+        }, 30_000)
       },
     )
 
@@ -153,11 +153,11 @@ suiteOn('PostgreSQL', await postgresUrl(), 'on a real PostgreSQL, with a pool of
 
     test('that are all in use elsewhere are waited for in time, and taken when they are free', async () => {
       const pool = newPool({ max: 3 })
-      const store = await open({ pool, schema: newSchema(), commandTimeoutMs: 200 })
+      const store = await open({ pool, schema: newSchema(), commandTimeoutMs: 5_000 })
       const held = await Promise.all([pool.connect(), pool.connect(), pool.connect()])
       await expect(store.load([])).rejects.toMatchObject({
         code: 'unavailable',
-        message: expect.stringContaining('no answer within 200 ms') as string,
+        message: expect.stringContaining('no answer within 5000 ms') as string,
       })
       for (const client of held) client.release()
       await vi.waitFor(async () => expect(await store.load([])).toEqual({ sagas: [], damaged: [] }), 20_000)
