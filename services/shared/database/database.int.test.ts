@@ -111,7 +111,7 @@ suiteOn('PostgreSQL', await postgresUrl(), 'a database on PostgreSQL', (server) 
 
   test('a statement that the server works on too long is cancelled, and is no reason to wait for the database', async () => {
     const database = await openDatabase<Tables>(
-      { kind: 'postgres', url: await fresh(), limitMs: 2_000 },
+      { kind: 'postgres', url: await fresh(), limitMs: 8_000 },
       { '001': things },
     )
     cleanups.push(() => database.close())
