@@ -78,14 +78,18 @@ test('transactions of several processes that read and then write wait for each o
     ${patiently}
     const { db, close } = await patiently(() =>
       openDatabase({ kind: 'sqlite', file: ${JSON.stringify(file)} }, { '001': { async up() {} } }))
-    for (let i = 0; i < 30; i++) await patiently(() => db.transaction().execute(async (tx) => {
-      const { cents } = await tx.selectFrom('things').select('cents').executeTakeFirstOrThrow()
+    // They begin together, or they might never meet.
+    await patiently(() => db.insertInto('things').values({ id: String(process.pid), cents: 0 }).execute())
+    const all = async () => (await db.selectFrom('things').select('id').execute()).length === 4
+    for (let looks = 0; looks < 20_000 && !(await all()); looks++) await new Promise((resolve) => setTimeout(resolve, 1))
+    for (let i = 0; i < 50; i++) await patiently(() => db.transaction().execute(async (tx) => {
+      const { cents } = await tx.selectFrom('things').select('cents').where('id', '=', 'n').executeTakeFirstOrThrow()
       await new Promise((resolve) => setImmediate(resolve))
-      await tx.updateTable('things').set({ cents: cents + 1 }).execute()
+      await tx.updateTable('things').set({ cents: cents + 1 }).where('id', '=', 'n').execute()
     }))
     await close()`
   expect(await Promise.all([0, 1, 2].map(() => runNode(program)))).toEqual(['', '', ''])
-  expect(await db.selectFrom('things').select('cents').execute()).toEqual([{ cents: 90 }])
+  expect(await db.selectFrom('things').select('cents').where('id', '=', 'n').execute()).toEqual([{ cents: 150 }])
 })
 
 test('processes that start at once on one file all come up, and each migration happens once', async () => {
