@@ -381,7 +381,8 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
     })
     await open({ url, acceptLoss: true })
     expect(await admin.info('persistence')).toContain('aof_last_rewrite_time_sec:-1')
-    await Promise.all([open(), open(), open()]) // one rewriting does for all
+    // One rewriting does for all; on a slow disk it takes longer than one of them waits.
+    await Promise.all([1, 2, 3].map(() => vi.waitFor(() => open(), patience)))
     expect(await admin.info('persistence')).not.toContain('aof_last_rewrite_time_sec:-1')
     await open({ url })
   })
@@ -466,9 +467,9 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
 
     test(
       'to a server that has frozen ends in time, as do readiness, opening and closing',
-      { timeout: 60_000 },
+      { timeout: 120_000 },
       async () => {
-        const store = await open({ commandTimeoutMs: 1_000, connectTimeoutMs: 1_000 })
+        const store = await open({ commandTimeoutMs: 4_000, connectTimeoutMs: 4_000 })
         const closes = await open({ commandTimeoutMs: 60_000 })
         const saga = await startedIn(store)
         const pid = Number(/process_id:(\d+)/.exec(await admin.info('server'))?.[1])
@@ -482,7 +483,7 @@ suiteOn('Redis', await installedPart('redis'), 'on a Redis of its own', (part) =
           await expect(store.load([saga.id])).rejects.toMatchObject({ code: 'unavailable' })
           await expect(open({ connectTimeoutMs: 1_000 })).rejects.toMatchObject({ code: 'unavailable' })
           await Promise.all([closes.close(), expect(hangs).rejects.toMatchObject({ code: 'unavailable' })])
-          expect(performance.now() - began).toBeLessThan(15_000)
+          expect(performance.now() - began).toBeLessThan(30_000)
         } finally {
           process.kill(pid, 'SIGCONT')
         }
