@@ -8,7 +8,7 @@ import { orderOrchestrationChannels } from '../../shared/order-orchestration.ts'
 import { openHouse, type House } from './house.testkit.ts'
 import { openProjection, type Projection } from './projection.ts'
 
-const ttlMs = 1_500
+const ttlMs = 6_000
 
 suiteOn('Redis', await redisUrl(), 'the readable keys', (url) => {
   let admin: Redis
@@ -71,7 +71,7 @@ suiteOn('Redis', await redisUrl(), 'the readable keys', (url) => {
       before = now
       return more
     }
-    for (let time = 0; time < 4; time++) await expect.poll(isRenewed, { interval: 20 }).toBe(true)
+    for (let time = 0; time < 3; time++) await expect.poll(isRenewed, { interval: 20 }).toBe(true)
     const orderId = await made(id)
     await expect.poll(() => saidOf(id)).toMatchObject({ status: 'success' })
     await expect.poll(() => saidOf(id)).toBeNull()
