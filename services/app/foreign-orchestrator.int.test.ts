@@ -266,7 +266,7 @@ suiteOn('RabbitMQ', await rabbitmqUrl(), 'our participants under an orchestrator
         })
       }
       expect(await asked(event, t, data)).toMatchObject({ status: 'success' })
-      expect(await dead(which)).toBe(garbage.length)
+      await expect.poll(() => dead(which)).toBe(garbage.length)
     }
     expect(await left(product)).toBe(99)
     await expectBooks({ payments: 1, charged: 3998 })
