@@ -37,7 +37,7 @@ suiteOn('RabbitMQ and Redis', installed ? names : null, 'orders on servers of th
     )
     await vi.waitFor(async () => expect(await transport.ready()).toBe(true), patience)
     const store = redisStore({ url: servers.redis.url, prefix: `test-${randomUUID()}` })
-    shop = await startShop({ transport, store, attemptMs: 3_000 })
+    shop = await startShop({ transport, store, attemptMs: 6_000 })
     token = await shop.token('customer')
     admin = await shop.token('admin')
     const lamp = { name: 'Lamp', price: 12.99, stock: 100, vendor_id: 'v@example.com', description: 'A lamp' }
