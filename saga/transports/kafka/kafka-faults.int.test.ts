@@ -212,7 +212,7 @@ suiteOn('Kafka', parts, 'the Kafka transport among faults', () => {
       const probe = confirmed.slice(0, before + 400)
       await until('all is read', 15_000, () => missing(all(), probe).length === 0)
       process.stdout.write(`taken over within ${Math.round(performance.now() - killed)} ms\n`)
-      expect(performance.now() - killed).toBeLessThan(30_000)
+      expect(performance.now() - killed).toBeLessThan(15_000)
       await stop()
       await untilAllIsRead(all, confirmed)
     },
