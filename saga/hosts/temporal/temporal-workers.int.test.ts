@@ -299,6 +299,7 @@ suiteOn('Temporal', await temporalAddress(), 'sagas in workflows of a real Tempo
       await until(() => expect(heard).toContain('charge'))
       const handle = at.client.workflow.getHandle(state.id)
       await handle.cancel()
+      await until(async () => expect((await host.state(state.id))?.status).toBe('CANCELLING'))
       const causationId = `${state.id}:money:do`
       await host.deliver({ sagaId: state.id, id: 'late', type: 'charge.done', payload: {}, causationId })
       expect(await host.result(state.id)).toMatchObject({ status: 'CANCELLED', cancel: { by: 'temporal' } })
